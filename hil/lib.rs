@@ -1,0 +1,1 @@
+//! Practice pool, virtual boards and checks: signalcore judged from outside.

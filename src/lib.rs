@@ -1,0 +1,1 @@
+//! signalcore: a Bitcoin miner for pools, solo mining and ASIC boards.

@@ -1,0 +1,3 @@
+//! The `signalcore` program: turns the result of a subcommand into an exit code.
+
+fn main() {}
