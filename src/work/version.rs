@@ -1,0 +1,106 @@
+//! Version rolling: which bits may change, and how a submit names them.
+
+use std::fmt;
+
+/// Version bits that an upstream lets us roll (BIP 310). Never holds bits 29 to 31, which BIP 9 needs as 001.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct VersionMask(u32);
+
+/// Bits that no pool may hand out: 31 to 29 carry 001 for BIP 9 signalling, and a negative version is invalid.
+const NEVER_ROLLED: u32 = 0xe000_0000;
+
+impl VersionMask {
+    /// No rolling.
+    pub const NONE: Self = Self(0);
+
+    /// What we ask a pool for: the 16 bits of BIP 320.
+    pub const BIP320: Self = Self(0x1fff_e000);
+
+    /// The mask less the bits that must never be rolled.
+    pub fn new(mask: u32) -> Self {
+        Self(mask & !NEVER_ROLLED)
+    }
+
+    /// The bits.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The bits that may be set on top of a job's version: those of the mask that are 0 there. Setting only such bits
+    /// means the same header to pools that OR, XOR or replace.
+    pub fn rollable(self, job_version: u32) -> u32 {
+        self.0 & !job_version
+    }
+
+    /// The sixth parameter of a submit for a header version: the header's bits inside the mask. Pools that replace the
+    /// masked bits (BIP 310) and pools that OR both rebuild `header_version` from it, as do pools that XOR unless the
+    /// job's own version has bits inside the mask.
+    pub fn field(self, header_version: u32) -> u32 {
+        header_version & self.0
+    }
+}
+
+impl fmt::Display for VersionMask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+impl fmt::Debug for VersionMask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VersionMask({self})")
+    }
+}
+
+/// How a pool puts the version bits of a submit into the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionRule {
+    /// Header version = job version: rolling was not agreed.
+    None,
+    /// Job OR bits.
+    Or,
+    /// Job XOR bits.
+    Xor,
+    /// (Job AND NOT mask) OR (bits AND mask), as BIP 310 says.
+    Replace,
+}
+
+impl VersionRule {
+    /// The header version that a pool with this rule rebuilds.
+    pub fn header_version(self, job_version: u32, mask: VersionMask, bits: u32) -> u32 {
+        match self {
+            Self::None => job_version,
+            Self::Or => job_version | bits,
+            Self::Xor => job_version ^ bits,
+            Self::Replace => (job_version & !mask.bits()) | (bits & mask.bits()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_pool_that_ors_or_replaces_rebuilds_the_header_we_hashed(job in any::<u32>(), mask in any::<u32>(), roll in any::<u32>()) {
+            let mask = VersionMask::new(mask);
+            let header = job | (roll & mask.rollable(job));
+            let field = mask.field(header);
+            prop_assert_eq!(field & !mask.bits(), 0);
+            for rule in [VersionRule::Or, VersionRule::Replace] {
+                prop_assert_eq!(rule.header_version(job, mask, field), header);
+            }
+            if job & mask.bits() == 0 {
+                prop_assert_eq!(VersionRule::Xor.header_version(job, mask, field), header);
+            }
+        }
+
+        #[test]
+        fn the_three_top_bits_are_never_rolled(mask in any::<u32>(), job in any::<u32>()) {
+            prop_assert_eq!(VersionMask::new(mask).rollable(job) >> 29, 0);
+        }
+    }
+}
