@@ -1,6 +1,11 @@
 //! Protocols as state machines: bytes and time in, messages and events out. No sockets, no clock, no async.
 
+pub mod job_feed;
 pub mod line;
 pub mod redirect;
 pub mod reject;
+pub mod stratum_message;
+pub mod stratum_request;
+pub mod stratum_session;
 pub mod text;
+pub mod unanswered;

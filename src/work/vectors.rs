@@ -20,6 +20,7 @@ pub(crate) struct StratumVector {
     pub(crate) version_bits: Option<String>,
     pub(crate) version_rule: String,
     pub(crate) header_version: String,
+    pub(crate) submit: Vec<Value>,
     pub(crate) coinbase: String,
     pub(crate) coinbase_hash: String,
     pub(crate) merkle_root: String,

@@ -1,0 +1,599 @@
+//! The Stratum V1 client as a state machine over all connections to one pool: lines and time in, lines and events out.
+//!
+//! Order on a connection: configure and subscribe together, authorize when subscribe is answered, then the optional
+//! requests. Work is taken in any state, since some pools send it before they answer anything; shares wait until the
+//! worker is authorised.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::job_feed::JobFeed;
+use super::redirect::{Destination, RedirectPolicy};
+use super::reject::{Reject, RejectKind};
+use super::stratum_message::{Call, Message, MessageError, Response};
+use super::stratum_request::{MAX_SENT, Request, answer};
+use super::text::printable;
+use super::unanswered::{Pending, Unanswered};
+use crate::work::{Difficulty, Job, Share, VersionMask};
+
+/// Wrong lines in a row after which the peer is no pool.
+const MAX_BAD_LINES: u32 = 10;
+/// Texts of one connection that are passed on to the operator; a pool has no business saying more.
+const MAX_REMARKS: usize = 20;
+/// Longest text of a pool that is passed on, in characters.
+const MAX_TEXT: usize = 200;
+/// Lines that may wait to be written. Past it the pool asks without reading.
+const MAX_OUT: usize = 1024;
+
+/// Who mines. Prints without the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Worker name, sent with every share exactly as authorised.
+    pub user: String,
+    /// Password, opaque.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials({:?}, ***)", self.user)
+    }
+}
+
+/// How long a pool may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From connecting to the answer to authorize.
+    pub handshake: Duration,
+    /// From there to the first job.
+    pub first_job: Duration,
+    /// Between jobs. A pool that answers but sends no work is the classical outage.
+    pub silence: Duration,
+    /// For a share, from being found; over reconnections too.
+    pub answer: Duration,
+}
+
+/// What the operator wants of the session.
+#[derive(Debug, Clone)]
+pub struct SessionConfig {
+    /// Who mines.
+    pub credentials: Credentials,
+    /// Name and version, ASCII without spaces.
+    pub user_agent: String,
+    /// Whether to ask for version rolling.
+    pub version_rolling: bool,
+    /// Whether to send `mining.extranonce.subscribe`.
+    pub extranonce_subscribe: bool,
+    /// Difficulty to suggest.
+    pub suggest_difficulty: Option<Difficulty>,
+    /// How long the pool may take.
+    pub deadlines: Deadlines,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// Work to hash.
+    Job(Arc<Job>),
+    /// The worker is authorised: shares flow.
+    Authorized,
+    /// A difficulty that holds from the next job on.
+    Difficulty(Difficulty),
+    /// A share has come to its end.
+    Answered(Answered),
+    /// The pool has a text for the operator; printable.
+    Message(String),
+    /// The pool did something wrong or strange; printable. The session goes on.
+    Complaint(String),
+    /// Leave this connection and connect there after the wait.
+    Redirect(Destination, Duration),
+}
+
+/// A share and its end.
+#[derive(Debug)]
+pub struct Answered {
+    /// The share.
+    pub share: Box<Share>,
+    /// Its end.
+    pub outcome: Outcome,
+    /// From writing the submit to its answer; `None` when there was none.
+    pub latency: Option<Duration>,
+}
+
+/// How a share ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The pool took it.
+    Accepted,
+    /// The pool refused it.
+    Rejected(Reject),
+    /// Not sent: its job had been replaced.
+    Stale,
+    /// Never answered.
+    Lost(LostReason),
+}
+
+/// Why a share has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LostReason {
+    /// The next connection started afresh.
+    #[error("the connection ended and the pool did not resume it")]
+    ConnectionEnded,
+    /// The connection was resumed on another block.
+    #[error("its job was replaced while the connection was down")]
+    Replaced,
+    /// Sent again after a resumption, and the pool had it.
+    #[error("the pool had received it before the connection broke; its verdict was lost")]
+    VerdictLost,
+    /// Too late.
+    #[error("no answer in time")]
+    NoAnswer,
+    /// Too many newer shares without an answer.
+    #[error("too many shares without an answer")]
+    TooMany,
+    /// The miner stopped.
+    #[error("no answer before the end")]
+    Stopped,
+    /// It cannot be written within the length pools read.
+    #[error("its submit would exceed {MAX_SENT} bytes: the user name or the job id is too long")]
+    LineTooLong,
+}
+
+/// Why a connection is of no more use. The pool is to blame for all of them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// No subscription.
+    #[error("the pool refuses to subscribe us: {0}")]
+    SubscribeRefused(Reject),
+    /// No authorisation.
+    #[error("the pool refuses to authorise user {user:?}: {reject}")]
+    AuthorizeRefused {
+        /// The worker name.
+        user: String,
+        /// The pool's words.
+        reject: Reject,
+    },
+    /// Subscribed with fields that cannot be right.
+    #[error("{0}")]
+    Subscription(MessageError),
+    /// No answers.
+    #[error("no answer to {waiting_for} within {} s", patience.as_secs_f64())]
+    HandshakeTimeout {
+        /// The request.
+        waiting_for: &'static str,
+        /// How long we waited.
+        patience: Duration,
+    },
+    /// No work.
+    #[error("no job for {} s", .0.as_secs_f64())]
+    Silent(Duration),
+    /// Nonsense.
+    #[error("{MAX_BAD_LINES} lines in a row make no sense, the last: {0}")]
+    BadLines(MessageError),
+    /// It asks and does not read.
+    #[error("the pool does not read our answers")]
+    Backlog,
+}
+
+impl SessionError {
+    /// Whether the pool knows us and does not want us: trying again soon would only annoy it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::AuthorizeRefused { .. })
+    }
+}
+
+/// What a request of ours was, to read its answer by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Configure,
+    Subscribe,
+    Authorize,
+    Optional(&'static str),
+}
+
+#[derive(Debug)]
+enum Phase {
+    Offline,
+    Subscribing {
+        give_up_at: Instant,
+    },
+    Authorizing {
+        give_up_at: Instant,
+    },
+    /// `quiet_since`: the last job, or the authorisation before the first.
+    Mining {
+        quiet_since: Instant,
+    },
+}
+
+/// What one connection needs and the next does not. (Not `Debug`: a line that waits may hold the password.)
+struct Link {
+    phase: Phase,
+    asked: HashMap<u64, Asked>,
+    next_id: u64,
+    out: VecDeque<String>,
+    bad_lines: u32,
+    heard_anything: bool,
+    has_job: bool,
+    remarks: Vec<String>,
+}
+
+impl Link {
+    fn new(phase: Phase) -> Self {
+        Self {
+            phase,
+            asked: HashMap::new(),
+            next_id: 1,
+            out: VecDeque::new(),
+            bad_lines: 0,
+            heard_anything: false,
+            has_job: false,
+            remarks: Vec::new(),
+        }
+    }
+
+    fn ask(&mut self, asked: Asked, request: &Request) {
+        let id = self.request_id();
+        self.asked.insert(id, asked);
+        self.out.push_back(request.line(id));
+    }
+
+    fn request_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+}
+
+/// What earlier connections taught us about this pool.
+#[derive(Debug, Default)]
+struct Learnt {
+    session_id: Option<String>,
+    /// The pool hung up on configure.
+    skip_configure: bool,
+    /// The pool refused a subscribe with parameters.
+    plain_subscribe: bool,
+}
+
+/// The client.
+pub struct Session {
+    config: SessionConfig,
+    redirect: RedirectPolicy,
+    learnt: Learnt,
+    feed: JobFeed,
+    unanswered: Unanswered,
+    link: Link,
+    events: VecDeque<Event>,
+}
+
+impl Session {
+    /// A session that has not been connected yet.
+    pub fn new(config: SessionConfig, redirect: RedirectPolicy) -> Self {
+        Self {
+            config,
+            redirect,
+            learnt: Learnt::default(),
+            feed: JobFeed::default(),
+            unanswered: Unanswered::default(),
+            link: Link::new(Phase::Offline),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// A connection stands: say hello.
+    pub fn handle_connected(&mut self, now: Instant) {
+        self.feed.connected();
+        self.link = Link::new(Phase::Subscribing { give_up_at: now + self.config.deadlines.handshake });
+        if self.config.version_rolling && !self.learnt.skip_configure {
+            self.link.ask(Asked::Configure, &Request::Configure(VersionMask::BIP320));
+        }
+        let user_agent = (!self.learnt.plain_subscribe).then(|| self.config.user_agent.clone());
+        let session_id = self.learnt.session_id.clone().filter(|_| user_agent.is_some());
+        self.link.ask(Asked::Subscribe, &Request::Subscribe { user_agent, session_id });
+    }
+
+    /// The connection is gone. Shares without an answer wait for the next one.
+    pub fn handle_disconnected(&mut self) {
+        if matches!(self.link.phase, Phase::Subscribing { .. }) && !self.link.heard_anything {
+            // Hung up without a word: old servers do that on configure. Whether it was that, the next time shows.
+            self.learnt.skip_configure = !self.learnt.skip_configure;
+        }
+        self.unanswered.disconnected();
+        self.link = Link::new(Phase::Offline);
+    }
+
+    /// One line from the pool. Errors: the connection is of no more use.
+    pub fn handle_line(&mut self, line: &str, now: Instant) -> Result<(), SessionError> {
+        let handled = match Message::parse(line) {
+            Ok(Message::Response(response)) => self.handle_response(&response, now),
+            Ok(Message::Call { id, call }) => self.handle_call(id.as_ref(), call, now),
+            Err(error) => {
+                self.link.bad_lines += 1;
+                self.complain(error.to_string());
+                return if self.link.bad_lines < MAX_BAD_LINES {
+                    Ok(())
+                } else {
+                    Err(SessionError::BadLines(error))
+                };
+            }
+        };
+        self.link.bad_lines = 0;
+        self.link.heard_anything = true;
+        handled
+    }
+
+    /// Hands in a share; its end comes as [`Event::Answered`], whatever happens.
+    pub fn submit(&mut self, share: Box<Share>, now: Instant) {
+        let (epoch, newest) = (share.job().epoch, self.feed.epoch());
+        if epoch.session != newest.session {
+            self.end(share, Outcome::Lost(LostReason::ConnectionEnded));
+        } else if epoch < newest && !share.solves_block() {
+            self.end(share, Outcome::Stale);
+        } else {
+            let pending = Pending { share, found_at: now, sent_at: now, resent: false };
+            if self.can_send() {
+                self.send(pending, now);
+            } else if let Some(oldest) = self.unanswered.wait(pending) {
+                self.end(oldest.share, Outcome::Lost(LostReason::TooMany));
+            }
+        }
+    }
+
+    /// The time has come that [`Self::poll_timeout`] named. Errors: the pool took too long.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
+        let deadlines = self.config.deadlines;
+        for pending in self.unanswered.expired(deadlines.answer, now) {
+            self.end(pending.share, Outcome::Lost(LostReason::NoAnswer));
+        }
+        let timeout =
+            |waiting_for| Err(SessionError::HandshakeTimeout { waiting_for, patience: deadlines.handshake });
+        match self.link.phase {
+            Phase::Subscribing { give_up_at } if now >= give_up_at => timeout("mining.subscribe"),
+            Phase::Authorizing { give_up_at } if now >= give_up_at => timeout("mining.authorize"),
+            Phase::Mining { quiet_since } if now >= quiet_since + self.job_patience() => {
+                Err(SessionError::Silent(self.job_patience()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The next line to write, line feed included.
+    pub fn poll_transmit(&mut self) -> Option<String> {
+        self.link.out.pop_front()
+    }
+
+    /// What happened since the last call.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let connection = match self.link.phase {
+            Phase::Offline => None,
+            Phase::Subscribing { give_up_at } | Phase::Authorizing { give_up_at } => Some(give_up_at),
+            Phase::Mining { quiet_since } => Some(quiet_since + self.job_patience()),
+        };
+        let share = self.unanswered.oldest().map(|found_at| found_at + self.config.deadlines.answer);
+        connection.into_iter().chain(share).min()
+    }
+
+    /// Whether every share has come to its end.
+    pub fn is_settled(&self) -> bool {
+        self.unanswered.is_empty()
+    }
+
+    /// Ends every share that is still on its way; for the end of the program.
+    pub fn give_up(&mut self) {
+        for pending in self.unanswered.take_all() {
+            self.end(pending.share, Outcome::Lost(LostReason::Stopped));
+        }
+    }
+
+    fn job_patience(&self) -> Duration {
+        if self.link.has_job { self.config.deadlines.silence } else { self.config.deadlines.first_job }
+    }
+
+    fn handle_response(&mut self, response: &Response, now: Instant) -> Result<(), SessionError> {
+        let Some(id) = response.id else {
+            self.complain("an answer without an id".to_owned());
+            return Ok(());
+        };
+        match self.link.asked.remove(&id) {
+            Some(Asked::Configure) => {
+                self.feed.set_mask(response.version_mask());
+                Ok(())
+            }
+            Some(Asked::Subscribe) => self.handle_subscribed(response, now),
+            Some(Asked::Authorize) => self.handle_authorized(response, now),
+            // Not every pool knows the optional requests, and none needs to.
+            Some(Asked::Optional(_)) => Ok(()),
+            None => {
+                match self.unanswered.answered(id) {
+                    Some(pending) => self.handle_verdict(pending, response, now),
+                    None => self.complain("an answer that belongs to no request".to_owned()),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn handle_subscribed(&mut self, response: &Response, now: Instant) -> Result<(), SessionError> {
+        let subscribed = match response.subscribed() {
+            Ok(Ok(subscribed)) => subscribed,
+            Ok(Err(reject)) => {
+                self.learnt.session_id = None;
+                self.learnt.plain_subscribe = !self.learnt.plain_subscribe;
+                return Err(SessionError::SubscribeRefused(reject));
+            }
+            Err(error) => return Err(SessionError::Subscription(error)),
+        };
+        self.learnt.session_id = subscribed.session_id;
+        let (resumed, job) = self.feed.subscribed(subscribed.extranonce1, subscribed.extranonce2_size);
+        if !resumed {
+            for pending in self.unanswered.take_waiting() {
+                self.end(pending.share, Outcome::Lost(LostReason::ConnectionEnded));
+            }
+        }
+        self.link.phase = Phase::Authorizing { give_up_at: now + self.config.deadlines.handshake };
+        let Credentials { user, password } = self.config.credentials.clone();
+        self.link.ask(Asked::Authorize, &Request::Authorize(user, password));
+        if let Some(job) = job {
+            self.take_job(job, now);
+        }
+        Ok(())
+    }
+
+    fn handle_authorized(&mut self, response: &Response, now: Instant) -> Result<(), SessionError> {
+        if let Err(reject) = response.authorized() {
+            let user = self.config.credentials.user.clone();
+            return Err(SessionError::AuthorizeRefused { user, reject });
+        }
+        self.link.phase = Phase::Mining { quiet_since: now };
+        if self.config.extranonce_subscribe {
+            self.link.ask(Asked::Optional("mining.extranonce.subscribe"), &Request::ExtranonceSubscribe);
+        }
+        if let Some(difficulty) = self.config.suggest_difficulty {
+            let asked = Asked::Optional("mining.suggest_difficulty");
+            self.link.ask(asked, &Request::SuggestDifficulty(difficulty));
+        }
+        self.events.push_back(Event::Authorized);
+        self.send_waiting(now);
+        Ok(())
+    }
+
+    fn handle_verdict(&mut self, pending: Pending, response: &Response, now: Instant) {
+        let outcome = match response.accepted() {
+            Ok(()) => Outcome::Accepted,
+            Err(reject) if pending.resent && reject.kind == RejectKind::Duplicate => {
+                Outcome::Lost(LostReason::VerdictLost)
+            }
+            Err(reject) => Outcome::Rejected(reject),
+        };
+        let latency = Some(now.duration_since(pending.sent_at));
+        self.events.push_back(Event::Answered(Answered { share: pending.share, outcome, latency }));
+    }
+
+    fn handle_call(&mut self, id: Option<&Value>, call: Call, now: Instant) -> Result<(), SessionError> {
+        match call {
+            Call::Notify(notify) => {
+                if let Some(job) = self.feed.notify(*notify) {
+                    self.take_job(job, now);
+                }
+            }
+            Call::SetDifficulty(number) => match Difficulty::new(number) {
+                Ok(difficulty) => {
+                    if difficulty != self.feed.difficulty() {
+                        self.feed.set_difficulty(difficulty);
+                        self.events.push_back(Event::Difficulty(difficulty));
+                    }
+                }
+                Err(error) => {
+                    let kept = self.feed.difficulty();
+                    self.complain(format!("mining.set_difficulty: {error}; {kept} stays in force"));
+                }
+            },
+            Call::SetVersionMask(mask) => {
+                // A mask without rolling agreed to would surprise the pool at the first share.
+                if self.config.version_rolling && !self.learnt.skip_configure {
+                    self.feed.set_mask(mask);
+                }
+            }
+            Call::SetExtranonce(extranonce1, size) => self.feed.set_extranonce(extranonce1, size),
+            Call::Reconnect(request) => match self.redirect.judge(&request, now) {
+                Ok((destination, wait)) => self.events.push_back(Event::Redirect(destination, wait)),
+                Err(refused) => self.complain(format!("client.reconnect is not followed: {refused}")),
+            },
+            Call::ShowMessage(text) => {
+                let text = printable(&text, MAX_TEXT);
+                if self.is_new_remark(&text) {
+                    self.events.push_back(Event::Message(text));
+                }
+            }
+            Call::GetVersion => self.reply(id, Ok(&self.config.user_agent.clone())),
+            Call::Ping => self.reply(id, Ok("pong")),
+            Call::Unknown(method) => {
+                if id.is_none() {
+                    self.complain(format!("the unknown notification {method:?}"));
+                }
+                self.reply(id, Err((-3, "Method not found")));
+            }
+        }
+        if self.link.out.len() > MAX_OUT { Err(SessionError::Backlog) } else { Ok(()) }
+    }
+
+    fn take_job(&mut self, job: Arc<Job>, now: Instant) {
+        self.link.has_job = true;
+        if let Phase::Mining { quiet_since } = &mut self.link.phase {
+            *quiet_since = now;
+        }
+        self.events.push_back(Event::Job(job));
+        self.send_waiting(now);
+    }
+
+    fn can_send(&self) -> bool {
+        matches!(self.link.phase, Phase::Mining { .. }) && self.link.has_job
+    }
+
+    /// Sends what waits for a connection, now that the pool's newest job shows what still counts.
+    fn send_waiting(&mut self, now: Instant) {
+        if !self.can_send() {
+            return;
+        }
+        for pending in self.unanswered.take_waiting() {
+            if pending.share.job().epoch == self.feed.epoch() || pending.share.solves_block() {
+                self.send(pending, now);
+            } else {
+                self.end(pending.share, Outcome::Lost(LostReason::Replaced));
+            }
+        }
+    }
+
+    fn send(&mut self, pending: Pending, now: Instant) {
+        let id = self.link.request_id();
+        let request = Request::Submit(self.config.credentials.user.clone(), pending.share.clone());
+        let line = request.line(id);
+        if line.len() > MAX_SENT {
+            self.end(pending.share, Outcome::Lost(LostReason::LineTooLong));
+            return;
+        }
+        self.link.out.push_back(line);
+        if let Some(oldest) = self.unanswered.sent(id, Pending { sent_at: now, ..pending }) {
+            self.end(oldest.share, Outcome::Lost(LostReason::TooMany));
+        }
+    }
+
+    fn end(&mut self, share: Box<Share>, outcome: Outcome) {
+        self.events.push_back(Event::Answered(Answered { share, outcome, latency: None }));
+    }
+
+    fn reply(&mut self, id: Option<&Value>, result: Result<&str, (i64, &str)>) {
+        // An id is copied back, so it must be something that fits a line.
+        let copyable = |id: &&Value| id.is_number() || id.as_str().is_some_and(|text| text.len() <= MAX_TEXT);
+        if let Some(id) = id.filter(copyable) {
+            self.link.out.push_back(answer(id, result));
+        }
+    }
+
+    fn complain(&mut self, text: String) {
+        if self.is_new_remark(&text) {
+            self.events.push_back(Event::Complaint(text));
+        }
+    }
+
+    /// Whether the operator has not seen this text on this connection, and may still be shown it.
+    fn is_new_remark(&mut self, text: &str) -> bool {
+        let fresh =
+            self.link.remarks.len() < MAX_REMARKS && !self.link.remarks.iter().any(|known| known == text);
+        if fresh {
+            self.link.remarks.push(text.to_owned());
+        }
+        fresh
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! Shares that a pool has not answered yet. None is forgotten: each leaves here with an answer or a reason.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::work::Share;
+
+/// Shares remembered at once: at 50 shares a second, ten seconds of a pool's silence. Past it the oldest is given up.
+pub const MAX_UNANSWERED: usize = 512;
+
+/// One share on its way.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// The share.
+    pub share: Box<Share>,
+    /// When it was first handed in; its deadline counts from here, over reconnections too.
+    pub found_at: Instant,
+    /// When it was last written to a connection.
+    pub sent_at: Instant,
+    /// Whether it has been sent before, on an earlier connection.
+    pub resent: bool,
+}
+
+/// All shares on their way to one upstream.
+#[derive(Debug, Default)]
+pub struct Unanswered {
+    /// By request id, and so by age of sending.
+    sent: BTreeMap<u64, Pending>,
+    /// Found or left over while no connection could take them, oldest first.
+    waiting: Vec<Pending>,
+}
+
+impl Unanswered {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.sent.len() + self.waiting.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A share was written as request `id`. Returns the oldest one when there are too many.
+    pub fn sent(&mut self, id: u64, pending: Pending) -> Option<Pending> {
+        self.sent.insert(id, pending);
+        self.overflow()
+    }
+
+    /// A share has to wait for a connection. Returns the oldest one when there are too many.
+    pub fn wait(&mut self, pending: Pending) -> Option<Pending> {
+        self.waiting.push(pending);
+        self.overflow()
+    }
+
+    /// Request `id` was answered.
+    pub fn answered(&mut self, id: u64) -> Option<Pending> {
+        self.sent.remove(&id)
+    }
+
+    /// The connection is gone: what was sent on it waits for the next.
+    pub fn disconnected(&mut self) {
+        let mut unsent = std::mem::take(&mut self.waiting);
+        self.waiting =
+            std::mem::take(&mut self.sent).into_values().map(|p| Pending { resent: true, ..p }).collect();
+        self.waiting.append(&mut unsent);
+    }
+
+    /// Takes all that waits, to be sent or given up.
+    pub fn take_waiting(&mut self) -> Vec<Pending> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Takes everything.
+    pub fn take_all(&mut self) -> Vec<Pending> {
+        self.disconnected();
+        self.take_waiting()
+    }
+
+    /// Takes all that were found `patience` ago or earlier.
+    pub fn expired(&mut self, patience: Duration, now: Instant) -> Vec<Pending> {
+        let late = |pending: &Pending| now.duration_since(pending.found_at) >= patience;
+        let mut expired: Vec<_> = self.waiting.extract_if(.., |pending| late(pending)).collect();
+        expired.extend(self.sent.extract_if(.., |_, pending| late(pending)).map(|(_, pending)| pending));
+        expired
+    }
+
+    /// When the oldest was found.
+    pub fn oldest(&self) -> Option<Instant> {
+        self.sent.values().chain(&self.waiting).map(|pending| pending.found_at).min()
+    }
+
+    fn overflow(&mut self) -> Option<Pending> {
+        if self.len() <= MAX_UNANSWERED {
+            return None;
+        }
+        match self.sent.pop_first() {
+            Some((_, oldest)) => Some(oldest),
+            None => Some(self.waiting.remove(0)),
+        }
+    }
+}
