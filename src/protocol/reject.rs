@@ -1,85 +1,26 @@
-//! Why a pool refused a share, in the words that pools have in common.
-
-use std::fmt;
+//! Why a pool refused a share, read from any of the forms in the field.
 
 use serde_json::Value;
 
 use super::text::printable;
+use crate::work::{Reject, RejectKind};
 
 /// Longest reject text kept, in characters.
 const MAX_TEXT: usize = 200;
 
-/// What kind of refusal it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum RejectKind {
-    /// The job is too old or unknown.
-    Stale,
-    /// The pool has seen the share before.
-    Duplicate,
-    /// The hash is above the target the pool had in mind.
-    LowDifficulty,
-    /// The time of the header is out of range.
-    Ntime,
-    /// The version bits are not allowed.
-    Version,
-    /// The worker is not authorised, or the connection not subscribed.
-    Unauthorized,
-    /// Anything else.
-    Other,
-}
-
-impl fmt::Display for RejectKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stale => "stale",
-            Self::Duplicate => "duplicate",
-            Self::LowDifficulty => "low difficulty",
-            Self::Ntime => "ntime",
-            Self::Version => "version",
-            Self::Unauthorized => "unauthorized",
-            Self::Other => "other",
-        })
-    }
-}
-
-/// A refusal as the pool put it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reject {
-    /// Its kind.
-    pub kind: RejectKind,
-    /// The pool's number for it, if it gave one.
-    pub code: Option<i64>,
-    /// The pool's words, made printable; empty if it gave none.
-    pub text: String,
-}
-
-impl Reject {
-    /// Reads the error member of an answer in any of the forms in the field: `[code, text, …]`, `{code, message}`, a
-    /// plain string, or nothing at all. `reason` is the member `reject-reason` that some pools send instead.
-    pub fn from_error(error: &Value, reason: Option<&str>) -> Self {
-        let (code, text) = match error {
-            Value::Array(parts) => {
-                (parts.first().and_then(Value::as_i64), parts.get(1).and_then(Value::as_str))
-            }
-            Value::Object(members) => {
-                (members.get("code").and_then(Value::as_i64), members.get("message").and_then(Value::as_str))
-            }
-            Value::String(text) => (None, Some(text.as_str())),
-            _ => (None, None),
-        };
-        let text = printable(text.or(reason).unwrap_or(""), MAX_TEXT);
-        Self { kind: classify(code, &text), code, text }
-    }
-}
-
-impl fmt::Display for Reject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.text.as_str(), self.code) {
-            ("", None) => f.write_str("the pool gave no reason"),
-            ("", Some(code)) => write!(f, "code {code}"),
-            (text, _) => f.write_str(text),
+/// Reads the error member of an answer in any of the forms in the field: `[code, text, …]`, `{code, message}`, a
+/// plain string, or nothing at all. `reason` is the member `reject-reason` that some pools send instead.
+pub fn read_error(error: &Value, reason: Option<&str>) -> Reject {
+    let (code, text) = match error {
+        Value::Array(parts) => (parts.first().and_then(Value::as_i64), parts.get(1).and_then(Value::as_str)),
+        Value::Object(members) => {
+            (members.get("code").and_then(Value::as_i64), members.get("message").and_then(Value::as_str))
         }
-    }
+        Value::String(text) => (None, Some(text.as_str())),
+        _ => (None, None),
+    };
+    let text = printable(text.or(reason).unwrap_or(""), MAX_TEXT);
+    Reject { kind: classify(code, &text), code, text }
 }
 
 /// Telling words first, the number after: one number means different things at different pools (DATUM's 21 covers time
@@ -140,7 +81,7 @@ mod tests {
             (json!(null), Some("low difficulty share"), RejectKind::LowDifficulty, "low difficulty share"),
             (json!([-2, "share \u{1b}[2Jodd"]), None, RejectKind::Other, "share [2Jodd"),
         ] {
-            let reject = Reject::from_error(&error, reason);
+            let reject = read_error(&error, reason);
             assert_eq!((reject.kind, reject.to_string().as_str()), (kind, shown), "{error}");
         }
     }

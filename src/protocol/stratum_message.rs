@@ -4,9 +4,9 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::redirect::RedirectRequest;
-use super::reject::Reject;
+use super::reject::read_error;
 use super::text::printable;
-use crate::work::{Extranonce1, Extranonce2Size, JobHeader, JobId, VersionMask};
+use crate::work::{Extranonce1, Extranonce2Size, JobHeader, JobId, Reject, VersionMask};
 
 /// Deepest nesting of a line. Real messages need four.
 const MAX_DEPTH: usize = 16;
@@ -242,7 +242,7 @@ impl Response {
     fn reject(&self) -> Reject {
         // Some servers put their words into the result (a user-agent whitelist, a node that is starting).
         let reason = self.reject_reason.as_deref().or(self.result.as_str());
-        Reject::from_error(&self.error, reason)
+        read_error(&self.error, reason)
     }
 
     /// The mask that the answer to `mining.configure` grants; none when rolling is refused, missing or unreadable.

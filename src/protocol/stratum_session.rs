@@ -12,12 +12,11 @@ use serde_json::Value;
 
 use super::job_feed::JobFeed;
 use super::redirect::{Destination, RedirectPolicy};
-use super::reject::{Reject, RejectKind};
 use super::stratum_message::{Call, Message, MessageError, Response};
 use super::stratum_request::{MAX_SENT, Request, answer};
 use super::text::printable;
 use super::unanswered::{Pending, Unanswered};
-use crate::work::{Difficulty, Job, Share, VersionMask};
+use crate::work::{Answered, Difficulty, Job, LostReason, Outcome, Reject, RejectKind, Share, VersionMask};
 
 /// Wrong lines in a row after which the peer is no pool.
 const MAX_BAD_LINES: u32 = 10;
@@ -90,56 +89,6 @@ pub enum Event {
     Complaint(String),
     /// Leave this connection and connect there after the wait.
     Redirect(Destination, Duration),
-}
-
-/// A share and its end.
-#[derive(Debug)]
-pub struct Answered {
-    /// The share.
-    pub share: Box<Share>,
-    /// Its end.
-    pub outcome: Outcome,
-    /// From writing the submit to its answer; `None` when there was none.
-    pub latency: Option<Duration>,
-}
-
-/// How a share ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The pool took it.
-    Accepted,
-    /// The pool refused it.
-    Rejected(Reject),
-    /// Not sent: its job had been replaced.
-    Stale,
-    /// Never answered.
-    Lost(LostReason),
-}
-
-/// Why a share has no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LostReason {
-    /// The next connection started afresh.
-    #[error("the connection ended and the pool did not resume it")]
-    ConnectionEnded,
-    /// The connection was resumed on another block.
-    #[error("its job was replaced while the connection was down")]
-    Replaced,
-    /// Sent again after a resumption, and the pool had it.
-    #[error("the pool had received it before the connection broke; its verdict was lost")]
-    VerdictLost,
-    /// Too late.
-    #[error("no answer in time")]
-    NoAnswer,
-    /// Too many newer shares without an answer.
-    #[error("too many shares without an answer")]
-    TooMany,
-    /// The miner stopped.
-    #[error("no answer before the end")]
-    Stopped,
-    /// It cannot be written within the length pools read.
-    #[error("its submit would exceed {MAX_SENT} bytes: the user name or the job id is too long")]
-    LineTooLong,
 }
 
 /// Why a connection is of no more use. The pool is to blame for all of them.

@@ -8,6 +8,7 @@ pub mod hashrate;
 pub mod header;
 pub mod job;
 pub mod merkle;
+pub mod outcome;
 pub mod share;
 pub mod target;
 pub mod version;
@@ -20,6 +21,7 @@ pub use extranonce::{Extranonce1, Extranonce2, Extranonce2Allocator, Extranonce2
 pub use hashrate::HashRate;
 pub use header::{BlockHash, Header};
 pub use job::{Epoch, Job, JobHeader, JobId};
+pub use outcome::{Answered, LostReason, Outcome, Reject, RejectKind};
 pub use share::{NotAShare, Share, Work};
 pub use target::{Difficulty, Target};
 pub use version::VersionMask;

@@ -1,0 +1,79 @@
+//! A job and an extranonce2 to one chip job per board.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use signalcore_drivers::{ChipJob, ChipJobId};
+
+use crate::work::extranonce::WorkDigest;
+use crate::work::{Extranonce2Allocator, HashRate, Job, Target, Work};
+
+/// Nonces a second that a board is let report at most: well below what pools take (50 shares a second) and what the
+/// board's channel holds, and far above what anybody needs to see.
+const NONCES_PER_SECOND: f64 = 20.0;
+
+/// Furthest that ntime runs ahead of its job. Pools allow 600 s at least where they look.
+const MAX_NTIME_ROLL: u32 = 600;
+
+/// The running job of one upstream and how far its space is used up.
+#[derive(Debug)]
+pub struct Source {
+    /// The job.
+    pub job: Arc<Job>,
+    /// When its line was read.
+    pub arrived: Instant,
+    ntime: u32,
+    digest: WorkDigest,
+}
+
+impl Source {
+    /// A job that was read at `arrived`.
+    pub fn new(job: Arc<Job>, arrived: Instant) -> Self {
+        let ntime = job.header.ntime;
+        Self { digest: job.digest(ntime), job, arrived, ntime }
+    }
+
+    /// Work that no board has had yet: the next extranonce2, or, once these are used up, the next second of ntime as
+    /// it truly passes. `None` when all of it has been handed out; ask again at [`Self::next_second`].
+    pub fn next_work(&mut self, extranonces: &mut Extranonce2Allocator, now: Instant) -> Option<Work> {
+        loop {
+            let size = self.job.coinbase.extranonce2_size;
+            if let Some(extranonce2) = extranonces.allocate(&self.digest, size) {
+                return Some(Work::new(Arc::clone(&self.job), extranonce2, self.ntime));
+            }
+            if now < self.next_second()? {
+                return None;
+            }
+            self.ntime += 1;
+            self.digest = self.job.digest(self.ntime);
+        }
+    }
+
+    /// When one more second of ntime may be used; `None` when none may.
+    pub fn next_second(&self) -> Option<Instant> {
+        let rolled = self.ntime.wrapping_sub(self.job.header.ntime);
+        let may_roll = rolled < MAX_NTIME_ROLL && self.ntime < u32::MAX;
+        may_roll.then(|| self.arrived + Duration::from_secs(u64::from(rolled) + 1))
+    }
+}
+
+/// What a board of this rate shall report: everything that is worth hearing of, unless that were too much to tell.
+pub fn chip_target(work: &Work, rate: HashRate) -> Target {
+    work.target().min(rate.target_for(NONCES_PER_SECOND))
+}
+
+/// The header of `work` for a board.
+pub fn chip_job(id: ChipJobId, work: &Work, target: Target) -> ChipJob {
+    let job = work.job();
+    let header = work.header(job.header.version, 0);
+    ChipJob {
+        id,
+        version: header.version,
+        prev_hash: header.prev_hash,
+        merkle_root: header.merkle_root,
+        ntime: header.ntime,
+        nbits: header.nbits,
+        version_mask: job.version_mask.rollable(header.version),
+        target: target.to_le_bytes(),
+    }
+}

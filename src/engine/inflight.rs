@@ -1,0 +1,80 @@
+//! From a chip job's id back to the work it stood for. Stale and repeated nonces end here.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use signalcore_drivers::ChipJobId;
+
+use super::{BoardId, UpstreamId};
+use crate::work::{Target, Work};
+
+/// Chip jobs remembered per board. A chip answers for the job before last at most, within milliseconds; at the 35 jobs
+/// a second of the hungriest chip this is two seconds.
+const REMEMBERED: usize = 64;
+
+/// Nonces remembered per chip job to tell repeats. The dispatcher aims at some tens a second and board, so this is
+/// minutes of them; a board that brings more has its further ones taken for repeats.
+const NONCES_REMEMBERED: usize = 16_384;
+
+/// What one chip job stands for.
+#[derive(Debug)]
+pub struct Dispatched {
+    /// Who wants its shares.
+    pub upstream: UpstreamId,
+    /// The work.
+    pub work: Work,
+    /// What the board was told to report: a hash above it is the board's error.
+    pub chip_target: Target,
+    /// Whether it moved the board to another job, rather than on within the one it had.
+    pub is_switch: bool,
+    seen: HashSet<(u32, u32)>,
+}
+
+impl Dispatched {
+    /// Work that a board was just given.
+    pub fn new(upstream: UpstreamId, work: Work, chip_target: Target, is_switch: bool) -> Self {
+        Self { upstream, work, chip_target, is_switch, seen: HashSet::new() }
+    }
+
+    /// Notes a nonce with its version; false if it was there before.
+    pub fn is_new(&mut self, nonce: u32, version: u32) -> bool {
+        self.seen.len() < NONCES_REMEMBERED && self.seen.insert((nonce, version))
+    }
+}
+
+/// The recent chip jobs of every board.
+#[derive(Debug, Default)]
+pub struct InFlight {
+    boards: HashMap<BoardId, VecDeque<(ChipJobId, Dispatched)>>,
+}
+
+impl InFlight {
+    /// A board was given a chip job.
+    pub fn insert(&mut self, board: BoardId, id: ChipJobId, dispatched: Dispatched) {
+        let jobs = self.boards.entry(board).or_default();
+        if jobs.len() == REMEMBERED {
+            jobs.pop_front();
+        }
+        jobs.push_back((id, dispatched));
+    }
+
+    /// What the board means by `id`; `None` when it is forgotten or was never that board's.
+    pub fn find(&mut self, board: BoardId, id: ChipJobId) -> Option<&mut Dispatched> {
+        let jobs = self.boards.get_mut(&board)?;
+        jobs.iter_mut().rev().find(|(known, _)| *known == id).map(|(_, dispatched)| dispatched)
+    }
+
+    /// What the board was given last.
+    pub fn newest(&self, board: BoardId) -> Option<&Dispatched> {
+        self.boards.get(&board)?.back().map(|(_, dispatched)| dispatched)
+    }
+
+    /// The id of what the board was given last.
+    pub fn newest_id(&self, board: BoardId) -> Option<ChipJobId> {
+        self.boards.get(&board)?.back().map(|(id, _)| *id)
+    }
+
+    /// A board is gone.
+    pub fn forget(&mut self, board: BoardId) {
+        self.boards.remove(&board);
+    }
+}
