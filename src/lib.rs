@@ -1,8 +1,9 @@
 //! signalcore: a Bitcoin miner for pools, solo mining and ASIC boards.
 //!
-//! The modules from bottom to top; each may use those above it in this list, never those below
+//! The modules from bottom to top; each may use those below it in this list, never those above
 //! (`tests/layers.rs` holds them to it).
 
+pub mod config;
 pub mod engine;
 pub mod protocol;
 pub mod work;

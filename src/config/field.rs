@@ -1,0 +1,293 @@
+//! The table of settings: one row each, and everything else follows from it.
+
+use std::path::PathBuf;
+
+use toml::de::DeValue;
+
+use super::document::given;
+use super::kind::{Kind, TextRule};
+use super::{Config, PoolUrl, Secret};
+
+/// One setting of `T`.
+pub(super) struct Field<T: 'static> {
+    /// Its place in TOML: `table.name`, or `name` at the top and within a `[[pool]]`.
+    pub(super) path: &'static str,
+    /// The environment variable that overrides the files.
+    pub(super) env: &'static str,
+    pub(super) kind: Kind<T>,
+    pub(super) preset: Preset,
+    /// One line for the default file.
+    pub(super) doc: &'static str,
+}
+
+/// What holds where no layer says anything; values as TOML writes them.
+pub(super) enum Preset {
+    Value(&'static str),
+    /// A value that changes with the program's version, and how the default file shows it.
+    /// It stays commented out there, so that a file written by one version does not bind the next.
+    Versioned(&'static str, &'static str),
+    /// Nothing, and an example for the default file.
+    Unset(&'static str),
+    /// A setting that must be given, and an example for the default file.
+    Required(&'static str),
+}
+
+/// A `[[pool]]` while it is read: the URL may still be missing.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PoolDraft {
+    pub(super) url: Option<PoolUrl>,
+    pub(super) user: String,
+    pub(super) password: Secret,
+    pub(super) password_file: Option<PathBuf>,
+}
+
+static ANY: TextRule =
+    TextRule { expected: "a text without control characters", holds: |t| !t.contains(char::is_control) };
+static SOME: TextRule = TextRule {
+    expected: "a text that is not empty, without control characters",
+    holds: |t| !t.is_empty() && !t.contains(char::is_control),
+};
+static AGENT: TextRule = TextRule {
+    expected: "1 to 64 ASCII characters without spaces",
+    holds: |t| (1..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_graphic()),
+};
+
+const fn row<T>(
+    path: &'static str,
+    env: &'static str,
+    kind: Kind<T>,
+    preset: Preset,
+    doc: &'static str,
+) -> Field<T> {
+    Field { path, env, kind, preset, doc }
+}
+
+/// The tables of the file, in its order, each with a line for the default file.
+pub(super) static TABLES: &[(&str, &str)] = &[
+    ("cpu", "Hashing on the processor."),
+    ("stratum", "How to speak with pools."),
+    ("log", "Where the log goes."),
+    ("stop", "When to stop without being asked."),
+];
+
+/// The settings of a `[[pool]]`.
+pub(super) static POOL_FIELDS: &[Field<PoolDraft>] = &[
+    row(
+        "url",
+        "SIGNALCORE_POOL_URL",
+        Kind::Url(|p| &mut p.url),
+        Preset::Required("\"stratum+tcp://pool.example.com:3333\""),
+        "The address of the pool.",
+    ),
+    row(
+        "user",
+        "SIGNALCORE_POOL_USER",
+        Kind::Text { place: |p| &mut p.user, rule: &ANY },
+        Preset::Value("\"\""),
+        "User or worker name, often a Bitcoin address.",
+    ),
+    row(
+        "password",
+        "SIGNALCORE_POOL_PASSWORD",
+        Kind::Secret(|p| &mut p.password),
+        Preset::Value("\"x\""),
+        "Password; many pools ignore it.",
+    ),
+    row(
+        "password_file",
+        "SIGNALCORE_POOL_PASSWORD_FILE",
+        Kind::Path(|p| &mut p.password_file),
+        Preset::Unset("\"/etc/signalcore/pool.password\""),
+        "A file whose first line is the password, instead of password.",
+    ),
+];
+
+/// All other settings, those of one table together.
+pub(super) static FIELDS: &[Field<Config>] = &[
+    row(
+        "device",
+        "SIGNALCORE_DEVICE",
+        Kind::Texts(|c| &mut c.devices),
+        Preset::Value("[\"auto\"]"),
+        "Which devices to open: \"auto\" probes the known ones.",
+    ),
+    row(
+        "cpu.threads",
+        "SIGNALCORE_CPU_THREADS",
+        Kind::Threads(|c| &mut c.cpu.threads),
+        Preset::Value("\"auto\""),
+        "Hashing threads: \"auto\" takes what the machine gives, \"off\" or 0 none.",
+    ),
+    row(
+        "cpu.pin",
+        "SIGNALCORE_CPU_PIN",
+        Kind::Bool(|c| &mut c.cpu.pin),
+        Preset::Value("false"),
+        "Whether each thread stays on one core.",
+    ),
+    row(
+        "cpu.duty_percent",
+        "SIGNALCORE_CPU_DUTY_PERCENT",
+        Kind::Percent(|c| &mut c.cpu.duty_percent),
+        Preset::Value("100"),
+        "Share of time a thread hashes, in percent.",
+    ),
+    row(
+        "cpu.kernel",
+        "SIGNALCORE_CPU_KERNEL",
+        Kind::Text { place: |c| &mut c.cpu.kernel, rule: &ANY },
+        Preset::Value("\"\""),
+        "Hash kernel by name; \"\" measures them and takes the fastest.",
+    ),
+    row(
+        "stratum.suggest_difficulty",
+        "SIGNALCORE_STRATUM_SUGGEST_DIFFICULTY",
+        Kind::Positive(|c| &mut c.stratum.suggest_difficulty),
+        Preset::Unset("1024"),
+        "Share difficulty to ask pools for.",
+    ),
+    row(
+        "stratum.user_agent",
+        "SIGNALCORE_STRATUM_USER_AGENT",
+        Kind::Text { place: |c| &mut c.stratum.user_agent, rule: &AGENT },
+        Preset::Versioned(
+            concat!("\"signalcore/", env!("CARGO_PKG_VERSION"), "\""),
+            "\"signalcore/<version>\"",
+        ),
+        "The name the miner gives itself.",
+    ),
+    row(
+        "stratum.version_rolling",
+        "SIGNALCORE_STRATUM_VERSION_ROLLING",
+        Kind::Bool(|c| &mut c.stratum.version_rolling),
+        Preset::Value("true"),
+        "Whether to ask for version rolling (BIP 310).",
+    ),
+    row(
+        "stratum.follow_redirect",
+        "SIGNALCORE_STRATUM_FOLLOW_REDIRECT",
+        Kind::Bool(|c| &mut c.stratum.follow_redirect),
+        Preset::Value("false"),
+        "Whether client.reconnect may lead to another host of the same domain; the same host always may.",
+    ),
+    row(
+        "stratum.connect_timeout",
+        "SIGNALCORE_STRATUM_CONNECT_TIMEOUT",
+        Kind::Seconds { place: |c| &mut c.stratum.timeouts.connect, from: 1, to: 120 },
+        Preset::Value("10"),
+        "How long to wait for the TCP connection.",
+    ),
+    row(
+        "stratum.handshake_timeout",
+        "SIGNALCORE_STRATUM_HANDSHAKE_TIMEOUT",
+        Kind::Seconds { place: |c| &mut c.stratum.timeouts.handshake, from: 1, to: 120 },
+        Preset::Value("15"),
+        "How long to wait for the answers to subscribe and authorize.",
+    ),
+    row(
+        "stratum.first_job_timeout",
+        "SIGNALCORE_STRATUM_FIRST_JOB_TIMEOUT",
+        Kind::Seconds { place: |c| &mut c.stratum.timeouts.first_job, from: 1, to: 600 },
+        Preset::Value("60"),
+        "How long to wait for the first job.",
+    ),
+    row(
+        "stratum.silence_timeout",
+        "SIGNALCORE_STRATUM_SILENCE_TIMEOUT",
+        Kind::Seconds { place: |c| &mut c.stratum.timeouts.silence, from: 10, to: 3600 },
+        Preset::Value("180"),
+        "How long a pool may say nothing at all while we mine.",
+    ),
+    row(
+        "stratum.answer_timeout",
+        "SIGNALCORE_STRATUM_ANSWER_TIMEOUT",
+        Kind::Seconds { place: |c| &mut c.stratum.timeouts.answer, from: 5, to: 600 },
+        Preset::Value("120"),
+        "How long to wait for the answer to a share.",
+    ),
+    row(
+        "stratum.reconnect_max",
+        "SIGNALCORE_STRATUM_RECONNECT_MAX",
+        Kind::Seconds { place: |c| &mut c.stratum.timeouts.reconnect_max, from: 1, to: 3600 },
+        Preset::Value("60"),
+        "The longest pause between two attempts to connect.",
+    ),
+    row(
+        "log.file",
+        "SIGNALCORE_LOG_FILE",
+        Kind::Path(|c| &mut c.log.file),
+        Preset::Unset("\"/var/log/signalcore.log\""),
+        "A file that gets the log beside the terminal.",
+    ),
+    row(
+        "log.level",
+        "SIGNALCORE_LOG",
+        Kind::Text { place: |c| &mut c.log.level, rule: &SOME },
+        Preset::Value("\"info\""),
+        "What to log: error, warn, info, debug, trace, or a filter such as \"info,signalcore=debug\".",
+    ),
+    row(
+        "stop.seconds",
+        "SIGNALCORE_STOP_SECONDS",
+        Kind::RunTime(|c| &mut c.stop.seconds),
+        Preset::Unset("3600"),
+        "Stop after this time.",
+    ),
+    row(
+        "stop.shares",
+        "SIGNALCORE_STOP_SHARES",
+        Kind::Count(|c| &mut c.stop.shares),
+        Preset::Unset("100"),
+        "Stop after this many accepted shares.",
+    ),
+];
+
+impl<T> Field<T> {
+    /// The default as TOML writes it, if there is one.
+    pub(super) fn default(&self) -> Option<&'static str> {
+        match self.preset {
+            Preset::Value(value) | Preset::Versioned(value, _) => Some(value),
+            Preset::Unset(_) | Preset::Required(_) => None,
+        }
+    }
+
+    /// The table and the name within it; the table is empty at the top of the file.
+    pub(super) fn table_and_name(&self) -> (&'static str, &'static str) {
+        self.path.split_once('.').unwrap_or(("", self.path))
+    }
+}
+
+/// Fills in the default of every field that has one.
+pub(super) fn store_defaults<T>(fields: &[Field<T>], target: &mut T) {
+    for field in fields {
+        let Some(default) = field.default() else { continue };
+        let value = DeValue::parse(default).expect("a test reads every default");
+        let stored = field.kind.store(target, &given(value.get_ref()), None);
+        stored.expect("a test finds every default within its range");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_path_and_every_variable_is_named_once_and_every_table_is_known() {
+        let paths: BTreeSet<_> = FIELDS.iter().map(|f| f.path).collect();
+        let variables: BTreeSet<_> =
+            FIELDS.iter().map(|f| f.env).chain(POOL_FIELDS.iter().map(|f| f.env)).collect();
+        assert_eq!(paths.len(), FIELDS.len());
+        assert_eq!(variables.len(), FIELDS.len() + POOL_FIELDS.len());
+        for (table, _) in FIELDS.iter().map(Field::table_and_name) {
+            assert!(table.is_empty() || TABLES.iter().any(|(name, _)| *name == table), "{table}");
+        }
+    }
+
+    #[test]
+    fn a_variable_is_named_after_its_path_except_that_of_the_log_level() {
+        for field in FIELDS.iter().filter(|f| f.path != "log.level") {
+            assert_eq!(field.env, format!("SIGNALCORE_{}", field.path.replace('.', "_").to_uppercase()));
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The kinds of values: how each is read from a layer, checked, stored and printed.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{PoolUrl, PoolUrlError, Secret, Threads};
+
+/// The most hashing threads. More than any machine has; a larger number is a slip of the hand.
+const MAX_THREADS: u16 = 1024;
+/// The longest time to run: 31 years. Far below where adding it to a clock could overflow.
+const MAX_RUN_SECONDS: f64 = 1e9;
+
+/// A value as a layer wrote it, not yet checked.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Given {
+    /// A string in TOML.
+    Text(String),
+    /// A whole number in TOML.
+    Integer(i64),
+    /// A number with a fraction or an exponent in TOML.
+    Number(f64),
+    /// `true` or `false` in TOML.
+    Bool(bool),
+    /// A list of strings in TOML.
+    List(Vec<String>),
+    /// What no setting takes, by the name of its type.
+    Other(&'static str),
+    /// The value of an environment variable or a flag, which has no type yet.
+    Word(String),
+}
+
+/// What a text must be.
+pub(super) struct TextRule {
+    pub(super) expected: &'static str,
+    pub(super) holds: fn(&str) -> bool,
+}
+
+/// The kind of a setting of `T`: the type and range of its values, and the place they are stored in.
+pub(super) enum Kind<T: 'static> {
+    Bool(fn(&mut T) -> &mut bool),
+    Percent(fn(&mut T) -> &mut u8),
+    Count(fn(&mut T) -> &mut Option<u64>),
+    Positive(fn(&mut T) -> &mut Option<f64>),
+    Seconds { place: fn(&mut T) -> &mut Duration, from: u64, to: u64 },
+    RunTime(fn(&mut T) -> &mut Option<Duration>),
+    Text { place: fn(&mut T) -> &mut String, rule: &'static TextRule },
+    Texts(fn(&mut T) -> &mut Vec<String>),
+    Path(fn(&mut T) -> &mut Option<PathBuf>),
+    Threads(fn(&mut T) -> &mut Threads),
+    Url(fn(&mut T) -> &mut Option<PoolUrl>),
+    Secret(fn(&mut T) -> &mut Secret),
+}
+
+/// Why a value was not stored.
+#[derive(Debug, PartialEq)]
+pub(super) enum Refusal {
+    /// It is not what [`Kind::expected`] says.
+    Value,
+    /// It is a text, but no address of a pool.
+    Url(PoolUrlError),
+}
+
+impl<T> Kind<T> {
+    /// Checks `given` and stores it in `target`. A relative path counts from `base`.
+    pub(super) fn store(&self, target: &mut T, given: &Given, base: Option<&Path>) -> Result<(), Refusal> {
+        if let Self::Url(place) = self {
+            let url = given.text().ok_or(Refusal::Value)?.parse().map_err(Refusal::Url)?;
+            *place(target) = Some(url);
+            return Ok(());
+        }
+        self.store_plain(target, given, base).ok_or(Refusal::Value)
+    }
+
+    fn store_plain(&self, target: &mut T, given: &Given, base: Option<&Path>) -> Option<()> {
+        match self {
+            Self::Bool(place) => *place(target) = given.boolean()?,
+            Self::Percent(place) => {
+                *place(target) = given.integer().filter(|n| (1..=100).contains(n))? as u8;
+            }
+            Self::Count(place) => *place(target) = Some(given.integer().filter(|n| *n > 0)?),
+            Self::Positive(place) => *place(target) = Some(given.number().filter(|n| *n > 0.0)?),
+            Self::Seconds { place, from, to } => {
+                *place(target) = Duration::from_secs(given.integer().filter(|n| (from..=to).contains(&n))?);
+            }
+            Self::RunTime(place) => {
+                let seconds = given.number().filter(|n| *n > 0.0 && *n <= MAX_RUN_SECONDS)?;
+                *place(target) = Some(Duration::from_secs_f64(seconds));
+            }
+            Self::Text { place, rule } => {
+                given.text().filter(|t| (rule.holds)(t))?.clone_into(place(target));
+            }
+            Self::Texts(place) => *place(target) = given.list()?,
+            Self::Path(place) => {
+                let path = Path::new(given.text().filter(|t| !t.is_empty() && !t.contains('\0'))?);
+                *place(target) = Some(base.map_or_else(|| path.to_owned(), |base| base.join(path)));
+            }
+            Self::Threads(place) => *place(target) = given.threads()?,
+            Self::Secret(place) => {
+                *place(target) = Secret::new(given.text().filter(|t| !t.contains(char::is_control))?);
+            }
+            Self::Url(_) => return None,
+        }
+        Some(())
+    }
+
+    /// The stored value, `None` when it is unset.
+    pub(super) fn stored(&self, target: &mut T) -> Option<Given> {
+        Some(match self {
+            Self::Bool(place) => Given::Bool(*place(target)),
+            Self::Percent(place) => Given::Integer((*place(target)).into()),
+            Self::Count(place) => Given::Integer((*place(target))? as i64),
+            Self::Positive(place) => Given::Number((*place(target))?),
+            Self::Seconds { place, .. } => Given::Integer(place(target).as_secs() as i64),
+            Self::RunTime(place) => Given::Number((*place(target))?.as_secs_f64()),
+            Self::Text { place, .. } => Given::Text(place(target).clone()),
+            Self::Texts(place) => Given::List(place(target).clone()),
+            Self::Path(place) => Given::Text(place(target).as_ref()?.display().to_string()),
+            Self::Threads(place) => match *place(target) {
+                Threads::Auto => Given::Text("auto".into()),
+                Threads::Off => Given::Text("off".into()),
+                Threads::Count(count) => Given::Integer(count.into()),
+            },
+            Self::Url(place) => Given::Text(place(target).as_ref()?.to_string()),
+            Self::Secret(_) => Given::Text("***".into()),
+        })
+    }
+
+    /// Type, unit and range, as a message or the default file names them.
+    pub(super) fn expected(&self) -> String {
+        match self {
+            Self::Bool(_) => "true or false".into(),
+            Self::Percent(_) => "a whole number from 1 to 100".into(),
+            Self::Count(_) => "a whole number above 0".into(),
+            Self::Positive(_) => "a number above 0".into(),
+            Self::Seconds { from, to, .. } => format!("a whole number of seconds from {from} to {to}"),
+            Self::RunTime(_) => format!("a number of seconds above 0, at most {MAX_RUN_SECONDS}"),
+            Self::Text { rule, .. } => rule.expected.into(),
+            Self::Texts(_) => "a list of one or more texts".into(),
+            Self::Path(_) => "a path".into(),
+            Self::Threads(_) => format!(r#""auto", "off" or a whole number from 0 to {MAX_THREADS}"#),
+            Self::Url(_) => "stratum+tcp://HOST:PORT".into(),
+            Self::Secret(_) => "a text without control characters".into(),
+        }
+    }
+
+    /// Whether a message must not repeat the value.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self, Self::Secret(_))
+    }
+}
+
+impl Given {
+    fn boolean(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            Self::Word(word) => word.parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn integer(&self) -> Option<u64> {
+        match self {
+            Self::Integer(value) => u64::try_from(*value).ok(),
+            // What TOML can hold, so that a value printed by one layer can be read by another.
+            Self::Word(word) => word.parse::<i64>().ok().and_then(|value| u64::try_from(value).ok()),
+            _ => None,
+        }
+    }
+
+    fn number(&self) -> Option<f64> {
+        let number = match self {
+            Self::Number(value) => *value,
+            Self::Integer(value) => *value as f64,
+            Self::Word(word) => word.parse().ok()?,
+            _ => return None,
+        };
+        number.is_finite().then_some(number)
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Word(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn list(&self) -> Option<Vec<String>> {
+        let list: Vec<String> = match self {
+            Self::List(list) => list.clone(),
+            Self::Word(word) => word.split(',').map(|item| item.trim().to_owned()).collect(),
+            _ => return None,
+        };
+        let is_sound = |item: &String| !item.is_empty() && !item.contains(char::is_control);
+        (!list.is_empty() && list.iter().all(is_sound)).then_some(list)
+    }
+
+    fn threads(&self) -> Option<Threads> {
+        match self.text() {
+            Some("auto") => Some(Threads::Auto),
+            Some("off") => Some(Threads::Off),
+            _ => match u16::try_from(self.integer()?).ok()? {
+                0 => Some(Threads::Off),
+                count if count <= MAX_THREADS => Some(Threads::Count(count)),
+                _ => None,
+            },
+        }
+    }
+
+    /// The value as TOML writes it.
+    pub(super) fn to_toml(&self) -> String {
+        match self {
+            Self::Text(text) | Self::Word(text) => quoted(text),
+            Self::Integer(value) => value.to_string(),
+            Self::Number(value) => format!("{value:?}"), // with ".0", so that it stays a float
+            Self::Bool(value) => value.to_string(),
+            Self::List(list) => {
+                format!("[{}]", list.iter().map(|i| quoted(i)).collect::<Vec<_>>().join(", "))
+            }
+            Self::Other(name) => (*name).to_owned(),
+        }
+    }
+
+    /// The value as JSON.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Text(text) | Self::Word(text) => text.as_str().into(),
+            Self::Integer(value) => (*value).into(),
+            Self::Number(value) => (*value).into(),
+            Self::Bool(value) => (*value).into(),
+            Self::List(list) => list.as_slice().into(),
+            Self::Other(name) => (*name).into(),
+        }
+    }
+}
+
+/// `text` as a basic string of TOML.
+pub(super) fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => _ = write!(quoted, "\\u{:04X}", c as u32),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

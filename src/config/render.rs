@@ -1,0 +1,114 @@
+//! The configuration in print: the annotated default file, and the effective values with their origins.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::field::{FIELDS, Field, POOL_FIELDS, PoolDraft, Preset, TABLES};
+use super::{Loaded, Origin, Pool};
+
+const HEAD: &str = r"# Configuration of signalcore.
+#
+# Read from the first of: --config FILE, $SIGNALCORE_CONFIG, $XDG_CONFIG_HOME/signalcore/config.toml
+# (~/.config/signalcore/config.toml), /etc/signalcore/config.toml; then conf.d/*.toml beside it, by name.
+# A setting of a later file wins, its pools come after those before it. Environment variables win over files,
+# flags win over both. Relative paths count from the folder of the file they stand in.
+# Every setting stands here with its default; those without one are commented out.
+# `signalcore config check` finds mistakes, `signalcore config show` tells where each value comes from.
+";
+
+const POOL_DOC: &str = "\n# The pools, the best first: one [[pool]] each. SIGNALCORE_POOL_URL and the other variables make one\n\
+                        # pool that replaces all of them, and so does --pool.\n# [[pool]]\n";
+
+/// The default configuration file, every setting with its unit, range and default.
+pub fn annotated_default() -> String {
+    let mut text = HEAD.to_owned();
+    for field in FIELDS.iter().filter(|field| field.table_and_name().0.is_empty()) {
+        annotate(&mut text, field, "");
+    }
+    text.push_str(POOL_DOC);
+    for field in POOL_FIELDS {
+        annotate(&mut text, field, "# ");
+    }
+    for (table, doc) in TABLES {
+        _ = writeln!(text, "\n# {doc}\n[{table}]");
+        for field in FIELDS.iter().filter(|field| field.table_and_name().0 == *table) {
+            annotate(&mut text, field, "");
+        }
+    }
+    text
+}
+
+fn annotate<T>(text: &mut String, field: &Field<T>, comment: &str) {
+    let (comment, value, default) = match field.preset {
+        Preset::Value(value) => (comment, value, format!("Default: {value}.")),
+        Preset::Versioned(_, shown) => ("# ", shown, format!("Default: {shown}.")),
+        Preset::Unset(example) => ("# ", example, "No default.".into()),
+        Preset::Required(example) => ("# ", example, "Must be given.".into()),
+    };
+    let (_, name) = field.table_and_name();
+    _ = writeln!(text, "\n# {}\n# Value: {}. {default}", field.doc, field.kind.expected());
+    _ = writeln!(text, "# Environment: {}\n{comment}{name} = {value}", field.env);
+}
+
+/// The effective configuration as TOML, the origin of each value as a comment, secrets as comments of stars.
+pub fn show_toml(loaded: &Loaded) -> String {
+    let mut text = String::new();
+    let settings = |text: &mut String, table: &str| {
+        for field in FIELDS.iter().filter(|field| field.table_and_name().0 == table) {
+            show(text, field, &mut loaded.config.clone(), &loaded.origins.setting(field.path));
+        }
+    };
+    settings(&mut text, "");
+    for (i, pool) in loaded.config.pools.iter().enumerate() {
+        text.push_str("\n[[pool]]\n");
+        for field in POOL_FIELDS.iter().filter(|field| is_in_force(field, pool)) {
+            show(&mut text, field, &mut draft(pool), &loaded.origins.pool(i, field.path));
+        }
+    }
+    for (table, _) in TABLES {
+        _ = writeln!(text, "\n[{table}]");
+        settings(&mut text, table);
+    }
+    text
+}
+
+fn show<T>(text: &mut String, field: &Field<T>, target: &mut T, origin: &Origin) {
+    let (_, name) = field.table_and_name();
+    let comment = if field.kind.is_secret() { "# " } else { "" };
+    _ = match field.kind.stored(target) {
+        Some(value) => writeln!(text, "{comment}{name} = {}  # {origin}", value.to_toml()),
+        None => writeln!(text, "# {name} is not set"),
+    };
+}
+
+/// The effective configuration as JSON: the files, and value and origin of each setting.
+pub fn show_json(loaded: &Loaded) -> Value {
+    let mut settings = Map::new();
+    for field in FIELDS {
+        let value = value_json(field, &mut loaded.config.clone(), &loaded.origins.setting(field.path));
+        settings.insert(field.path.to_owned(), value);
+    }
+    let pool_json = |(i, pool): (usize, &Pool)| -> Value {
+        let fields = POOL_FIELDS.iter().filter(|field| is_in_force(field, pool));
+        let value = |f: &Field<_>| value_json(f, &mut draft(pool), &loaded.origins.pool(i, f.path));
+        fields.map(|field| (field.path.to_owned(), value(field))).collect::<Map<_, _>>().into()
+    };
+    let pools: Vec<_> = loaded.config.pools.iter().enumerate().map(pool_json).collect();
+    let files: Vec<_> = loaded.files.iter().map(|path| path.display().to_string()).collect();
+    json!({ "files": files, "pools": pools, "settings": settings })
+}
+
+fn value_json<T>(field: &Field<T>, target: &mut T, origin: &Origin) -> Value {
+    json!({ "value": field.kind.stored(target).map(|value| value.to_json()), "origin": origin.to_string() })
+}
+
+/// A password out of a file is that file's line, not one of its own.
+fn is_in_force(field: &Field<PoolDraft>, pool: &Pool) -> bool {
+    !(field.kind.is_secret() && pool.password_file.is_some())
+}
+
+fn draft(pool: &Pool) -> PoolDraft {
+    let Pool { url, user, password, password_file } = pool.clone();
+    PoolDraft { url: Some(url), user, password, password_file }
+}

@@ -1,0 +1,8 @@
+//! The configuration as an operator meets it: layers, mistakes, the subcommand.
+
+#![allow(clippy::unwrap_used)] // clippy.toml lets the test functions, and here their helpers need it too
+
+mod command;
+mod layers;
+mod mistakes;
+mod setup;
