@@ -3,6 +3,8 @@
 //! This crate knows chips, not pools: nothing in it has heard of Stratum, shares or payouts. Every board, the CPU
 //! included, is a [`BoardHandle`] of channels, so that the engine treats all of them alike.
 
+pub mod cpu;
+
 use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};

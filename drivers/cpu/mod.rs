@@ -1,0 +1,157 @@
+//! The CPU as a board: hashing threads behind the same [`BoardHandle`] as every chip.
+//!
+//! [`open`] picks a kernel by measurement and starts the threads. From then on each thread is alone: its
+//! own part of the nonces, its own look at the job, its own end of the event channel.
+
+mod choice;
+mod duty;
+mod kernel;
+mod outbox;
+mod scalar;
+mod sha256;
+mod space;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::{io, num::NonZeroUsize, sync::Arc, thread};
+
+use core_affinity::CoreId;
+use thread_priority::ThreadPriority;
+use tokio::sync::{mpsc, watch};
+
+use self::{
+    choice::Choice,
+    kernel::KERNELS,
+    outbox::Outbox,
+    worker::{Elections, Worker},
+};
+use crate::{BoardEvent, BoardHandle, EVENT_CAPACITY};
+
+/// What the operator decides about the CPU board.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CpuOptions {
+    /// Hashing threads.
+    pub threads: NonZeroUsize,
+    /// Whether each thread stays on a core of its own.
+    pub pin: bool,
+    /// Part of the time that each thread hashes, 1 to 100.
+    pub duty_percent: u8,
+    /// Name of the kernel to use; `None` takes the fastest.
+    pub kernel: Option<String>,
+}
+
+/// Why the CPU board did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum CpuError {
+    /// For the operator: the duty cycle is out of range.
+    #[error("duty cycle of {percent} %, possible are 1 to 100 %")]
+    Duty {
+        /// What was asked for.
+        percent: u8,
+    },
+    /// For the operator: no kernel of that name.
+    #[error("no kernel {name:?}, there are: {known}")]
+    UnknownKernel {
+        /// What was asked for.
+        name: String,
+        /// The names to choose from.
+        known: String,
+    },
+    /// For the operator: this processor cannot run the kernel.
+    #[error("this processor lacks the instructions of kernel {name:?}")]
+    UnsupportedKernel {
+        /// What was asked for.
+        name: String,
+    },
+    /// The operating system refuses a thread.
+    #[error("cannot start hashing thread {thread} of {threads}")]
+    Spawn {
+        /// Which one, counted from 0.
+        thread: usize,
+        /// How many were asked for.
+        threads: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Starts the CPU board. Blocks for some tens of milliseconds, to measure.
+///
+/// A thread that cannot be pinned or given the lowest priority, is a
+/// [`BoardEvent::Fault`].
+///
+/// Errors: `Duty`, `UnknownKernel`, `UnsupportedKernel` for options that cannot be met, `Spawn` if the system gives no
+/// thread.
+pub fn open(options: &CpuOptions) -> Result<BoardHandle, CpuError> {
+    if !(1..=100).contains(&options.duty_percent) {
+        return Err(CpuError::Duty { percent: options.duty_percent });
+    }
+    let candidates = match &options.kernel {
+        None => KERNELS.iter().filter(|kernel| (kernel.supported)()).copied().collect(),
+        Some(name) => {
+            let Some(kernel) = KERNELS.iter().find(|kernel| kernel.name == name) else {
+                let known = KERNELS.iter().map(|kernel| kernel.name).collect::<Vec<_>>().join(", ");
+                return Err(CpuError::UnknownKernel { name: name.clone(), known });
+            };
+            if !(kernel.supported)() {
+                return Err(CpuError::UnsupportedKernel { name: name.clone() });
+            }
+            vec![*kernel]
+        }
+    };
+    start(options, choice::fastest(&candidates), space::ALL_NONCES)
+}
+
+/// Starts the threads on a board whose headers have this many nonces.
+fn start(options: &CpuOptions, choice: Choice, nonces: u64) -> Result<BoardHandle, CpuError> {
+    let threads = options.threads.get();
+    let (job_sender, job) = watch::channel(None);
+    let (event_sender, events) = mpsc::channel(EVENT_CAPACITY);
+    let elections = Arc::new(Elections::new());
+    let mut faults = Vec::new();
+    let cores = if options.pin { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
+    if options.pin && cores.is_empty() {
+        faults.push("threads are not pinned: the system does not tell its cores".to_owned());
+    }
+    for thread in 0..threads {
+        let mut worker = Worker {
+            slice: space::slice(nonces, thread, threads),
+            scan: choice.kernel.scan,
+            rate: choice.rate,
+            duty_percent: options.duty_percent,
+            job: job.clone(),
+            outbox: Outbox::new(event_sender.clone()),
+            elections: Arc::clone(&elections),
+        };
+        for fault in faults.drain(..) {
+            worker.outbox.push(BoardEvent::Fault(fault));
+        }
+        let core = cores.get(thread % cores.len().max(1)).copied();
+        thread::Builder::new()
+            .name(format!("cpu-{thread}"))
+            .spawn(move || {
+                for fault in settle(thread, core) {
+                    worker.outbox.push(BoardEvent::Fault(fault));
+                }
+                worker.run();
+            })
+            // The threads already running end with `job_sender`.
+            .map_err(|source| CpuError::Spawn { thread, threads, source })?;
+    }
+    let expected_rate = choice.rate * threads as f64 * f64::from(options.duty_percent) / 100.0;
+    Ok(BoardHandle { name: "cpu".to_owned(), expected_rate, job: job_sender, events })
+}
+
+/// Gives the calling thread the lowest priority and, if there is one for it, its core. Returns what did not work, for the
+/// operator.
+fn settle(thread: usize, core: Option<CoreId>) -> Vec<String> {
+    let mut faults = Vec::new();
+    if let Err(error) = ThreadPriority::Min.set_for_current() {
+        faults.push(format!("thread cpu-{thread} keeps its normal priority: {error:?}"));
+    }
+    if core.is_some_and(|core| !core_affinity::set_for_current(core)) {
+        faults.push(format!("thread cpu-{thread} is not pinned: the system refuses its core"));
+    }
+    faults
+}

@@ -1,0 +1,275 @@
+use std::{
+    collections::BTreeSet,
+    num::NonZeroUsize,
+    thread,
+    time::{Duration, Instant},
+};
+
+use core_affinity::CoreId;
+use tokio::sync::mpsc::error::TryRecvError;
+
+use super::{
+    super::{CpuError, CpuOptions, choice, kernel::KERNELS, open, settle, sha256::meets_target, start},
+    double_sha256, supported,
+};
+use crate::{BoardEvent, BoardHandle, ChipJob, ChipJobId};
+
+/// Far more than any event takes; only a board that never sends it gets here.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn options(threads: usize) -> CpuOptions {
+    CpuOptions { threads: NonZeroUsize::new(threads).unwrap(), pin: false, duty_percent: 100, kernel: None }
+}
+
+/// A board whose headers have only this many nonces, with the fastest kernel.
+fn board_with(options: &CpuOptions, nonces: u64) -> BoardHandle {
+    let kernels: Vec<_> = supported().copied().collect();
+    start(options, choice::fastest(&kernels), nonces).unwrap()
+}
+
+/// A job of which one hash in 2^`bits` is a nonce.
+fn job(id: u64, bits: u32) -> ChipJob {
+    let mut target = [0xff; 32];
+    target[28..].copy_from_slice(&u32::MAX.checked_shr(bits).unwrap_or(0).to_le_bytes());
+    ChipJob {
+        id: ChipJobId(id),
+        version: 0x2000_0000,
+        prev_hash: std::array::from_fn(|i| i as u8),
+        merkle_root: [id as u8; 32],
+        ntime: 1_700_000_000,
+        nbits: 0x1702_1a8a,
+        version_mask: 0x1fff_e000,
+        target,
+    }
+}
+
+/// Plain double SHA-256 of a job's header.
+fn hash(job: &ChipJob, version: u32, nonce: u32) -> [u8; 32] {
+    let mut bytes = version.to_le_bytes().to_vec();
+    bytes.extend(job.prev_hash);
+    bytes.extend(job.merkle_root);
+    bytes.extend(job.ntime.to_le_bytes());
+    bytes.extend(job.nbits.to_le_bytes());
+    let words = std::array::from_fn(|i| u32::from_be_bytes(bytes[4 * i..4 * i + 4].try_into().unwrap()));
+    double_sha256(&words, nonce)
+}
+
+/// The next event, or `None` when the board has ended.
+fn next_event(board: &mut BoardHandle) -> Option<BoardEvent> {
+    let give_up_at = Instant::now() + PATIENCE;
+    loop {
+        match board.events.try_recv() {
+            Ok(event) => return Some(event),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => assert!(Instant::now() < give_up_at, "the board is silent"),
+        }
+        thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// Reads events until one is wanted, and returns what was made of it.
+fn wait_for<T>(board: &mut BoardHandle, mut wanted: impl FnMut(BoardEvent) -> Option<T>) -> T {
+    loop {
+        if let Some(found) = wanted(next_event(board).expect("the board has not been stopped")) {
+            return found;
+        }
+    }
+}
+
+fn started(wanted: u64) -> impl FnMut(BoardEvent) -> Option<Instant> {
+    move |event| match event {
+        BoardEvent::Started { job, at } if job == ChipJobId(wanted) => Some(at),
+        _ => None,
+    }
+}
+
+/// Stops the board and returns what it still says.
+fn stop(mut board: BoardHandle) -> Vec<BoardEvent> {
+    drop(std::mem::replace(&mut board.job, tokio::sync::watch::channel(None).0));
+    std::iter::from_fn(|| next_event(&mut board)).collect()
+}
+
+fn sum_of_hashes(events: &[BoardEvent]) -> u64 {
+    events.iter().map(|event| if let BoardEvent::Hashes(hashes) = event { *hashes } else { 0 }).sum()
+}
+
+#[test]
+fn nonces_of_an_easy_target_verify_and_roll_only_the_bits_of_the_mask() {
+    let mut board = open(&options(2)).unwrap();
+    assert!(board.expected_rate > 0.0);
+    let job = job(1, 16);
+    board.job.send_replace(Some(job.clone()));
+    for _ in 0..10 {
+        let (nonce, version) = wait_for(&mut board, |event| match event {
+            BoardEvent::Nonce { job: ChipJobId(1), nonce, version } => Some((nonce, version)),
+            BoardEvent::Fault(fault) => panic!("{fault}"),
+            _ => None,
+        });
+        assert_eq!(version & !job.version_mask, job.version);
+        assert!(meets_target(&hash(&job, version, nonce), &job.target));
+    }
+}
+
+#[test]
+fn every_header_of_a_small_space_is_tried_once_by_any_number_of_threads() {
+    let job = ChipJob { version_mask: 0x0000_6000, ..job(1, 5) };
+    let versions = [0x2000_0000, 0x2000_2000, 0x2000_4000, 0x2000_6000];
+    let expected: BTreeSet<_> = versions
+        .iter()
+        .flat_map(|&version| (0..1000).map(move |nonce| (version, nonce)))
+        .filter(|&(version, nonce)| meets_target(&hash(&job, version, nonce), &job.target))
+        .collect();
+    assert!(!expected.is_empty());
+    for threads in [1, 2, 3, 7] {
+        let mut board = board_with(&options(threads), 1000);
+        board.job.send_replace(Some(job.clone()));
+        let mut hashes = 0;
+        let mut events = Vec::new();
+        while hashes < 4000 {
+            let event = next_event(&mut board).unwrap();
+            hashes += sum_of_hashes(std::slice::from_ref(&event));
+            events.push(event);
+        }
+        events.extend(stop(board));
+        assert_eq!(sum_of_hashes(&events), 4000, "{threads} threads");
+        let found: Vec<_> = events
+            .iter()
+            .filter_map(|event| match *event {
+                BoardEvent::Nonce { nonce, version, .. } => Some((version, nonce)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(found.len(), expected.len(), "{threads} threads");
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{threads} threads");
+        let count = |wanted: fn(&BoardEvent) -> bool| events.iter().filter(|event| wanted(event)).count();
+        assert_eq!(count(|event| matches!(event, BoardEvent::JobEnding(ChipJobId(1)))), 1);
+        assert_eq!(count(|event| matches!(event, BoardEvent::Started { job: ChipJobId(1), .. })), 1);
+    }
+}
+
+#[test]
+fn a_job_with_much_space_left_is_not_said_to_end() {
+    let mut board = open(&options(1)).unwrap();
+    board.job.send_replace(Some(job(1, 40)));
+    let first = wait_for(&mut board, |event| match event {
+        BoardEvent::JobEnding(_) | BoardEvent::Hashes(_) => Some(event),
+        _ => None,
+    });
+    assert!(matches!(first, BoardEvent::Hashes(_)));
+}
+
+#[test]
+fn a_new_job_is_taken_up_at_once_also_in_the_pause_of_the_duty_cycle_and_after_an_idle_time() {
+    for duty_percent in [100, 5] {
+        let mut board = open(&CpuOptions { duty_percent, ..options(2) }).unwrap();
+        for id in (1..40).step_by(2) {
+            for job in [Some(job(id, 40)), Some(job(id + 1, 40)), None] {
+                let wanted = job.as_ref().map(|job| job.id.0);
+                let sent = Instant::now();
+                board.job.send_replace(job);
+                if let Some(id) = wanted {
+                    let at = wait_for(&mut board, started(id));
+                    println!("duty {duty_percent} %, job {id}: {:?}", at.duration_since(sent));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_job_whose_space_is_used_up_is_not_hashed_again_and_the_next_one_is() {
+    let mut board = board_with(&options(2), 100);
+    for id in 1..5 {
+        board.job.send_replace(Some(ChipJob { version_mask: 0, ..job(id, 40) }));
+        let mut hashes = 0;
+        wait_for(&mut board, |event| {
+            hashes += sum_of_hashes(&[event]);
+            (hashes == 100).then_some(())
+        });
+    }
+    assert_eq!(sum_of_hashes(&stop(board)), 0);
+}
+
+#[test]
+fn an_idle_board_hashes_nothing_and_ends_when_it_is_stopped() {
+    let board = open(&options(2)).unwrap();
+    assert_eq!(stop(board), []);
+}
+
+#[test]
+fn a_stopped_board_says_how_much_it_hashed_and_ends() {
+    let mut board = open(&options(2)).unwrap();
+    board.job.send_replace(Some(job(1, 40)));
+    wait_for(&mut board, started(1));
+    assert!(sum_of_hashes(&stop(board)) > 0);
+}
+
+#[test]
+fn a_full_channel_holds_up_no_hashing_and_every_lost_nonce_is_counted() {
+    let board = open(&options(2)).unwrap();
+    board.job.send_replace(Some(job(1, 0))); // each hash is a nonce
+    let full_by = Instant::now() + PATIENCE;
+    while board.events.len() < crate::EVENT_CAPACITY {
+        assert!(Instant::now() < full_by, "the channel does not fill");
+        thread::sleep(Duration::from_millis(1));
+    }
+    thread::sleep(Duration::from_millis(100)); // nobody reads; each thread can keep 64 events, and goes on
+    let events = stop(board);
+    let nonces = events.iter().filter(|event| matches!(event, BoardEvent::Nonce { .. })).count() as u64;
+    let lost: u64 =
+        events.iter().map(|event| if let BoardEvent::Overflow(lost) = event { *lost } else { 0 }).sum();
+    assert!(lost > 0);
+    assert_eq!(sum_of_hashes(&events), nonces + lost);
+}
+
+#[test]
+fn every_kernel_can_be_forced_and_an_unknown_one_is_refused_with_the_names_there_are() {
+    for kernel in supported() {
+        let mut board = open(&CpuOptions { kernel: Some(kernel.name.to_owned()), ..options(1) }).unwrap();
+        let job = job(1, 14);
+        board.job.send_replace(Some(job.clone()));
+        let (nonce, version) = wait_for(&mut board, |event| match event {
+            BoardEvent::Nonce { nonce, version, .. } => Some((nonce, version)),
+            _ => None,
+        });
+        assert!(meets_target(&hash(&job, version, nonce), &job.target));
+    }
+    let error = open(&CpuOptions { kernel: Some("abacus".to_owned()), ..options(1) }).unwrap_err();
+    let known = KERNELS.iter().map(|kernel| kernel.name).collect::<Vec<_>>().join(", ");
+    assert_eq!(error.to_string(), format!("no kernel \"abacus\", there are: {known}"));
+}
+
+#[test]
+fn a_duty_cycle_beyond_its_range_is_refused() {
+    for percent in [0, 101, 255] {
+        let error = open(&CpuOptions { duty_percent: percent, ..options(1) }).unwrap_err();
+        assert!(matches!(error, CpuError::Duty { percent: refused } if refused == percent));
+    }
+}
+
+#[test]
+fn a_thread_that_cannot_be_pinned_says_so_and_goes_on() {
+    let faults = thread::spawn(|| settle(3, Some(CoreId { id: 1023 }))).join().unwrap();
+    assert_eq!(faults, ["thread cpu-3 is not pinned: the system refuses its core"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hashing_thread_has_the_lowest_priority_and_its_core() {
+    let core = core_affinity::get_core_ids().unwrap()[0];
+    let (faults, stat, cores) = thread::spawn(move || {
+        let faults = settle(0, Some(core));
+        (
+            faults,
+            std::fs::read_to_string("/proc/thread-self/stat").unwrap(),
+            core_affinity::get_core_ids().unwrap(),
+        )
+    })
+    .join()
+    .unwrap();
+    assert_eq!(faults, [""; 0]);
+    // Field 19 is the nice value; the name in field 2 may hold blanks, so count from behind it.
+    let after_name = stat.rsplit_once(')').unwrap().1;
+    assert_eq!(after_name.split_whitespace().nth(16), Some("19"));
+    assert_eq!(cores, [core]);
+}

@@ -1,0 +1,252 @@
+//! One hashing thread: take the job, hash a batch, look again.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use cpu_time::ThreadTime;
+use tokio::sync::watch;
+
+use super::{
+    duty::Duty,
+    kernel::{Hits, Scan},
+    outbox::{Delivery, Outbox},
+    sha256::{Prepared, meets_target, top_limit},
+    space::{Space, rolled_version},
+};
+use crate::{BoardEvent, ChipJob, ChipJobId};
+
+/// Time between two reports of hashes: four points a second for a display, and next to no load on the channel.
+const REPORT_EVERY: Duration = Duration::from_millis(250);
+/// Longest sleep between two looks at the job; a clean job must be hashed within 5 ms.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// Hashes in a batch from which on entering the kernel, some 0.4 µs, does not show in the rate.
+const GOOD_BATCH: f64 = 4096.0;
+/// No job has this id as far as [`Elections`] is concerned.
+const NO_JOB: u64 = u64::MAX;
+
+/// Elects the thread that speaks for the whole board.
+#[derive(Debug)]
+pub(super) struct Elections {
+    started: AtomicU64,
+    ending: AtomicU64,
+}
+
+impl Elections {
+    pub(super) fn new() -> Self {
+        Self { started: AtomicU64::new(NO_JOB), ending: AtomicU64::new(NO_JOB) }
+    }
+
+    fn is_first(last: &AtomicU64, job: ChipJobId) -> bool {
+        last.swap(job.0, Ordering::Relaxed) != job.0
+    }
+}
+
+/// How fast a thread hashes, and from that how much it does between two looks at the job.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// Hashes a millisecond of wall time, smoothed.
+    rate: f64,
+}
+
+impl Pace {
+    /// One millisecond of work; for slow kernels up to two, so that a batch does not get too small.
+    fn batch(self) -> u32 {
+        self.rate.max(GOOD_BATCH.min(2.0 * self.rate)).max(1.0) as u32
+    }
+
+    /// Learns from a batch. A single interrupted one does not upset the pace.
+    fn learn(&mut self, hashes: u32, took: Duration) {
+        let rate = f64::from(hashes) / (took.as_secs_f64() * 1e3).max(1e-6);
+        self.rate += (rate - self.rate) / 4.0;
+    }
+}
+
+/// A job as one thread works on it.
+#[derive(Debug)]
+struct Task {
+    job: ChipJob,
+    space: Space,
+    version: u32,
+    header: Prepared,
+    /// This thread has seen that the job ends.
+    is_ending: bool,
+}
+
+impl Task {
+    fn new(job: &ChipJob, slice: Range<u64>) -> Self {
+        let version = rolled_version(job.version, job.version_mask, 0);
+        Self {
+            space: Space::new(slice, job.version_mask),
+            version,
+            header: Prepared::new(job, version),
+            job: job.clone(),
+            is_ending: false,
+        }
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.space.version_index().is_none()
+    }
+
+    /// Marks nonces as tried; prepares the header of the next version when this one has no more.
+    fn advance(&mut self, done: u32) {
+        let before = self.space.version_index();
+        self.space.advance(done);
+        match self.space.version_index() {
+            Some(index) if Some(index) != before => {
+                self.version = rolled_version(self.job.version, self.job.version_mask, index);
+                self.header = Prepared::new(&self.job, self.version);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a thread works with.
+#[derive(Debug)]
+pub(super) struct Worker {
+    /// Its part of the nonces of each version.
+    pub(super) slice: Range<u64>,
+    pub(super) scan: Scan,
+    /// Hashes per second to begin with.
+    pub(super) rate: f64,
+    pub(super) duty_percent: u8,
+    pub(super) job: watch::Receiver<Option<ChipJob>>,
+    pub(super) outbox: Outbox,
+    pub(super) elections: Arc<Elections>,
+}
+
+impl Worker {
+    /// Hashes until the board's job sender is dropped or nobody takes events any more.
+    pub(super) fn run(self) {
+        let duty = Duty::new(self.duty_percent);
+        let pace = Pace { rate: self.rate / 1e3 };
+        let began = Instant::now();
+        Shift { worker: self, pace, duty, began, report_at: began + REPORT_EVERY, hits: Hits::new() }.run();
+    }
+}
+
+/// A running worker.
+#[derive(Debug)]
+struct Shift {
+    worker: Worker,
+    pace: Pace,
+    duty: Duty,
+    began: Instant,
+    report_at: Instant,
+    hits: Hits,
+}
+
+impl Shift {
+    fn run(mut self) {
+        if !self.duty.is_full() {
+            self.duty.begin(Duration::ZERO, ThreadTime::now().as_duration());
+        }
+        let mut task = self.take_job();
+        loop {
+            let changed = match &mut task {
+                Some(task) if !task.is_used_up() => {
+                    self.hash_batch(task);
+                    if self.report() == Delivery::Closed {
+                        return;
+                    }
+                    self.pause();
+                    self.worker.job.has_changed()
+                }
+                _ => self.wait_for_job().map(|()| true),
+            };
+            match changed {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.worker.outbox.report_hashes();
+                    task = self.take_job();
+                }
+                Err(_) => return self.worker.outbox.close(),
+            }
+        }
+    }
+
+    /// The job of the moment, as this thread's task.
+    fn take_job(&mut self) -> Option<Task> {
+        if self.worker.slice.is_empty() {
+            return None;
+        }
+        let current = self.worker.job.borrow_and_update();
+        let task = Task::new(current.as_ref()?, self.worker.slice.clone());
+        // Elect while `current` is borrowed: no later job can be set meanwhile, so none can be started before this
+        // one, and a job is never announced again by a thread that comes late.
+        let is_first = Elections::is_first(&self.worker.elections.started, task.job.id);
+        drop(current);
+        if is_first {
+            self.worker.outbox.push(BoardEvent::Started { job: task.job.id, at: Instant::now() });
+        }
+        Some(task)
+    }
+
+    fn hash_batch(&mut self, task: &mut Task) {
+        let began = Instant::now();
+        let (start, count) = task.space.next(self.pace.batch());
+        self.hits.clear();
+        let done =
+            (self.worker.scan)(&task.header, start, count, top_limit(&task.job.target), &mut self.hits);
+        for &nonce in self.hits.as_slice() {
+            // Kernels look at one word only, and this is the proof that they computed it right.
+            if meets_target(&task.header.hash(nonce), &task.job.target) {
+                self.worker.outbox.push(BoardEvent::Nonce { job: task.job.id, nonce, version: task.version });
+            }
+        }
+        task.advance(done);
+        self.worker.outbox.count(done);
+        self.pace.learn(done, began.elapsed());
+
+        let a_second = self.pace.rate * 10.0 * f64::from(self.worker.duty_percent); // 1000 ms × percent ÷ 100
+        if !task.is_ending && (task.space.left() as f64) < a_second {
+            task.is_ending = true;
+            if Elections::is_first(&self.worker.elections.ending, task.job.id) {
+                self.worker.outbox.push(BoardEvent::JobEnding(task.job.id));
+            }
+        }
+    }
+
+    fn report(&mut self) -> Delivery {
+        let now = Instant::now();
+        if now < self.report_at {
+            return self.worker.outbox.deliver();
+        }
+        self.report_at = now + REPORT_EVERY;
+        self.worker.outbox.report_hashes()
+    }
+
+    /// Sleeps off what the duty cycle demands, unless a job comes or the board stops.
+    fn pause(&mut self) {
+        if self.duty.is_full() {
+            return;
+        }
+        loop {
+            let elapsed = self.began.elapsed();
+            let Some(until) = self.duty.pause_until(elapsed, ThreadTime::now().as_duration()) else { return };
+            if !matches!(self.worker.job.has_changed(), Ok(false)) {
+                return;
+            }
+            thread::sleep(until.saturating_sub(elapsed).min(LOOK_EVERY));
+        }
+    }
+
+    /// Waits without load for the next job; delivers first what is still here.
+    fn wait_for_job(&mut self) -> Result<(), watch::error::RecvError> {
+        while self.worker.outbox.report_hashes() == Delivery::Waiting {
+            if self.worker.job.has_changed()? {
+                return Ok(());
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        pollster::block_on(self.worker.job.changed())
+    }
+}
