@@ -1,6 +1,6 @@
 //! The CPU as a board: hashing threads behind the same [`BoardHandle`] as every chip.
 //!
-//! [`open`] picks a kernel by measurement and starts the threads. From then on each thread is alone: its
+//! [`open`] proves the kernels, picks one by measurement and starts the threads. From then on each thread is alone: its
 //! own part of the nonces, its own look at the job, its own end of the event channel.
 
 mod choice;
@@ -8,6 +8,7 @@ mod duty;
 mod kernel;
 mod outbox;
 mod scalar;
+mod self_test;
 mod sha256;
 mod space;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::{
     choice::Choice,
-    kernel::KERNELS,
+    kernel::{KERNELS, SCALAR},
     outbox::Outbox,
     worker::{Elections, Worker},
 };
@@ -64,6 +65,12 @@ pub enum CpuError {
         /// What was asked for.
         name: String,
     },
+    /// The processor or the build is broken: the kernel computes wrongly. The portable one must never.
+    #[error("the self-test failed: {reason}")]
+    SelfTest {
+        /// What the kernel did wrong.
+        reason: String,
+    },
     /// The operating system refuses a thread.
     #[error("cannot start hashing thread {thread} of {threads}")]
     Spawn {
@@ -76,19 +83,24 @@ pub enum CpuError {
     },
 }
 
-/// Starts the CPU board. Blocks for some tens of milliseconds, to measure.
+/// Starts the CPU board. Blocks for some tens of milliseconds: self-test and measurement.
 ///
-/// A thread that cannot be pinned or given the lowest priority, is a
+/// A kernel that fails its self-test, and a thread that cannot be pinned or given the lowest priority, is a
 /// [`BoardEvent::Fault`].
 ///
-/// Errors: `Duty`, `UnknownKernel`, `UnsupportedKernel` for options that cannot be met, `Spawn` if the system gives no
-/// thread.
+/// Errors: `Duty`, `UnknownKernel`, `UnsupportedKernel` for options that cannot be met, `SelfTest` if the portable
+/// kernel or the one asked for computes wrongly, `Spawn` if the system gives no thread.
 pub fn open(options: &CpuOptions) -> Result<BoardHandle, CpuError> {
     if !(1..=100).contains(&options.duty_percent) {
         return Err(CpuError::Duty { percent: options.duty_percent });
     }
+    let (passed, mismatches) = self_test::run(KERNELS);
+    let faults: Vec<_> = mismatches.iter().map(ToString::to_string).collect();
+    if !passed.iter().any(|kernel| kernel.name == SCALAR.name) {
+        return Err(CpuError::SelfTest { reason: faults.join("; ") });
+    }
     let candidates = match &options.kernel {
-        None => KERNELS.iter().filter(|kernel| (kernel.supported)()).copied().collect(),
+        None => passed,
         Some(name) => {
             let Some(kernel) = KERNELS.iter().find(|kernel| kernel.name == name) else {
                 let known = KERNELS.iter().map(|kernel| kernel.name).collect::<Vec<_>>().join(", ");
@@ -97,19 +109,26 @@ pub fn open(options: &CpuOptions) -> Result<BoardHandle, CpuError> {
             if !(kernel.supported)() {
                 return Err(CpuError::UnsupportedKernel { name: name.clone() });
             }
+            if !passed.iter().any(|passed| passed.name == name) {
+                return Err(CpuError::SelfTest { reason: faults.join("; ") });
+            }
             vec![*kernel]
         }
     };
-    start(options, choice::fastest(&candidates), space::ALL_NONCES)
+    start(options, choice::fastest(&candidates), faults, space::ALL_NONCES)
 }
 
 /// Starts the threads on a board whose headers have this many nonces.
-fn start(options: &CpuOptions, choice: Choice, nonces: u64) -> Result<BoardHandle, CpuError> {
+fn start(
+    options: &CpuOptions,
+    choice: Choice,
+    mut faults: Vec<String>,
+    nonces: u64,
+) -> Result<BoardHandle, CpuError> {
     let threads = options.threads.get();
     let (job_sender, job) = watch::channel(None);
     let (event_sender, events) = mpsc::channel(EVENT_CAPACITY);
     let elections = Arc::new(Elections::new());
-    let mut faults = Vec::new();
     let cores = if options.pin { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
     if options.pin && cores.is_empty() {
         faults.push("threads are not pinned: the system does not tell its cores".to_owned());

@@ -9,7 +9,9 @@ use core_affinity::CoreId;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::{
-    super::{CpuError, CpuOptions, choice, kernel::KERNELS, open, settle, sha256::meets_target, start},
+    super::{
+        CpuError, CpuOptions, choice, kernel::KERNELS, open, settle, sha256::meets_target, space, start,
+    },
     double_sha256, supported,
 };
 use crate::{BoardEvent, BoardHandle, ChipJob, ChipJobId};
@@ -24,7 +26,7 @@ fn options(threads: usize) -> CpuOptions {
 /// A board whose headers have only this many nonces, with the fastest kernel.
 fn board_with(options: &CpuOptions, nonces: u64) -> BoardHandle {
     let kernels: Vec<_> = supported().copied().collect();
-    start(options, choice::fastest(&kernels), nonces).unwrap()
+    start(options, choice::fastest(&kernels), vec![], nonces).unwrap()
 }
 
 /// A job of which one hash in 2^`bits` is a nonce.
@@ -245,6 +247,15 @@ fn a_duty_cycle_beyond_its_range_is_refused() {
         let error = open(&CpuOptions { duty_percent: percent, ..options(1) }).unwrap_err();
         assert!(matches!(error, CpuError::Duty { percent: refused } if refused == percent));
     }
+}
+
+#[test]
+fn faults_of_the_self_test_are_the_first_events() {
+    let kernels: Vec<_> = supported().copied().collect();
+    let fault = "kernel x is wrong".to_owned();
+    let board =
+        start(&options(3), choice::fastest(&kernels), vec![fault.clone()], space::ALL_NONCES).unwrap();
+    assert_eq!(stop(board), [BoardEvent::Fault(fault)]);
 }
 
 #[test]

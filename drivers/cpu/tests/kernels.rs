@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::{
     super::{
         kernel::{Hits, Kernel},
+        self_test::KNOWN_BLOCKS,
         sha256::{Prepared, meets_target, top_limit},
     },
     double_sha256, supported, top_word,
@@ -99,11 +100,21 @@ fn the_whole_target_counts_not_only_its_top_word() {
 
 #[test]
 fn no_nonce_and_one_nonce_are_ranges_too_at_every_place_in_a_group() {
-    let header = std::array::from_fn(|i| i as u32);
+    let header = KNOWN_BLOCKS[0].header;
     for kernel in supported() {
         for start in (0..20).chain(u32::MAX - 20..=u32::MAX) {
             assert!(found(kernel, &header, start, 0, u32::MAX).is_empty(), "{}", kernel.name);
             assert_eq!(found(kernel, &header, start, 1, u32::MAX), [start], "{}", kernel.name);
+        }
+    }
+}
+
+#[test]
+fn the_known_blocks_are_found_with_the_strictest_limit() {
+    for block in &KNOWN_BLOCKS {
+        for kernel in supported() {
+            let hits = found(kernel, &block.header, block.nonce - 5000, 10_000, 0);
+            assert_eq!(hits, [block.nonce], "{}", kernel.name);
         }
     }
 }
