@@ -1,5 +1,7 @@
 //! The nonce scanners: one signature, one table.
 
+#[cfg(target_arch = "x86_64")]
+use super::sha_ni;
 use super::{scalar, sha256::Prepared};
 
 /// Tries `count` nonces from `start` upwards, past 2^32 to 0, and notes those whose hash has a top word of at most
@@ -21,7 +23,11 @@ pub(super) struct Kernel {
 }
 
 /// All kernels of this build, the portable one first: it is the oracle of the others.
-pub(super) static KERNELS: &[Kernel] = &[SCALAR];
+pub(super) static KERNELS: &[Kernel] = &[
+    SCALAR,
+    #[cfg(target_arch = "x86_64")]
+    Kernel { name: "sha-ni", supported: sha_ni::supported, scan: sha_ni::scan },
+];
 
 /// The portable kernel.
 pub(super) const SCALAR: Kernel = Kernel { name: "scalar", supported: || true, scan: scalar::scan };

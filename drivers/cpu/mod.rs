@@ -10,6 +10,9 @@ mod outbox;
 mod scalar;
 mod self_test;
 mod sha256;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)] // processor instructions behind run-time detection
+mod sha_ni;
 mod space;
 #[cfg(test)]
 mod tests;
