@@ -35,11 +35,18 @@ pub(super) struct Outbox {
     waiting: VecDeque<BoardEvent>,
     hashes: u64,
     lost_nonces: u64,
+    counts_are_due: bool,
 }
 
 impl Outbox {
     pub(super) fn new(channel: mpsc::Sender<BoardEvent>) -> Self {
-        Self { channel, waiting: VecDeque::with_capacity(CAPACITY), hashes: 0, lost_nonces: 0 }
+        Self {
+            channel,
+            waiting: VecDeque::with_capacity(CAPACITY),
+            hashes: 0,
+            lost_nonces: 0,
+            counts_are_due: false,
+        }
     }
 
     /// Takes an event for the next delivery. Never allocates: in a full outbox a nonce is lost and counted, and any
@@ -58,56 +65,50 @@ impl Outbox {
         self.waiting.push_back(event);
     }
 
-    /// Counts hashes; [`Outbox::report_hashes`] sends them.
+    /// Counts hashes; [`Outbox::report`] sends them.
     pub(super) fn count(&mut self, hashes: u32) {
         self.hashes += u64::from(hashes);
     }
 
-    /// Sends as much as the channel has room for, in order.
+    /// Makes the counts of hashes and lost nonces due, and delivers.
+    pub(super) fn report(&mut self) -> Delivery {
+        self.counts_are_due = true;
+        self.deliver()
+    }
+
+    /// Sends as much as the channel has room for: counts that are due first, or a reader that is always a little too
+    /// slow would never see them, then the events in order.
     pub(super) fn deliver(&mut self) -> Delivery {
-        while let Some(event) = self.waiting.pop_front() {
-            match self.channel.try_send(event) {
-                Ok(()) => {}
-                Err(TrySendError::Full(event)) => {
-                    self.waiting.push_front(event);
-                    return Delivery::Waiting;
-                }
-                Err(TrySendError::Closed(_)) => return Delivery::Closed,
-            }
-        }
-        match self.lost_nonces {
-            0 => Delivery::Done,
-            lost => match self.channel.try_send(BoardEvent::Overflow(lost)) {
-                Ok(()) => {
-                    self.lost_nonces = 0;
-                    Delivery::Done
-                }
-                Err(TrySendError::Full(_)) => Delivery::Waiting,
-                Err(TrySendError::Closed(_)) => Delivery::Closed,
-            },
+        match self.try_deliver() {
+            Ok(()) => Delivery::Done,
+            Err(TrySendError::Full(())) => Delivery::Waiting,
+            Err(TrySendError::Closed(())) => Delivery::Closed,
         }
     }
 
-    /// Delivers, then sends the hashes counted since the last report; while the channel is full they are only counted.
-    pub(super) fn report_hashes(&mut self) -> Delivery {
-        let delivery = self.deliver();
-        if delivery != Delivery::Done || self.hashes == 0 {
-            return delivery;
-        }
-        match self.channel.try_send(BoardEvent::Hashes(self.hashes)) {
-            Ok(()) => {
+    fn try_deliver(&mut self) -> Result<(), TrySendError<()>> {
+        if self.counts_are_due {
+            if self.hashes > 0 {
+                self.channel.try_reserve()?.send(BoardEvent::Hashes(self.hashes));
                 self.hashes = 0;
-                Delivery::Done
             }
-            Err(TrySendError::Full(_)) => Delivery::Waiting,
-            Err(TrySendError::Closed(_)) => Delivery::Closed,
+            if self.lost_nonces > 0 {
+                self.channel.try_reserve()?.send(BoardEvent::Overflow(self.lost_nonces));
+                self.lost_nonces = 0;
+            }
+            self.counts_are_due = false;
         }
+        while !self.waiting.is_empty() {
+            let place = self.channel.try_reserve()?;
+            place.send(self.waiting.pop_front().expect("it is not empty"));
+        }
+        Ok(())
     }
 
     /// Hands over everything, waiting a while for room: for a thread that has nothing else to do any more.
     pub(super) fn close(mut self) {
         let give_up_at = Instant::now() + LAST_EVENTS;
-        while self.report_hashes() == Delivery::Waiting && Instant::now() < give_up_at {
+        while self.report() == Delivery::Waiting && Instant::now() < give_up_at {
             thread::sleep(RETRY);
         }
     }
@@ -140,41 +141,42 @@ mod tests {
     }
 
     #[test]
-    fn nonces_beyond_the_capacity_are_counted_and_reported_after_those_that_were_kept() {
+    fn nonces_beyond_the_capacity_are_counted_and_those_kept_are_sent() {
         let (channel, mut events) = mpsc::channel(CAPACITY + 1);
         let mut outbox = Outbox::new(channel);
         (0..70).for_each(|i| outbox.push(nonce(i)));
-        assert_eq!(outbox.deliver(), Delivery::Done);
+        assert_eq!(outbox.report(), Delivery::Done);
         let received = received(&mut events);
-        assert_eq!(received[..64], (0..64).map(nonce).collect::<Vec<_>>());
-        assert_eq!(received[64..], [BoardEvent::Overflow(6)]);
+        assert_eq!(received[0], BoardEvent::Overflow(6));
+        assert_eq!(received[1..], (0..64).map(nonce).collect::<Vec<_>>());
     }
 
     #[test]
-    fn the_start_of_a_job_is_not_lost_behind_nonces() {
+    fn the_end_of_a_job_is_not_lost_behind_nonces() {
         let (channel, mut events) = mpsc::channel(2 * CAPACITY);
         let mut outbox = Outbox::new(channel);
         (0..64).for_each(|i| outbox.push(nonce(i)));
         outbox.push(BoardEvent::JobEnding(ChipJobId(1)));
         assert_eq!(outbox.deliver(), Delivery::Done);
-        assert_eq!(
-            received(&mut events)[62..],
-            [nonce(62), BoardEvent::JobEnding(ChipJobId(1)), BoardEvent::Overflow(1)]
-        );
+        assert_eq!(received(&mut events)[62..], [nonce(62), BoardEvent::JobEnding(ChipJobId(1))]);
+        assert_eq!(outbox.report(), Delivery::Done);
+        assert_eq!(received(&mut events), [BoardEvent::Overflow(1)]);
     }
 
     #[test]
-    fn hashes_counted_while_the_channel_was_full_come_in_one_sum() {
+    fn hashes_counted_while_the_channel_was_full_come_in_one_sum_before_what_waits() {
         let (channel, mut events) = mpsc::channel(1);
         let mut outbox = Outbox::new(channel);
-        outbox.push(nonce(0));
+        (0..2).for_each(|i| outbox.push(nonce(i)));
+        assert_eq!(outbox.deliver(), Delivery::Waiting);
         outbox.count(100);
-        assert_eq!(outbox.report_hashes(), Delivery::Waiting);
+        assert_eq!(outbox.report(), Delivery::Waiting);
         outbox.count(11);
-        assert_eq!(outbox.report_hashes(), Delivery::Waiting);
         assert_eq!(received(&mut events), [nonce(0)]);
-        assert_eq!(outbox.report_hashes(), Delivery::Done);
+        assert_eq!(outbox.deliver(), Delivery::Waiting);
         assert_eq!(received(&mut events), [BoardEvent::Hashes(111)]);
+        assert_eq!(outbox.deliver(), Delivery::Done);
+        assert_eq!(received(&mut events), [nonce(1)]);
     }
 
     #[test]
@@ -183,7 +185,7 @@ mod tests {
         drop(events);
         let mut outbox = Outbox::new(channel);
         outbox.count(1);
-        assert_eq!(outbox.report_hashes(), Delivery::Closed);
+        assert_eq!(outbox.report(), Delivery::Closed);
         outbox.push(nonce(0));
         assert_eq!(outbox.deliver(), Delivery::Closed);
         outbox.close();

@@ -165,7 +165,7 @@ impl Shift {
             match changed {
                 Ok(false) => {}
                 Ok(true) => {
-                    self.worker.outbox.report_hashes();
+                    self.worker.outbox.report();
                     task = self.take_job();
                 }
                 Err(_) => return self.worker.outbox.close(),
@@ -221,7 +221,7 @@ impl Shift {
             return self.worker.outbox.deliver();
         }
         self.report_at = now + REPORT_EVERY;
-        self.worker.outbox.report_hashes()
+        self.worker.outbox.report()
     }
 
     /// Sleeps off what the duty cycle demands, unless a job comes or the board stops.
@@ -241,7 +241,7 @@ impl Shift {
 
     /// Waits without load for the next job; delivers first what is still here.
     fn wait_for_job(&mut self) -> Result<(), watch::error::RecvError> {
-        while self.worker.outbox.report_hashes() == Delivery::Waiting {
+        while self.worker.outbox.report() == Delivery::Waiting {
             if self.worker.job.has_changed()? {
                 return Ok(());
             }
