@@ -1,1 +1,3 @@
 //! Practice pool, virtual boards and checks: signalcore judged from outside.
+
+pub mod pool;
