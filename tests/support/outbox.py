@@ -63,7 +63,9 @@ class Outbox:
     def abort(self) -> None:
         """RST: what has been written may be lost."""
         self.closed = True
-        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        if not self.writer.is_closing():
+            tcp = self.writer.get_extra_info("socket")
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.writer.transport.abort()
 
     async def run(self) -> None:
@@ -72,7 +74,7 @@ class Outbox:
             while not self.closed:
                 for outgoing in await self._next():
                     await self._write(outgoing)
-        except (ConnectionError, RuntimeError):
+        except OSError:
             self.abort()
 
     def _put(self, outgoing: Outgoing) -> None:

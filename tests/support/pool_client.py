@@ -53,7 +53,7 @@ class Client:
         except asyncio.LimitOverrunError:
             self.pool.report.protocol_error(self.number, "line-too-long")
             return "line-too-long"
-        except ConnectionError:
+        except OSError:
             return "reset"
         except ProtocolError as error:
             return error.reason

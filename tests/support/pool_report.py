@@ -27,7 +27,7 @@ class Report:
         self.first_connect = None
         self.first_share_seconds = None
 
-    def event(self, name: str, **members) -> None:
+    def event(self, name: str, /, **members) -> None:
         line = {"event": name, "time": round(time.monotonic() - self.started, 6), **members}
         try:
             self.stream.write(json.dumps(line) + "\n")
