@@ -21,7 +21,8 @@ GOODBYE = b"Invalid JSON, disconnecting\n"
 
 
 def line(message: dict) -> bytes:
-    return json.dumps(message).encode() + b"\n"
+    """Text goes out as UTF-8, not as escapes, where JSON leaves the choice."""
+    return json.dumps(message, ensure_ascii=False).encode(errors="replace") + b"\n"
 
 
 def notification(method: str, params: list) -> dict:

@@ -13,8 +13,8 @@ from hostile_lines import ESCAPES, GOODBYE, LINES, STREAMS, line, notification
 
 LEAD_SECONDS = 0.3
 PAUSE_SECONDS = 0.2
-FLOOD_SECONDS = 3.0
-FLOOD_BURST = 10
+FLOOD_JOBS = 3000
+FLOOD_JOBS_PER_SECOND = 1000
 FLOOD_BURST_SECONDS = 0.01
 BAD_EXTRANONCES = {"odd-extranonce1": ("abc", 4), "extranonce2-size-99": ("08000002", 99)}
 
@@ -103,10 +103,12 @@ class HostileScript:
         client.outbox.cut_after(GOODBYE)
 
     async def _flood(self, client) -> None:
-        until = self.now() + FLOOD_SECONDS
-        while self.now() < until and not client.closed:
-            for _ in range(FLOOD_BURST):
+        start, sent = self.now(), 0
+        while sent < FLOOD_JOBS:
+            due = min(int((self.now() - start) * FLOOD_JOBS_PER_SECOND), FLOOD_JOBS)
+            for _ in range(due - sent):
                 client.send_job(clean=False, quiet=True)
+            sent = due
             await asyncio.sleep(FLOOD_BURST_SECONDS)
         await self._go_on(client)
 

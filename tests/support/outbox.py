@@ -114,9 +114,9 @@ class Outbox:
 
     async def _write_singly(self, line: bytes) -> None:
         for index in range(len(line)):
-            await self._send_bytes(line[index:index + 1])
             if index % PAUSE_EVERY_BYTES == 0:
                 await asyncio.sleep(self.rng.uniform(0, 2 * PAUSE_SECONDS))
+            await self._send_bytes(line[index:index + 1])  # nothing is awaited behind the last byte
 
     async def _send_bytes(self, data: bytes) -> None:
         if self.closed or self.writer.is_closing():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import share_rules
@@ -23,7 +24,8 @@ class PoolProcess:
     """`with PoolProcess("--ping") as pool:`; after the block `report` and `events` are there."""
 
     def __init__(self, *options, difficulty=EASY):
-        command = [sys.executable, str(POOL), "--difficulty", str(difficulty), *options]
+        # Without a word in `options` no job comes by the clock while a test lasts.
+        command = [sys.executable, str(POOL), "--difficulty", str(difficulty), "--job-every", "60000", *options]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.events = [json.loads(self.process.stdout.readline())]
         self.port = self.events[0]["port"]
@@ -93,7 +95,10 @@ class ScriptedClient:
         answer = self.call("mining.subscribe", params)
         subscriptions, extranonce1, size = answer["result"]
         self.session = subscriptions[-1][1]
-        self._terms(extranonce1=bytes.fromhex(extranonce1), extranonce2_size=size)
+        told = {"extranonce1": bytes.fromhex(extranonce1), "extranonce2_size": size}
+        self._terms(**told)
+        # Work that came before the answer is made of the extranonces in the answer.
+        self.jobs = [(Job(job.notify, replace(job.terms, **told)), clean) for job, clean in self.jobs]
         return answer
 
     def request(self, method, params):
@@ -133,7 +138,10 @@ class ScriptedClient:
                 raise TimeoutError("the pool did not do it in time")
             if len(self.buffer) > MAX_LINE:
                 raise ConnectionError("endless line")
-            data = self.socket.recv(65536)
+            try:
+                data = self.socket.recv(65536)
+            except socket.timeout as timeout:  # a class of its own before Python 3.10
+                raise TimeoutError from timeout
             self.reads += 1
             if not data:
                 raise ConnectionError("closed by the pool")
@@ -166,7 +174,7 @@ class ScriptedClient:
             self.send({"id": message["id"], "result": "scripted/1", "error": None})
 
     def _terms(self, **changes):
-        self.terms = Terms(**{**vars(self.terms), **changes})
+        self.terms = replace(self.terms, **changes)
 
 
 def mine(job, above=0.0, below=float("inf"), user=USER, bits=None, ntime=None, counter=0, **terms):
@@ -174,7 +182,7 @@ def mine(job, above=0.0, below=float("inf"), user=USER, bits=None, ntime=None, c
 
     `terms` replace the job's own, to make the mistakes that a client could make.
     """
-    terms = Terms(**{**vars(job.terms), **terms})
+    terms = replace(job.terms, **terms)
     extranonce2 = (counter % 256 ** terms.extranonce2_size).to_bytes(terms.extranonce2_size, "big")
     coinbase = share_rules.coinbase(job.notify, terms.extranonce1, extranonce2)
     root = share_rules.merkle_root(coinbase, job.notify.branches)
