@@ -172,6 +172,8 @@ class Pool:
             await asyncio.sleep(CLOSE_POLL_SECONDS)
         for client in list(self.clients.values()):
             client.outbox.abort()
+        while self.clients:  # the loop reports each of them as lost in its next rounds
+            await asyncio.sleep(CLOSE_POLL_SECONDS)
 
 
 async def serve(options, report: Report) -> None:
