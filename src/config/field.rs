@@ -164,6 +164,13 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         "Whether to ask for version rolling (BIP 310).",
     ),
     row(
+        "stratum.extranonce_subscribe",
+        "SIGNALCORE_STRATUM_EXTRANONCE_SUBSCRIBE",
+        Kind::Bool(|c| &mut c.stratum.extranonce_subscribe),
+        Preset::Value("false"),
+        "Whether to send mining.extranonce.subscribe; NiceHash gets it in any case, some other pools hang up on it.",
+    ),
+    row(
         "stratum.follow_redirect",
         "SIGNALCORE_STRATUM_FOLLOW_REDIRECT",
         Kind::Bool(|c| &mut c.stratum.follow_redirect),
@@ -196,7 +203,7 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         "SIGNALCORE_STRATUM_SILENCE_TIMEOUT",
         Kind::Seconds { place: |c| &mut c.stratum.timeouts.silence, from: 10, to: 3600 },
         Preset::Value("180"),
-        "How long a pool may say nothing at all while we mine.",
+        "How long a pool may go without sending a job while we mine.",
     ),
     row(
         "stratum.answer_timeout",
@@ -239,6 +246,13 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         Kind::Count(|c| &mut c.stop.shares),
         Preset::Unset("100"),
         "Stop after this many accepted shares.",
+    ),
+    row(
+        "stop.require_upstream",
+        "SIGNALCORE_STOP_REQUIRE_UPSTREAM",
+        Kind::Bool(|c| &mut c.stop.require_upstream),
+        Preset::Value("false"),
+        "Stop with exit code 69 when every pool has failed once before any gave work, instead of trying on.",
     ),
 ];
 

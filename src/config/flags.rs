@@ -23,6 +23,8 @@ pub struct Flags {
     pub seconds: Option<String>,
     /// `--shares`.
     pub shares: Option<String>,
+    /// `--require-upstream`, present or not.
+    pub require_upstream: bool,
 }
 
 /// One pool of the command line.

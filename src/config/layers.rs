@@ -166,6 +166,10 @@ impl Layers {
                 self.set(path, &Given::Word(word.clone()), Origin::Flag(flag), None);
             }
         }
+        if flags.require_upstream {
+            let given = Given::Word("true".to_owned());
+            self.set("stop.require_upstream", &given, Origin::Flag("--require-upstream"), None);
+        }
         if !flags.devices.is_empty() {
             self.set("device", &Given::List(flags.devices.clone()), Origin::Flag("--device"), None);
         }

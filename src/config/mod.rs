@@ -107,6 +107,8 @@ pub struct Stratum {
     pub user_agent: String,
     /// Whether to ask for version rolling (BIP 310).
     pub version_rolling: bool,
+    /// Whether to send `mining.extranonce.subscribe` to every pool.
+    pub extranonce_subscribe: bool,
     /// Whether `client.reconnect` may lead to another host of the same registrable domain.
     pub follow_redirect: bool,
     /// How long to wait for what.
@@ -122,7 +124,7 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// For the first job after the handshake.
     pub first_job: Duration,
-    /// For any line at all while mining.
+    /// For the next job while mining.
     pub silence: Duration,
     /// For the answer to a share.
     pub answer: Duration,
@@ -146,4 +148,6 @@ pub struct Stop {
     pub seconds: Option<Duration>,
     /// After this many accepted shares.
     pub shares: Option<u64>,
+    /// When every pool has failed once before any gave work.
+    pub require_upstream: bool,
 }
