@@ -24,7 +24,7 @@ pub struct Dispatched {
     pub work: Work,
     /// What the board was told to report: a hash above it is the board's error.
     pub chip_target: Target,
-    /// Whether it moved the board to another job, rather than on within the one it had.
+    /// Whether it moved the board from one job to another.
     pub is_switch: bool,
     seen: HashSet<(u32, u32)>,
 }

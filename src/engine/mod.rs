@@ -68,10 +68,15 @@ pub enum Report {
 }
 
 /// What happened to a board.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum BoardReport {
     /// It takes work from now on.
-    Joined,
+    Joined {
+        /// Its name.
+        name: String,
+        /// What it should reach.
+        expected_rate: HashRate,
+    },
     /// It takes none any more.
     Gone,
     /// Something is wrong with it.
@@ -159,8 +164,9 @@ impl Engine {
     pub fn add_board(&mut self, board: BoardId, name: String, expected_rate: HashRate, now: Instant) {
         let rate = RateMeter::new(now);
         let counts = BoardCounts::default();
+        let joined = BoardReport::Joined { name: name.clone(), expected_rate };
         self.boards.insert(board, Board { name, expected_rate, rate, counts, starved: false });
-        self.report(Report::Board(board, BoardReport::Joined));
+        self.report(Report::Board(board, joined));
         self.dispatch(board, now);
     }
 

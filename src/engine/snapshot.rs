@@ -73,6 +73,11 @@ impl Engine {
         }
     }
 
+    /// Hash rate of all boards, about the last ten seconds.
+    pub fn recent_rate(&self, now: Instant) -> HashRate {
+        HashRate(self.boards.values().map(|board| board.rate.recent(now).0).sum())
+    }
+
     /// Shares accepted so far by all upstreams.
     pub fn accepted(&self) -> u64 {
         self.upstreams.iter().map(|upstream| upstream.counts.accepted).sum()

@@ -327,6 +327,9 @@ fn answers_are_counted_by_how_they_ended() {
 fn the_time_of_a_job_switch_runs_from_its_line_to_its_first_batch() {
     let mut mine = Mine::with_board();
     mine.job(POOL, &job("a"));
+    let beginning = mine.chip_job(CPU).id;
+    mine.says(CPU, BoardEvent::Started { job: beginning, at: mine.now + Duration::from_secs(5) });
+    mine.job(POOL, &job("b"));
     let first = mine.chip_job(CPU).id;
     mine.says(CPU, BoardEvent::Started { job: first, at: mine.now + Duration::from_millis(2) });
     mine.says(CPU, BoardEvent::JobEnding(first));

@@ -1,0 +1,75 @@
+//! Where jobs come from and shares go: one handle of channels per upstream, whatever stands behind it.
+
+pub mod pool;
+mod retry;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::protocol::unanswered::MAX_UNANSWERED;
+use crate::work::{Answered, Difficulty, Job, Share};
+
+/// Shares that may wait for the upstream's task. It takes them within microseconds, connected or not, so a full channel
+/// means a task that is gone; as many as it would remember without an answer.
+pub const SHARE_CAPACITY: usize = MAX_UNANSWERED;
+
+/// Events that may wait for the engine, which takes them within microseconds. The upstream waits when it is full.
+pub const EVENT_CAPACITY: usize = 256;
+
+/// A running upstream.
+#[derive(Debug)]
+pub struct UpstreamHandle {
+    /// Its address, for logs and displays.
+    pub name: String,
+    /// The newest job; `None` while there is no connection that gives work. The latest wins: [`Job::epoch`] grows with
+    /// each clean job, so a skipped job hides none.
+    pub jobs: watch::Receiver<Option<Arrival>>,
+    /// Shares for it. Dropping the sender lets it bring its last shares home and end.
+    pub shares: mpsc::Sender<Box<Share>>,
+    /// What happens to it, in order. Ends after the last share has come to its end.
+    pub events: mpsc::Receiver<UpstreamEvent>,
+}
+
+/// A job and when its line was read.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// The job.
+    pub job: Arc<Job>,
+    /// When the read returned that completed it.
+    pub at: Instant,
+}
+
+/// What comes from an upstream beside jobs.
+#[derive(Debug)]
+pub enum UpstreamEvent {
+    /// A share has come to its end.
+    Answered(Answered),
+    /// Something for the operator.
+    News(UpstreamNews),
+}
+
+/// What happens to an upstream.
+#[derive(Debug)]
+pub enum UpstreamNews {
+    /// It tries to connect.
+    Connecting(String),
+    /// The worker is authorised.
+    Mining,
+    /// The difficulty from the next job on.
+    Difficulty(Difficulty),
+    /// Its text for the operator; printable.
+    Message(String),
+    /// It does something wrong or strange; printable.
+    Complaint(String),
+    /// It sends us to another address.
+    Redirected(String),
+    /// The connection failed or ended; the next attempt follows by itself.
+    Down {
+        /// Why; printable.
+        reason: String,
+        /// When the next attempt starts.
+        retry_in: Duration,
+    },
+}

@@ -1,0 +1,307 @@
+//! A pool: TCP and timers around the Stratum session. Moves bytes, wakes at the session's times, reconnects.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+
+use super::retry::{GOOD_SERVICE, Retry};
+use super::{Arrival, EVENT_CAPACITY, SHARE_CAPACITY, UpstreamEvent, UpstreamHandle, UpstreamNews};
+use crate::clock::{now, sleep_until};
+use crate::protocol::line::LineBuffer;
+use crate::protocol::redirect::{Destination, RedirectPolicy};
+use crate::protocol::stratum_session::{Event, Session, SessionConfig};
+use crate::work::Share;
+
+/// How long the last shares may take to be answered when the miner stops.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// Bytes that may wait to be written: a pool that takes none for so long is dead.
+const MAX_UNWRITTEN: usize = 256 * 1024;
+/// Idle time after which the operating system asks whether the other end still lives; routers forget sooner than pools.
+const KEEP_ALIVE: Duration = Duration::from_secs(45);
+const READ_BUFFER: usize = 16 * 1024;
+
+/// What a pool's task needs to know.
+#[derive(Debug, Clone)]
+pub struct PoolOptions {
+    /// Name for logs and displays.
+    pub name: String,
+    /// Where the pool lives.
+    pub destination: Destination,
+    /// What the session shall do.
+    pub session: SessionConfig,
+    /// Whether `client.reconnect` may lead to another host of the same domain.
+    pub follow_redirect: bool,
+    /// How long resolving and connecting may take.
+    pub connect_timeout: Duration,
+    /// Longest wait between attempts.
+    pub reconnect_max: Duration,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+enum ConnectionError {
+    #[error("cannot resolve {host}: {error}")]
+    Resolve { host: String, error: io::Error },
+    #[error("cannot connect to {address}: {error}")]
+    Connect { address: String, error: io::Error },
+    #[error("no connection to {address} within {} s", patience.as_secs_f64())]
+    Timeout { address: String, patience: Duration },
+    #[error("the pool closed the connection")]
+    Closed,
+    #[error("the connection broke: {0}")]
+    Broken(io::Error),
+    #[error("the pool sent {0}")]
+    Line(#[from] crate::protocol::line::LineTooLong),
+    #[error("the pool has not taken our lines for too long")]
+    Unwritten,
+    #[error(transparent)]
+    Session(#[from] crate::protocol::stratum_session::SessionError),
+}
+
+type Connecting = Pin<Box<dyn Future<Output = Result<TcpStream, ConnectionError>> + Send>>;
+
+/// What the network is doing.
+enum Link {
+    Waiting { until: Instant },
+    Connecting(Connecting),
+    Up { stream: TcpStream, lines: LineBuffer, unwritten: Vec<u8>, since: Instant },
+}
+
+/// What the network has done.
+enum Progress {
+    Due,
+    Connected(Result<TcpStream, ConnectionError>),
+    Read(io::Result<usize>),
+    Wrote(io::Result<usize>),
+}
+
+impl Link {
+    /// Waits for the next thing to happen. Cancelling loses nothing: what is awaited lives in `self`, and neither a
+    /// read nor a write that is dropped has moved a byte.
+    async fn progress(&mut self, buffer: &mut [u8]) -> Progress {
+        match self {
+            Self::Waiting { until } => {
+                tokio::time::sleep_until((*until).into()).await;
+                Progress::Due
+            }
+            Self::Connecting(connecting) => Progress::Connected(connecting.await),
+            Self::Up { stream, unwritten, .. } => {
+                let (mut reader, mut writer) = stream.split();
+                tokio::select! {
+                    read = reader.read(buffer) => Progress::Read(read),
+                    wrote = writer.write(unwritten), if !unwritten.is_empty() => Progress::Wrote(wrote),
+                }
+            }
+        }
+    }
+}
+
+struct Pool {
+    options: PoolOptions,
+    session: Session,
+    link: Link,
+    retry: Retry,
+    /// Where a redirect sent us, until the next failure.
+    redirected: Option<Destination>,
+    jobs: watch::Sender<Option<Arrival>>,
+    events: mpsc::Sender<UpstreamEvent>,
+}
+
+/// Starts a pool's task on the current runtime.
+pub fn open(options: PoolOptions) -> UpstreamHandle {
+    let (jobs, job_receiver) = watch::channel(None);
+    let (share_sender, shares) = mpsc::channel(SHARE_CAPACITY);
+    let (events, event_receiver) = mpsc::channel(EVENT_CAPACITY);
+    let name = options.name.clone();
+    let policy = RedirectPolicy::new(options.destination.clone(), options.follow_redirect);
+    let pool = Pool {
+        session: Session::new(options.session.clone(), policy),
+        link: Link::Waiting { until: Instant::now() },
+        retry: Retry::new(options.reconnect_max),
+        redirected: None,
+        options,
+        jobs,
+        events,
+    };
+    tokio::spawn(pool.run(shares));
+    UpstreamHandle { name, jobs: job_receiver, shares: share_sender, events: event_receiver }
+}
+
+impl Pool {
+    async fn run(mut self, mut shares: mpsc::Receiver<Box<Share>>) {
+        let mut buffer = vec![0; READ_BUFFER];
+        let mut stop_at = None;
+        loop {
+            self.pump().await;
+            if stop_at.is_some_and(|at| self.session.is_settled() || now() >= at) {
+                break;
+            }
+            let wake_at = self.session.poll_timeout().into_iter().chain(stop_at).min();
+            tokio::select! {
+                share = shares.recv(), if stop_at.is_none() => match share {
+                    Some(share) => self.session.submit(share, now()),
+                    None => stop_at = Some(now() + LAST_ANSWERS),
+                },
+                () = sleep_until(wake_at) => {
+                    if let Err(error) = self.session.handle_timeout(now()) {
+                        self.down(error.into()).await;
+                    }
+                }
+                progress = self.link.progress(&mut buffer) => {
+                    if let Err(error) = self.advance(progress, &buffer).await {
+                        self.down(error).await;
+                    }
+                }
+            }
+        }
+        self.session.give_up();
+        self.pump().await;
+    }
+
+    async fn advance(&mut self, progress: Progress, buffer: &[u8]) -> Result<(), ConnectionError> {
+        match progress {
+            Progress::Due => {
+                let to = self.redirected.clone().unwrap_or_else(|| self.options.destination.clone());
+                self.tell(UpstreamNews::Connecting(address(&to))).await;
+                self.link = Link::Connecting(Box::pin(connect(to, self.options.connect_timeout)));
+            }
+            Progress::Connected(stream) => {
+                let (stream, since) = (stream?, now());
+                self.link = Link::Up { stream, lines: LineBuffer::default(), unwritten: Vec::new(), since };
+                self.session.handle_connected(since);
+            }
+            Progress::Read(Ok(0)) => return Err(ConnectionError::Closed),
+            Progress::Read(Ok(length)) => self.read(&buffer[..length]).await?,
+            Progress::Wrote(Ok(length)) => {
+                if let Link::Up { unwritten, .. } = &mut self.link {
+                    unwritten.drain(..length);
+                }
+            }
+            Progress::Read(Err(error)) | Progress::Wrote(Err(error)) => {
+                return Err(ConnectionError::Broken(error));
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
+        let read_at = now();
+        if let Link::Up { lines, .. } = &mut self.link {
+            lines.extend(bytes);
+        }
+        // Looked at anew each turn: a redirect among the lines ends the connection.
+        while let Link::Up { lines, .. } = &mut self.link {
+            let Some(line) = lines.next_line()? else { break };
+            tracing::trace!(pool = self.options.name, "received {line}");
+            let handled = self.session.handle_line(&line, read_at);
+            self.pump().await;
+            handled?;
+        }
+        Ok(())
+    }
+
+    /// Takes from the session what is to be written and told.
+    async fn pump(&mut self) {
+        while let Some(line) = self.session.poll_transmit() {
+            if let Link::Up { unwritten, .. } = &mut self.link {
+                unwritten.extend_from_slice(line.as_bytes());
+            }
+        }
+        if matches!(&self.link, Link::Up { unwritten, .. } if unwritten.len() > MAX_UNWRITTEN) {
+            self.down(ConnectionError::Unwritten).await;
+        }
+        while let Some(event) = self.session.poll_event() {
+            let news = match event {
+                Event::Job(job) => {
+                    self.jobs.send_replace(Some(Arrival { job, at: now() }));
+                    continue;
+                }
+                Event::Answered(answered) => {
+                    self.send(UpstreamEvent::Answered(answered)).await;
+                    continue;
+                }
+                Event::Redirect(to, wait) => {
+                    let news = UpstreamNews::Redirected(address(&to));
+                    self.hang_up();
+                    self.redirected = Some(to);
+                    self.link = Link::Waiting { until: now() + wait };
+                    news
+                }
+                Event::Authorized => UpstreamNews::Mining,
+                Event::Difficulty(difficulty) => UpstreamNews::Difficulty(difficulty),
+                Event::Message(text) => UpstreamNews::Message(text),
+                Event::Complaint(text) => UpstreamNews::Complaint(text),
+            };
+            self.tell(news).await;
+        }
+    }
+
+    async fn down(&mut self, error: ConnectionError) {
+        if matches!(&self.link, Link::Up { since, .. } if now() >= *since + GOOD_SERVICE) {
+            self.retry.reset();
+        }
+        let refused = matches!(&error, ConnectionError::Session(error) if error.is_refusal());
+        let retry_in = if refused { self.retry.after_refusal() } else { self.retry.after_failure() };
+        self.hang_up();
+        self.redirected = None;
+        self.link = Link::Waiting { until: now() + retry_in };
+        self.tell(UpstreamNews::Down { reason: error.to_string(), retry_in }).await;
+    }
+
+    fn hang_up(&mut self) {
+        self.session.handle_disconnected();
+        self.jobs.send_replace(None);
+    }
+
+    async fn tell(&mut self, news: UpstreamNews) {
+        self.send(UpstreamEvent::News(news)).await;
+    }
+
+    /// Nobody listens any more when the miner is being torn down; then there is nobody to tell.
+    async fn send(&mut self, event: UpstreamEvent) {
+        self.events.send(event).await.ok();
+    }
+}
+
+/// Resolves and connects, trying each address in turn.
+async fn connect(to: Destination, patience: Duration) -> Result<TcpStream, ConnectionError> {
+    let address = address(&to);
+    let attempt = async {
+        let resolve = |error| ConnectionError::Resolve { host: to.host.clone(), error };
+        let addresses: Vec<_> =
+            tokio::net::lookup_host((to.host.as_str(), to.port)).await.map_err(resolve)?.collect();
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for candidate in &addresses {
+            match TcpStream::connect(candidate).await {
+                Ok(stream) => return prepare(stream).map_err(ConnectionError::Broken),
+                Err(error) => last = error,
+            }
+        }
+        Err(ConnectionError::Connect { address: address.clone(), error: last })
+    };
+    match tokio::time::timeout(patience, attempt).await {
+        Ok(result) => result,
+        Err(_) => Err(ConnectionError::Timeout { address, patience }),
+    }
+}
+
+/// A share is a small packet that must not wait for a larger one.
+fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    let keep_alive = socket2::TcpKeepalive::new().with_time(KEEP_ALIVE);
+    socket2::SockRef::from(&stream).set_tcp_keepalive(&keep_alive)?;
+    Ok(stream)
+}
+
+fn address(to: &Destination) -> String {
+    if to.host.contains(':') {
+        format!("[{}]:{}", to.host, to.port)
+    } else {
+        format!("{}:{}", to.host, to.port)
+    }
+}
