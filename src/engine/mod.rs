@@ -5,6 +5,7 @@ pub mod dispatch;
 pub mod inflight;
 pub mod meter;
 pub mod snapshot;
+pub mod task;
 pub mod throttle;
 
 use std::collections::{BTreeMap, VecDeque};

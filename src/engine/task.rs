@@ -1,0 +1,278 @@
+//! The shell around the engine: the one `select!` through which everything reaches it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use signalcore_drivers::{BoardEvent, BoardHandle, ChipJob};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::{ReceiverStream, WatchStream};
+use tokio_stream::{Stream, StreamExt, StreamMap};
+
+use super::snapshot::Snapshot;
+use super::{Action, BoardId, Engine, Report, UpstreamId};
+use crate::clock::{now, sleep_until};
+use crate::upstream::{Arrival, UpstreamEvent, UpstreamHandle, UpstreamNews};
+use crate::work::{Answered, HashRate, LostReason, Outcome, Share};
+
+/// How long boards may take to hand over their last nonces, and upstreams to bring their last shares home; the latter
+/// have a limit of their own, so this only guards against a task that hangs.
+const LAST_NONCES: Duration = Duration::from_millis(500);
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
+
+/// Something for the operator, with the hash rate of the moment.
+#[derive(Debug)]
+pub struct Notice {
+    /// Of all boards, about the last ten seconds.
+    pub rate: HashRate,
+    /// What happened.
+    pub event: NoticeEvent,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum NoticeEvent {
+    /// The engine has something to report.
+    Engine(Report),
+    /// An upstream has.
+    Upstream(UpstreamId, UpstreamNews),
+}
+
+/// When to end without being asked.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// After this time.
+    pub seconds: Option<Duration>,
+    /// After this many accepted shares.
+    pub shares: Option<u64>,
+    /// When every upstream has failed once before any gave work.
+    pub require_upstream: bool,
+}
+
+/// Why it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Asked to.
+    Asked,
+    /// The time is over.
+    Time,
+    /// The shares are accepted.
+    Shares,
+    /// No upstream would take us.
+    NoUpstream,
+    /// No board is left, and none will come.
+    NoBoard,
+}
+
+/// What was asked for and what became of it.
+#[derive(Debug)]
+pub struct Finish {
+    /// Why it ended.
+    pub end: End,
+    /// Whether any upstream ever gave work.
+    pub had_work: bool,
+    /// The last view.
+    pub snapshot: Snapshot,
+}
+
+/// The events of a board, and a `None` when it is gone.
+type BoardEvents = Pin<Box<dyn Stream<Item = Option<BoardEvent>> + Send>>;
+
+/// The engine with its channels.
+pub struct EngineTask<N> {
+    engine: Engine,
+    limits: Limits,
+    ends_at: Option<Instant>,
+    /// Takes notices; must not wait.
+    notify: N,
+    board_jobs: BTreeMap<BoardId, watch::Sender<Option<ChipJob>>>,
+    board_events: StreamMap<BoardId, BoardEvents>,
+    shares: Vec<Option<mpsc::Sender<Box<Share>>>>,
+    upstreams: UpstreamStreams,
+    progress: Progress,
+}
+
+struct UpstreamStreams {
+    jobs: StreamMap<UpstreamId, WatchStream<Option<Arrival>>>,
+    events: StreamMap<UpstreamId, ReceiverStream<UpstreamEvent>>,
+}
+
+/// What the ends are judged by.
+#[derive(Default)]
+struct Progress {
+    had_work: bool,
+    failed: Vec<bool>,
+    next_board: usize,
+    boards_to_come: bool,
+}
+
+impl<N: FnMut(Notice)> EngineTask<N> {
+    /// An engine for these upstreams, in order of priority.
+    pub fn new(upstreams: Vec<UpstreamHandle>, limits: Limits, notify: N) -> Self {
+        let mut task = Self {
+            engine: Engine::new(upstreams.len(), now()),
+            ends_at: limits.seconds.map(|seconds| now() + seconds),
+            limits,
+            notify,
+            board_jobs: BTreeMap::new(),
+            board_events: StreamMap::new(),
+            shares: Vec::new(),
+            upstreams: UpstreamStreams { jobs: StreamMap::new(), events: StreamMap::new() },
+            progress: Progress {
+                failed: vec![false; upstreams.len()],
+                boards_to_come: true,
+                ..Progress::default()
+            },
+        };
+        for (index, upstream) in upstreams.into_iter().enumerate() {
+            task.upstreams.jobs.insert(UpstreamId(index), WatchStream::new(upstream.jobs));
+            task.upstreams.events.insert(UpstreamId(index), ReceiverStream::new(upstream.events));
+            task.shares.push(Some(upstream.shares));
+        }
+        task
+    }
+
+    /// Runs until `stop` is ready or a limit is reached; then stops in order: boards idle and hand over their last
+    /// nonces, upstreams bring the last shares home. `boards` yields each board once it is ready.
+    pub async fn run(
+        mut self,
+        mut boards: mpsc::Receiver<BoardHandle>,
+        stop: impl Future<Output = ()>,
+    ) -> Finish {
+        tokio::pin!(stop);
+        let end = loop {
+            self.act();
+            if let Some(end) = self.end() {
+                break end;
+            }
+            let wake_at = self.engine.poll_timeout().into_iter().chain(self.ends_at).min();
+            // In this order, so that a nonce never waits behind a flood of jobs, nor a clean job behind nonces: each
+            // branch takes one thing at a time, and what is fresh work comes first.
+            tokio::select! {
+                biased;
+                () = &mut stop => break End::Asked,
+                Some((upstream, arrival)) = self.upstreams.jobs.next() => self.take_job(upstream, arrival),
+                Some((upstream, event)) = self.upstreams.events.next() => self.take_event(upstream, event),
+                Some((board, event)) = self.board_events.next() => self.take_board_event(board, event),
+                board = boards.recv(), if self.progress.boards_to_come => match board {
+                    Some(board) => self.add_board(board),
+                    None => self.progress.boards_to_come = false,
+                },
+                () = sleep_until(wake_at) => self.engine.handle_timeout(now()),
+            }
+        };
+        self.shut_down().await;
+        Finish { end, had_work: self.progress.had_work, snapshot: self.engine.snapshot(now()) }
+    }
+
+    fn end(&self) -> Option<End> {
+        let Progress { had_work, failed, boards_to_come, .. } = &self.progress;
+        if self.limits.shares.is_some_and(|shares| self.engine.accepted() >= shares) {
+            Some(End::Shares)
+        } else if self.ends_at.is_some_and(|at| now() >= at) {
+            Some(End::Time)
+        } else if self.limits.require_upstream && !had_work && failed.iter().all(|failed| *failed) {
+            Some(End::NoUpstream)
+        } else if !boards_to_come && self.board_events.is_empty() {
+            Some(End::NoBoard)
+        } else {
+            None
+        }
+    }
+
+    fn add_board(&mut self, board: BoardHandle) {
+        let id = BoardId(self.progress.next_board);
+        self.progress.next_board += 1;
+        self.board_jobs.insert(id, board.job);
+        let events = ReceiverStream::new(board.events).map(Some).chain(tokio_stream::once(None));
+        self.board_events.insert(id, Box::pin(events));
+        self.engine.add_board(id, board.name, HashRate(board.expected_rate), now());
+    }
+
+    fn take_job(&mut self, upstream: UpstreamId, arrival: Option<Arrival>) {
+        match arrival {
+            Some(Arrival { job, at }) => {
+                self.progress.had_work = true;
+                self.engine.handle_job(upstream, job, at, now());
+            }
+            None => self.engine.handle_upstream_lost(upstream, now()),
+        }
+    }
+
+    fn take_event(&mut self, upstream: UpstreamId, event: UpstreamEvent) {
+        match event {
+            UpstreamEvent::Answered(answered) => self.engine.handle_answer(upstream, answered),
+            UpstreamEvent::News(news) => {
+                if matches!(news, UpstreamNews::Down { .. }) {
+                    self.progress.failed[upstream.0] = true;
+                }
+                self.notify(NoticeEvent::Upstream(upstream, news));
+            }
+        }
+    }
+
+    fn take_board_event(&mut self, board: BoardId, event: Option<BoardEvent>) {
+        if let Some(event) = event {
+            self.engine.handle_board(board, event, now());
+        } else {
+            self.board_jobs.remove(&board);
+            self.engine.remove_board(board);
+        }
+    }
+
+    /// Carries out what the engine wants.
+    fn act(&mut self) {
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Dispatch(board, job) => {
+                    if let Some(place) = self.board_jobs.get(&board) {
+                        place.send_replace(job);
+                    }
+                }
+                Action::Submit(upstream, share) => self.submit(upstream, share),
+                Action::Report(report) => self.notify(NoticeEvent::Engine(report)),
+            }
+        }
+    }
+
+    fn submit(&mut self, upstream: UpstreamId, share: Box<Share>) {
+        let refused = match &self.shares[upstream.0] {
+            Some(shares) => match shares.try_send(share) {
+                Ok(()) => return,
+                Err(mpsc::error::TrySendError::Full(share)) => (share, LostReason::TooMany),
+                Err(mpsc::error::TrySendError::Closed(share)) => (share, LostReason::Stopped),
+            },
+            None => (share, LostReason::Stopped),
+        };
+        let (share, reason) = refused;
+        self.engine
+            .handle_answer(upstream, Answered { share, outcome: Outcome::Lost(reason), latency: None });
+    }
+
+    async fn shut_down(&mut self) {
+        self.engine.stop();
+        self.act();
+        // Boards that lose their sender end, and their events with them.
+        self.board_jobs.clear();
+        let drained = async {
+            while let Some((board, event)) = self.board_events.next().await {
+                self.take_board_event(board, event);
+                self.act();
+            }
+        };
+        tokio::time::timeout(LAST_NONCES, drained).await.ok();
+        self.shares.fill(None);
+        let answered = async {
+            while let Some((upstream, event)) = self.upstreams.events.next().await {
+                self.take_event(upstream, event);
+                self.act();
+            }
+        };
+        tokio::time::timeout(LAST_ANSWERS, answered).await.ok();
+    }
+
+    fn notify(&mut self, event: NoticeEvent) {
+        (self.notify)(Notice { rate: self.engine.recent_rate(now()), event });
+    }
+}

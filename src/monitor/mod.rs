@@ -1,0 +1,171 @@
+//! What a person or a program sees of a running miner: one line an event, and a summary at the end.
+//!
+//! A thread of its own does the writing, so that a slow terminal, a full pipe or a full disk holds up nobody.
+
+pub mod json;
+pub mod plain;
+pub mod summary;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use crate::engine::task::{Finish, Notice, NoticeEvent};
+use crate::engine::{BoardId, BoardReport, Report, UpstreamId};
+use crate::work::Outcome;
+
+/// Lines that may wait for a reader that stalls. Past it they are dropped and counted.
+const MAX_WAITING: usize = 1024;
+/// How long the last lines may take once the miner has ended.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// How events are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// For a person.
+    Plain {
+        /// With colours.
+        colour: bool,
+    },
+    /// For a program: one JSON object a line.
+    Json,
+}
+
+/// What is shown, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Display {
+    /// How.
+    pub style: Style,
+    /// Only the summary.
+    pub quiet: bool,
+}
+
+/// Names and running counts that lines speak of; folded from the notices.
+#[derive(Debug, Default)]
+pub struct Context {
+    upstreams: Vec<String>,
+    boards: BTreeMap<BoardId, String>,
+    accepted: u64,
+    rejected: u64,
+    stale: u64,
+    lost: u64,
+}
+
+impl Context {
+    /// With the names of the upstreams.
+    pub fn new(upstreams: Vec<String>) -> Self {
+        Self { upstreams, ..Self::default() }
+    }
+
+    fn upstream(&self, id: UpstreamId) -> &str {
+        self.upstreams.get(id.0).map_or("?", String::as_str)
+    }
+
+    fn board(&self, id: BoardId) -> &str {
+        self.boards.get(&id).map_or("?", String::as_str)
+    }
+
+    fn fold(&mut self, event: &NoticeEvent) {
+        match event {
+            NoticeEvent::Engine(Report::Board(id, BoardReport::Joined { name, .. })) => {
+                self.boards.insert(*id, name.clone());
+            }
+            NoticeEvent::Engine(Report::Share(_, answered)) => match &answered.outcome {
+                Outcome::Accepted => self.accepted += 1,
+                Outcome::Rejected(_) => self.rejected += 1,
+                Outcome::Stale => self.stale += 1,
+                Outcome::Lost(_) => self.lost += 1,
+            },
+            _ => {}
+        }
+    }
+}
+
+/// The word for an outcome that programs match on. What a pool refuses as stale is rejected; stale is what was not sent.
+pub(crate) fn outcome_word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Rejected(_) => "rejected",
+        Outcome::Stale => "stale",
+        Outcome::Lost(_) => "lost",
+    }
+}
+
+/// The reason beside an outcome; `None` for an accepted share.
+pub(crate) fn outcome_reason(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Accepted => None,
+        Outcome::Rejected(reject) => Some(reject.to_string()),
+        Outcome::Stale => Some("a newer job had replaced its own; not sent".to_owned()),
+        Outcome::Lost(reason) => Some(reason.to_string()),
+    }
+}
+
+enum Item {
+    Notice(Notice),
+    Finish(Box<Finish>),
+}
+
+/// The writing thread.
+pub struct Monitor {
+    items: mpsc::SyncSender<Item>,
+    dropped: Arc<AtomicU64>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Monitor {
+    /// Starts the thread; it writes to `out`.
+    pub fn start(
+        mut context: Context,
+        display: Display,
+        mut out: impl Write + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (items, waiting) = mpsc::sync_channel(MAX_WAITING);
+        let (end, ended) = mpsc::channel();
+        let dropped = Arc::new(AtomicU64::new(0));
+        let lines_dropped = Arc::clone(&dropped);
+        std::thread::Builder::new().name("monitor".to_owned()).spawn(move || {
+            for item in waiting {
+                let text = match item {
+                    Item::Notice(notice) => {
+                        context.fold(&notice.event);
+                        let plain = plain::line(&context, &notice);
+                        tracing::info!(target: "signalcore::events", "{}", plain.text);
+                        match display.style {
+                            _ if display.quiet => continue,
+                            Style::Plain { colour } => plain.render(colour),
+                            Style::Json => json::line(&context, &notice),
+                        }
+                    }
+                    Item::Finish(finish) => {
+                        let dropped = lines_dropped.load(Ordering::Relaxed);
+                        match display.style {
+                            Style::Plain { .. } => summary::text(&context, &finish, dropped),
+                            Style::Json => json::summary(&context, &finish, dropped),
+                        }
+                    }
+                };
+                // A reader that has gone away is no reason to stop mining.
+                writeln!(out, "{text}").and_then(|()| out.flush()).ok();
+            }
+            end.send(()).ok();
+        })?;
+        Ok(Self { items, dropped, ended })
+    }
+
+    /// Takes a notice. Never waits: when the reader stalls, the line is dropped and counted.
+    pub fn notify(&self, notice: Notice) {
+        if self.items.try_send(Item::Notice(notice)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes the summary and ends, within a second even when nobody reads.
+    pub fn finish(self, finish: Finish) {
+        self.items.try_send(Item::Finish(Box::new(finish))).ok();
+        drop(self.items);
+        self.ended.recv_timeout(LAST_LINES).ok();
+    }
+}

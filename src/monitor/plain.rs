@@ -1,0 +1,180 @@
+//! Events as lines for a person. The words `Accepted`, `Rejected`, `Diff a/b`, `pool n`, `detected new block at height`,
+//! `not responding!` and `Switching to pool` are those of cgminer, which operators' scripts look for.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+
+use super::{Context, outcome_reason};
+use crate::engine::task::{Notice, NoticeEvent};
+use crate::engine::{BoardReport, Report, UpstreamId};
+use crate::upstream::UpstreamNews;
+use crate::work::coinbase::height;
+use crate::work::{Answered, BlockHash, Job, Outcome};
+
+/// A line and what it means to the eye.
+#[derive(Debug, PartialEq)]
+pub struct Line {
+    /// The text without time and colour.
+    pub text: String,
+    tone: Tone,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tone {
+    Usual,
+    Quiet,
+    Good,
+    Warning,
+    Bad,
+}
+
+impl Line {
+    /// With the time of day, and with colour if wanted.
+    pub fn render(&self, colour: bool) -> String {
+        let time = jiff::Zoned::now().strftime("[%F %T%.3f]").to_string();
+        if !colour {
+            return format!("{time} {}", self.text);
+        }
+        let style = match self.tone {
+            Tone::Usual => Style::new(),
+            Tone::Quiet => Style::new().dimmed(),
+            Tone::Good => AnsiColor::Green.on_default(),
+            Tone::Warning => AnsiColor::Yellow.on_default(),
+            Tone::Bad => AnsiColor::Red.on_default(),
+        };
+        let dim = Style::new().dimmed();
+        format!("{dim}{time}{dim:#} {style}{}{style:#}", self.text)
+    }
+}
+
+/// The line of a notice.
+pub fn line(context: &Context, notice: &Notice) -> Line {
+    let (tone, text) = match &notice.event {
+        NoticeEvent::Engine(Report::Job { upstream, job, clean }) => {
+            (Tone::Quiet, job_text(*upstream, job, *clean))
+        }
+        NoticeEvent::Engine(Report::Switched { to: Some(to), .. }) => {
+            (Tone::Usual, format!("Switching to pool {} {}", to.0, context.upstream(*to)))
+        }
+        NoticeEvent::Engine(Report::Switched { to: None, .. }) => {
+            (Tone::Warning, "Waiting for work to be available from pools: the boards idle".to_owned())
+        }
+        NoticeEvent::Engine(Report::Share(upstream, answered)) => {
+            share_text(context, notice, *upstream, answered)
+        }
+        NoticeEvent::Engine(Report::Board(board, report)) => board_text(context.board(*board), report),
+        NoticeEvent::Upstream(upstream, event) => {
+            upstream_text(*upstream, context.upstream(*upstream), event)
+        }
+    };
+    Line { text, tone }
+}
+
+fn job_text(upstream: UpstreamId, job: &Job, clean: bool) -> String {
+    let mut text = match height(&job.coinbase.coinb1).filter(|_| clean) {
+        Some(height) => format!("Stratum from pool {} detected new block at height {height}: ", upstream.0),
+        None => format!("Stratum from pool {}: ", upstream.0),
+    };
+    let clean = if clean { "clean " } else { "" };
+    write!(text, "{clean}job {} at difficulty {}", shown(&job.id.to_string()), job.difficulty)
+        .expect("to a string");
+    text
+}
+
+fn share_text(
+    context: &Context,
+    notice: &Notice,
+    upstream: UpstreamId,
+    answered: &Answered,
+) -> (Tone, String) {
+    let share = &answered.share;
+    let (tone, word) = match &answered.outcome {
+        Outcome::Accepted => (Tone::Good, "Accepted"),
+        Outcome::Rejected(_) => (Tone::Bad, "Rejected"),
+        Outcome::Stale => (Tone::Warning, "Stale"),
+        Outcome::Lost(_) => (Tone::Bad, "Lost"),
+    };
+    let block = if share.solves_block() { " BLOCK!" } else { "" };
+    let mut text = format!(
+        "{word} {} Diff {}/{} pool {}{block}",
+        short(share.hash()),
+        share.difficulty(),
+        share.job().difficulty,
+        upstream.0
+    );
+    if let Some(reason) = outcome_reason(&answered.outcome) {
+        write!(text, " ({reason})").expect("to a string");
+    }
+    let Context { accepted, rejected, stale, lost, .. } = context;
+    write!(text, "  A:{accepted} R:{rejected} S:{stale} L:{lost}  {}", notice.rate).expect("to a string");
+    if let Some(latency) = answered.latency {
+        write!(text, "  {:.0} ms", latency.as_secs_f64() * 1e3).expect("to a string");
+    }
+    (tone, text)
+}
+
+fn board_text(board: &str, report: &BoardReport) -> (Tone, String) {
+    match report {
+        BoardReport::Joined { expected_rate, .. } => {
+            (Tone::Usual, format!("{board}: hashing, {expected_rate} expected"))
+        }
+        BoardReport::Gone => (Tone::Usual, format!("{board}: stopped")),
+        BoardReport::Fault(fault) => (Tone::Warning, format!("{board}: {fault}")),
+        BoardReport::HardwareError(error) => (Tone::Bad, format!("{board}: hardware error: {error}")),
+    }
+}
+
+fn upstream_text(id: UpstreamId, name: &str, event: &UpstreamNews) -> (Tone, String) {
+    let id = id.0;
+    match event {
+        UpstreamNews::Connecting(to) => (Tone::Quiet, format!("Connecting to pool {id} {to}")),
+        UpstreamNews::Mining => (Tone::Usual, format!("Pool {id} {name} alive, worker authorised")),
+        UpstreamNews::Difficulty(difficulty) => {
+            (Tone::Usual, format!("Pool {id} sets difficulty {difficulty} from the next job on"))
+        }
+        UpstreamNews::Message(text) => (Tone::Usual, format!("Pool {id} {name} says: {text}")),
+        UpstreamNews::Complaint(text) => (Tone::Warning, format!("Pool {id} {name}: {text}")),
+        UpstreamNews::Redirected(to) => (Tone::Warning, format!("Pool {id} {name} sends us to {to}")),
+        UpstreamNews::Down { reason, retry_in } => {
+            let seconds = retry_in.as_secs_f64();
+            (
+                Tone::Warning,
+                format!("Pool {id} {name} not responding! {reason}; next attempt in {seconds:.0} s"),
+            )
+        }
+    }
+}
+
+/// The first eight digits of a hash that are not leading zero bytes.
+fn short(hash: &BlockHash) -> String {
+    let digits = hash.to_string();
+    let zeros = digits.bytes().take_while(|digit| *digit == b'0').count() / 2 * 2;
+    digits.chars().skip(zeros).take(8).collect()
+}
+
+/// A pool's own name for a job, made harmless and short.
+fn shown(id: &str) -> String {
+    crate::protocol::text::printable(id, 24)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_shown_from_its_first_byte_that_is_not_zero() {
+        let mut bytes = [0xab; 32];
+        bytes[28..].fill(0);
+        bytes[27] = 0x0c;
+        assert_eq!(short(&BlockHash(bytes)), "0cababab");
+        assert_eq!(short(&BlockHash([0; 32])), "");
+    }
+
+    #[test]
+    fn colour_wraps_the_text_and_can_be_left_out() {
+        let line = Line { text: "Accepted".into(), tone: Tone::Good };
+        assert!(line.render(true).contains("\x1b[32mAccepted\x1b[0m"));
+        assert!(!line.render(false).contains('\x1b'));
+    }
+}

@@ -1,0 +1,97 @@
+//! The end as tables for a person.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::Context;
+use crate::engine::UpstreamId;
+use crate::engine::task::Finish;
+use crate::work::Difficulty;
+
+/// The summary of a run.
+pub fn text(context: &Context, finish: &Finish, dropped: u64) -> String {
+    let snapshot = &finish.snapshot;
+    let totals = snapshot.totals();
+    let mut text = format!(
+        "\nSummary of runtime statistics: {} at {}, {} accepted, {} rejected, {} stale, {} lost",
+        uptime(snapshot.uptime),
+        snapshot.mean_rate,
+        totals.accepted,
+        totals.rejected_total(),
+        totals.stale,
+        totals.lost
+    );
+    let mut pools = table(&["pool", "accepted", "rejected", "stale", "lost", "best share", "blocks"]);
+    for (index, counts) in snapshot.upstreams.iter().enumerate() {
+        pools.add_row([
+            format!("{index} {}", context.upstream(UpstreamId(index))),
+            counts.accepted.to_string(),
+            counts.rejected_total().to_string(),
+            counts.stale.to_string(),
+            counts.lost.to_string(),
+            Difficulty::new(counts.best).map_or("–".to_owned(), |best| best.to_string()),
+            counts.blocks.to_string(),
+        ]);
+    }
+    let mut boards = table(&["board", "hash rate", "shares", "HW errors", "repeats", "held back"]);
+    for board in &snapshot.boards {
+        let counts = &board.counts;
+        boards.add_row([
+            board.name.clone(),
+            board.mean_rate.to_string(),
+            counts.shares.to_string(),
+            counts.hardware_errors.to_string(),
+            counts.duplicates.to_string(),
+            (counts.filtered + counts.overflowed).to_string(),
+        ]);
+    }
+    let mut add = |line: &str| write!(text, "\n{line}").expect("to a string");
+    add(&pools.to_string());
+    for (kind, count) in &totals.rejected {
+        add(&format!("  rejected as {kind}: {count}"));
+    }
+    add(&boards.to_string());
+    if let (Some(median), Some(worst)) = (snapshot.switches.quantile(0.5), snapshot.switches.quantile(1.0)) {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let count = snapshot.switches.count;
+        add(&format!(
+            "job switches: {count}, from line to hashing {:.2} ms median, {:.2} ms worst",
+            ms(median),
+            ms(worst)
+        ));
+    }
+    if dropped > 0 {
+        add(&format!("{dropped} lines were not shown because nobody read them"));
+    }
+    text
+}
+
+/// An uptime as operators write it: `3d 04:05:06`.
+fn uptime(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    let days = if days > 0 { format!("{days}d ") } else { String::new() };
+    format!("{days}{hours:02}:{minutes:02}:{:02}", seconds % 60)
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uptimes_are_written_as_operators_do() {
+        assert_eq!(uptime(Duration::from_secs(59)), "00:00:59");
+        assert_eq!(uptime(Duration::from_secs(3 * 86_400 + 4 * 3_600 + 5 * 60 + 6)), "3d 04:05:06");
+    }
+}
