@@ -9,4 +9,5 @@ pub mod engine;
 pub mod monitor;
 pub mod protocol;
 pub mod upstream;
+pub mod wiring;
 pub mod work;

@@ -1,0 +1,166 @@
+//! `signalcore mine`: mine for pools with what is plugged in, or with the CPU.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use signalcore::config::{self, Config, Environment, Flags, PoolFlags, Secret};
+use signalcore::monitor::{Display, Style};
+use signalcore::wiring::{self, Plan, PlanError};
+
+use super::{block_on, exit, exit_code, log, signals};
+
+const EXAMPLES: &str = "\
+Examples:
+  signalcore mine --pool stratum+tcp://pool.example.com:3333 --user ADDRESS.worker
+  signalcore mine -o pool.example.com:3333 -u ADDRESS -p x --cpu-threads 2
+  signalcore mine -o first:3333 -u A -o second:3333 -u B        two pools, the first preferred
+  signalcore mine --config miner.toml --json | jq 'select(.event == \"share\")'
+  SIGNALCORE_LOG=debug signalcore mine --log-file miner.log
+
+Exit codes: 0 asked to stop or limit reached, 1 failure, 2 command line, 69 no pool or board would take us, 77 not
+allowed, 78 configuration, 130 and 143 second SIGINT and SIGTERM.";
+
+/// Mine for pools.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Pool address, such as stratum+tcp://HOST:PORT; repeat in order of priority.
+    #[arg(short = 'o', long = "pool", alias = "url", value_name = "URL")]
+    pools: Vec<String>,
+    /// User or worker name; one for all pools or one for each.
+    #[arg(short, long = "user", value_name = "NAME")]
+    users: Vec<String>,
+    /// Password, `x` unless given; one for all pools or one for each.
+    #[arg(short, long = "password", alias = "pass", value_name = "WORD")]
+    passwords: Vec<Secret>,
+    /// User and password in one; instead of --user and --password.
+    #[arg(short = 'O', long = "userpass", value_name = "NAME:WORD", conflicts_with_all = ["users", "passwords"])]
+    userpasses: Vec<Secret>,
+    /// Configuration file; flags override it.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// CPU threads: a number, auto (all cores when there is no board) or off.
+    #[arg(long, value_name = "N|auto|off")]
+    cpu_threads: Option<String>,
+    /// Device to open: auto or none; repeatable.
+    #[arg(short = 'S', long = "device", alias = "scan-serial", value_name = "SPEC")]
+    devices: Vec<String>,
+    /// Share difficulty to ask pools for.
+    #[arg(long, alias = "suggest-diff", value_name = "D")]
+    suggest_difficulty: Option<String>,
+    /// Print one JSON object a line: job, share, upstream, board, summary.
+    #[arg(long)]
+    json: bool,
+    /// Print only the summary.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Log debugging details.
+    #[arg(short = 'D', long)]
+    debug: bool,
+    /// Stop after this many seconds.
+    #[arg(long, value_name = "N")]
+    seconds: Option<String>,
+    /// Stop after this many accepted shares.
+    #[arg(long, value_name = "N")]
+    shares: Option<String>,
+    /// End with code 69 when every pool has failed once before any gave work.
+    #[arg(long)]
+    require_upstream: bool,
+    /// File for the log.
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<String>,
+}
+
+/// Runs `signalcore mine`; gives the exit code.
+pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
+    let (json, quiet, debug) = (args.json, args.quiet, args.debug);
+    let flags = match flags(args) {
+        Ok(flags) => flags,
+        Err(error) => {
+            eprintln!("signalcore: {error}");
+            return Ok(exit::USAGE);
+        }
+    };
+    let mut loaded = match config::load(&flags, &Environment::of_process()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("{error}");
+            return Ok(if error.is_usage() { exit::USAGE } else { exit::CONFIG });
+        }
+    };
+    if debug {
+        "debug".clone_into(&mut loaded.config.log.level);
+    }
+    let plan = match Plan::new(&loaded.config) {
+        Ok(plan) => plan,
+        Err(error) => {
+            eprintln!("signalcore: {error}");
+            return Ok(plan_exit_code(&error, loaded.files.is_empty()));
+        }
+    };
+    mine(&loaded.config, plan, Display { style: style(json), quiet })
+}
+
+/// How events are shown: colours only to a terminal, and only where they are welcome.
+pub(crate) fn style(json: bool) -> Style {
+    let colour =
+        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if json { Style::Json } else { Style::Plain { colour } }
+}
+
+fn mine(config: &Config, plan: Plan, display: Display) -> anyhow::Result<u8> {
+    let _log = match log::start(&config.log) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("signalcore: {error:#}");
+            return Ok(if is_permission(&error) { exit::PERMISSION } else { exit::CONFIG });
+        }
+    };
+    let (end, had_work) =
+        block_on(async { wiring::run(plan, display, io::stdout(), signals::first()?).await })??;
+    Ok(exit_code(&end, had_work))
+}
+
+fn is_permission(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<io::Error>();
+    cause.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
+/// What is missing belongs on the command line as long as there is no file to put it in.
+fn plan_exit_code(error: &PlanError, no_file: bool) -> u8 {
+    match error {
+        PlanError::NoBoard => exit::UNAVAILABLE,
+        PlanError::NoPool if no_file => exit::USAGE,
+        PlanError::NoPool | PlanError::Device(_) => exit::CONFIG,
+    }
+}
+
+fn flags(args: Args) -> anyhow::Result<Flags> {
+    let (users, passwords) = if args.userpasses.is_empty() {
+        (args.users, args.passwords)
+    } else {
+        args.userpasses.iter().map(split_userpass).collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip()
+    };
+    let pools: Vec<PoolFlags> = config::pair_pools(&args.pools, &users, &passwords)?;
+    Ok(Flags {
+        config: args.config,
+        pools,
+        cpu_threads: args.cpu_threads,
+        devices: args.devices,
+        suggest_difficulty: args.suggest_difficulty,
+        log_file: args.log_file,
+        seconds: args.seconds,
+        shares: args.shares,
+        require_upstream: args.require_upstream,
+    })
+}
+
+/// At the first colon, as cgminer does; the password may hold more of them.
+fn split_userpass(both: &Secret) -> anyhow::Result<(String, Secret)> {
+    let (user, password) = both.expose().split_once(':').ok_or_else(|| {
+        anyhow::anyhow!(
+            "--userpass has no colon between user and password; write NAME:WORD, or use --user and --password"
+        )
+    })?;
+    Ok((user.to_owned(), Secret::new(password)))
+}

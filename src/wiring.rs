@@ -1,0 +1,156 @@
+//! Makes every channel and task. Who talks to whom, over what, and what happens when the other side is slow:
+//!
+//! ```text
+//!  pool task ──Arrival, watch: latest wins────▶ engine task ──ChipJob, watch: latest wins──▶ board threads
+//!     │  ◀──Share, mpsc 512: full = lost─────────  │  ◀──BoardEvent, mpsc 256: the board keeps 64 more, then counts
+//!     └───UpstreamEvent, mpsc 256: pool waits────▶ │
+//!  opener ──BoardHandle, mpsc 8────────────────▶   │ ──Notice, sync 1024: full = dropped, counted──▶ monitor thread
+//! ```
+//!
+//! The engine waits for nobody, and boards wait for nobody, so hashing never waits. [`Job::epoch`] grows with each clean
+//! job, so that a job skipped by "latest wins" hides none. Stop, in order: boards idle and hand over their last nonces
+//! (0.5 s at most) → pools bring their last shares home (2 s at most) → monitor writes the summary (1 s at most).
+//!
+//! [`Job::epoch`]: crate::work::Job::epoch
+
+use std::future::Future;
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+
+use anyhow::Context as _;
+use signalcore_drivers::cpu::{self, CpuOptions};
+use tokio::sync::mpsc;
+
+use crate::config::{Config, Pool, Stratum, Threads};
+use crate::engine::task::{End, EngineTask, Finish, Limits};
+use crate::monitor::{Context, Display, Monitor};
+use crate::protocol::redirect::Destination;
+use crate::protocol::stratum_session::{Credentials, Deadlines, SessionConfig};
+use crate::upstream::pool::{self, PoolOptions};
+use crate::work::Difficulty;
+
+/// Boards that may wait to be taken in.
+const BOARD_CAPACITY: usize = 8;
+
+/// What a configuration comes down to.
+#[derive(Debug)]
+pub struct Plan {
+    pools: Vec<PoolOptions>,
+    cpu: Option<CpuOptions>,
+    limits: Limits,
+}
+
+/// Why a valid configuration cannot be mined with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Nobody to mine for.
+    #[error(
+        "no pool is configured; name one with --pool stratum+tcp://HOST:PORT --user NAME, or as [[pool]] in a file"
+    )]
+    NoPool,
+    /// Nothing to mine with.
+    #[error("nothing may hash: the CPU is off and no device is open; set --cpu-threads to a number or auto")]
+    NoBoard,
+    /// No driver.
+    #[error("device {0:?}: this version opens no such device; use auto, or none to leave all devices alone")]
+    Device(String),
+}
+
+impl Plan {
+    /// Errors: see [`PlanError`].
+    pub fn new(config: &Config) -> Result<Self, PlanError> {
+        if config.pools.is_empty() {
+            return Err(PlanError::NoPool);
+        }
+        let known = |spec: &&String| !["auto", "none"].contains(&spec.as_str());
+        if let Some(unknown) = config.devices.iter().find(known) {
+            return Err(PlanError::Device(unknown.clone()));
+        }
+        let cpu = cpu_options(config);
+        if cpu.is_none() {
+            return Err(PlanError::NoBoard);
+        }
+        Ok(Self {
+            pools: config.pools.iter().map(|pool| pool_options(pool, &config.stratum)).collect(),
+            cpu,
+            limits: Limits {
+                seconds: config.stop.seconds,
+                shares: config.stop.shares,
+                require_upstream: config.stop.require_upstream,
+            },
+        })
+    }
+}
+
+/// Mines until `stop` is ready or a limit is reached, and writes what happens to `out`. Errors: no board could be
+/// opened, or the monitor's thread could not be started.
+pub async fn run(
+    plan: Plan,
+    display: Display,
+    out: impl Write + Send + 'static,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<(End, bool)> {
+    // Pools first: connecting takes longer than anything else, and opening the CPU takes tens of milliseconds.
+    let upstreams: Vec<_> = plan.pools.into_iter().map(pool::open).collect();
+    let names = upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+    let monitor = Monitor::start(Context::new(names), display, out).context("start the monitor's thread")?;
+    let (board_sender, boards) = mpsc::channel(BOARD_CAPACITY);
+    let opener = tokio::task::spawn_blocking(move || {
+        if let Some(options) = plan.cpu {
+            // The engine may have ended meanwhile; then nobody needs a board.
+            board_sender.blocking_send(cpu::open(&options)?).ok();
+        }
+        Ok::<_, cpu::CpuError>(())
+    });
+    let engine = EngineTask::new(upstreams, plan.limits, |notice| monitor.notify(notice));
+    let Finish { end, had_work, snapshot } = engine.run(boards, stop).await;
+    opener.await.context("open the CPU")?.context("open the CPU")?;
+    let ended = (end.clone(), had_work);
+    monitor.finish(Finish { end, had_work, snapshot });
+    Ok(ended)
+}
+
+fn cpu_options(config: &Config) -> Option<CpuOptions> {
+    let threads = match config.cpu.threads {
+        Threads::Off => 0,
+        Threads::Count(count) => count.into(),
+        // All cores: there is no other board in this version.
+        Threads::Auto => available_parallelism().map_or(1, NonZeroUsize::get),
+    };
+    Some(CpuOptions {
+        threads: NonZeroUsize::new(threads)?,
+        pin: config.cpu.pin,
+        duty_percent: config.cpu.duty_percent,
+        kernel: Some(config.cpu.kernel.clone()).filter(|kernel| !kernel.is_empty()),
+    })
+}
+
+fn pool_options(pool: &Pool, stratum: &Stratum) -> PoolOptions {
+    let timeouts = &stratum.timeouts;
+    let destination = Destination { host: pool.url.host().to_owned(), port: pool.url.port() };
+    // NiceHash reconnects at each change of order unless asked this way.
+    let nicehash = destination.host == "nicehash.com" || destination.host.ends_with(".nicehash.com");
+    PoolOptions {
+        name: pool.url.to_string(),
+        destination,
+        session: SessionConfig {
+            credentials: Credentials { user: pool.user.clone(), password: pool.password.expose().to_owned() },
+            user_agent: stratum.user_agent.clone(),
+            version_rolling: stratum.version_rolling,
+            extranonce_subscribe: stratum.extranonce_subscribe || nicehash,
+            suggest_difficulty: stratum
+                .suggest_difficulty
+                .map(|difficulty| Difficulty::new(difficulty).unwrap_or(Difficulty::ONE)),
+            deadlines: Deadlines {
+                handshake: timeouts.handshake,
+                first_job: timeouts.first_job,
+                silence: timeouts.silence,
+                answer: timeouts.answer,
+            },
+        },
+        follow_redirect: stratum.follow_redirect,
+        connect_timeout: timeouts.connect,
+        reconnect_max: timeouts.reconnect_max,
+    }
+}
