@@ -128,7 +128,7 @@ fn cpu_options(config: &Config) -> Option<CpuOptions> {
 
 fn pool_options(pool: &Pool, stratum: &Stratum) -> PoolOptions {
     let timeouts = &stratum.timeouts;
-    let destination = Destination { host: pool.url.host().to_owned(), port: pool.url.port() };
+    let destination = Destination { host: pool.url.host(), port: pool.url.port() };
     // NiceHash reconnects at each change of order unless asked this way.
     let nicehash = destination.host == "nicehash.com" || destination.host.ends_with(".nicehash.com");
     PoolOptions {

@@ -69,13 +69,13 @@ async fn demonstrate(args: &Args, display: Display) -> anyhow::Result<PoolReport
     let start = Difficulty::new(FIRST_DIFFICULTY).context("the first difficulty")?;
     let settings = PoolConfig { vardiff: VardiffConfig { start, ..vardiff }, ..PoolConfig::default() };
     let pool = PracticePool::start(settings).await.context("start the practice pool on a loopback port")?;
-    let mut config = Config::default();
-    config.pools = vec![Pool {
+    let upstream = Pool {
         url: format!("stratum+tcp://{}", pool.address()).parse().context("the practice pool's address")?,
         user: "demo".to_owned(),
         password: Secret::new("x"),
         password_file: None,
-    }];
+    };
+    let mut config = Config { pools: vec![upstream], ..Config::default() };
     config.cpu.threads = args.cpu_threads.map_or(Threads::Auto, Threads::Count);
     config.stop.seconds = args.seconds;
     wiring::run(Plan::new(&config)?, display, io::stdout(), signals::first()?).await?;

@@ -24,18 +24,8 @@ allowed, 78 configuration, 130 and 143 second SIGINT and SIGTERM.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Pool address, such as stratum+tcp://HOST:PORT; repeat in order of priority.
-    #[arg(short = 'o', long = "pool", alias = "url", value_name = "URL")]
-    pools: Vec<String>,
-    /// User or worker name; one for all pools or one for each.
-    #[arg(short, long = "user", value_name = "NAME")]
-    users: Vec<String>,
-    /// Password, `x` unless given; one for all pools or one for each.
-    #[arg(short, long = "password", alias = "pass", value_name = "WORD")]
-    passwords: Vec<Secret>,
-    /// User and password in one; instead of --user and --password.
-    #[arg(short = 'O', long = "userpass", value_name = "NAME:WORD", conflicts_with_all = ["users", "passwords"])]
-    userpasses: Vec<Secret>,
+    #[command(flatten)]
+    pools: PoolArgs,
     /// Configuration file; flags override it.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -48,6 +38,32 @@ pub(crate) struct Args {
     /// Share difficulty to ask pools for.
     #[arg(long, alias = "suggest-diff", value_name = "D")]
     suggest_difficulty: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    stop: StopArgs,
+}
+
+/// For whom.
+#[derive(Debug, clap::Args)]
+struct PoolArgs {
+    /// Pool address, such as stratum+tcp://HOST:PORT; repeat in order of priority.
+    #[arg(short = 'o', long = "pool", alias = "url", value_name = "URL")]
+    pools: Vec<String>,
+    /// User or worker name; one for all pools or one for each.
+    #[arg(short, long = "user", value_name = "NAME")]
+    users: Vec<String>,
+    /// Password, `x` unless given; one for all pools or one for each.
+    #[arg(short, long = "password", alias = "pass", value_name = "WORD")]
+    passwords: Vec<Secret>,
+    /// User and password in one; instead of --user and --password.
+    #[arg(short = 'O', long = "userpass", value_name = "NAME:WORD", conflicts_with_all = ["users", "passwords"])]
+    userpasses: Vec<Secret>,
+}
+
+/// What is shown.
+#[derive(Debug, clap::Args)]
+struct OutputArgs {
     /// Print one JSON object a line: job, share, upstream, board, summary.
     #[arg(long)]
     json: bool,
@@ -57,6 +73,14 @@ pub(crate) struct Args {
     /// Log debugging details.
     #[arg(short = 'D', long)]
     debug: bool,
+    /// File for the log.
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<String>,
+}
+
+/// How long.
+#[derive(Debug, clap::Args)]
+struct StopArgs {
     /// Stop after this many seconds.
     #[arg(long, value_name = "N")]
     seconds: Option<String>,
@@ -66,14 +90,11 @@ pub(crate) struct Args {
     /// End with code 69 when every pool has failed once before any gave work.
     #[arg(long)]
     require_upstream: bool,
-    /// File for the log.
-    #[arg(long, value_name = "FILE")]
-    log_file: Option<String>,
 }
 
 /// Runs `signalcore mine`; gives the exit code.
 pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
-    let (json, quiet, debug) = (args.json, args.quiet, args.debug);
+    let OutputArgs { json, quiet, debug, .. } = args.output;
     let flags = match flags(args) {
         Ok(flags) => flags,
         Err(error) => {
@@ -136,23 +157,27 @@ fn plan_exit_code(error: &PlanError, no_file: bool) -> u8 {
 }
 
 fn flags(args: Args) -> anyhow::Result<Flags> {
-    let (users, passwords) = if args.userpasses.is_empty() {
-        (args.users, args.passwords)
-    } else {
-        args.userpasses.iter().map(split_userpass).collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip()
-    };
-    let pools: Vec<PoolFlags> = config::pair_pools(&args.pools, &users, &passwords)?;
     Ok(Flags {
         config: args.config,
-        pools,
+        pools: pools(args.pools)?,
         cpu_threads: args.cpu_threads,
         devices: args.devices,
         suggest_difficulty: args.suggest_difficulty,
-        log_file: args.log_file,
-        seconds: args.seconds,
-        shares: args.shares,
-        require_upstream: args.require_upstream,
+        log_file: args.output.log_file,
+        seconds: args.stop.seconds,
+        shares: args.stop.shares,
+        require_upstream: args.stop.require_upstream,
     })
+}
+
+fn pools(args: PoolArgs) -> anyhow::Result<Vec<PoolFlags>> {
+    let PoolArgs { pools, users, passwords, userpasses } = args;
+    if userpasses.is_empty() {
+        return Ok(config::pair_pools(&pools, &users, &passwords)?);
+    }
+    let pairs = userpasses.iter().map(split_userpass).collect::<anyhow::Result<Vec<_>>>()?;
+    let (users, passwords): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    Ok(config::pair_pools(&pools, &users, &passwords)?)
 }
 
 /// At the first colon, as cgminer does; the password may hold more of them.

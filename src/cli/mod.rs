@@ -18,7 +18,7 @@ use signalcore::engine::task::End;
 #[derive(Debug, Parser)]
 #[command(version, after_help = exit::help())]
 enum Cli {
-    Mine(mine::Args),
+    Mine(Box<mine::Args>),
     Demo(demo::Args),
     Decode(decode::Args),
     Config(config::Args),
@@ -27,7 +27,7 @@ enum Cli {
 /// Runs the subcommand of the command line; gives the exit code.
 pub(crate) fn run() -> anyhow::Result<u8> {
     match Cli::parse() {
-        Cli::Mine(args) => mine::run(args),
+        Cli::Mine(args) => mine::run(*args),
         Cli::Demo(args) => demo::run(args),
         Cli::Decode(args) => decode::run(args),
         Cli::Config(args) => config::run(args),

@@ -296,8 +296,8 @@ impl Engine {
             self.next_chip_job += 1;
             let target = dispatch::chip_target(&work, state.expected_rate);
             let chip_job = dispatch::chip_job(id, &work, target);
-            let is_switch =
-                !self.in_flight.newest(board).is_some_and(|d| Arc::ptr_eq(d.work.job(), work.job()));
+            let newest = self.in_flight.newest(board);
+            let is_switch = newest.is_some_and(|newest| !Arc::ptr_eq(newest.work.job(), work.job()));
             self.in_flight.insert(board, id, Dispatched::new(current, work, target, is_switch));
             chip_job
         });
