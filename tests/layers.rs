@@ -19,16 +19,17 @@ const SHELL: &[&str] =
 /// may reach outside. From bottom to top: a row names only rows above it here. The row of a module inside another adds
 /// to that of the outer one.
 const MAY_USE: &[(&str, &[&str], &[&str])] = &[
+    ("clock", &[], &["clock", "tokio"]),
     ("work", &[], PURE),
     ("protocol", &["work"], PURE),
     ("config", &[], PURE),
     ("config::environment", &[], &["std::env"]),
     ("config::files", &[], &["std::fs", "std::io"]),
-    ("upstream", &["work", "protocol"], SHELL),
+    ("upstream", &["clock", "work", "protocol"], SHELL),
     ("upstream::retry", &["backoff"], PURE),
     ("engine", &["work", "signalcore_drivers"], PURE),
-    ("engine::task", &["upstream"], &["clock", "tokio"]),
-    ("monitor", &["work", "engine", "upstream"], SHELL),
+    ("engine::task", &["clock", "upstream"], &["tokio"]),
+    ("monitor", &["work", "protocol", "engine", "upstream"], SHELL),
     ("wiring", &["work", "protocol", "config", "upstream", "engine", "monitor", "signalcore_drivers"], SHELL),
     ("lib", &[], PURE),
     (
