@@ -10,6 +10,12 @@ use signalcore::config::{self, ConfigError, Environment, Flags, Loaded, Origin, 
 
 use super::exit;
 
+const EXAMPLES: &str = "\
+Examples:
+  signalcore config init      write an annotated file to start from
+  signalcore config check     find every mistake in it at once
+  signalcore config show      see each value in force and where it comes from";
+
 const CHECK_EXAMPLES: &str = "\
 Examples:
   signalcore config check                       the files that mining would read
@@ -36,6 +42,7 @@ Exit codes: 0 written, 1 not written, 77 not allowed to write there.";
 
 /// Check, show or write the configuration.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,

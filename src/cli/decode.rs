@@ -28,6 +28,7 @@ Exit codes: 0 decoded, 1 the input cannot be decoded.";
 
 /// Rebuild what was hashed from what was said.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,

@@ -30,13 +30,13 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// CPU threads: a number, auto (all cores when there is no board) or off.
-    #[arg(long, value_name = "N|auto|off")]
+    #[arg(long, value_name = "N|auto|off", allow_negative_numbers = true)]
     cpu_threads: Option<String>,
     /// Device to open: auto or none; repeatable.
     #[arg(short = 'S', long = "device", alias = "scan-serial", value_name = "SPEC")]
     devices: Vec<String>,
     /// Share difficulty to ask pools for.
-    #[arg(long, alias = "suggest-diff", value_name = "D")]
+    #[arg(long, alias = "suggest-diff", value_name = "D", allow_negative_numbers = true)]
     suggest_difficulty: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
@@ -82,10 +82,10 @@ struct OutputArgs {
 #[derive(Debug, clap::Args)]
 struct StopArgs {
     /// Stop after this many seconds.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seconds: Option<String>,
     /// Stop after this many accepted shares.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     shares: Option<String>,
     /// End with code 69 when every pool has failed once before any gave work.
     #[arg(long)]

@@ -1,0 +1,249 @@
+//! Whatever a pool, a file or a person gives the miner: one clear message, and it goes on, or ends with its exit code.
+
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+
+use crate::support::{Miner, PATIENCE, ScriptedPool, StrictPool, good_job, signalcore};
+
+fn tells(state: &'static str, text: &'static str) -> impl Fn(&Value) -> bool {
+    move |event| {
+        event["state"] == state && event["reason"].as_str().is_some_and(|reason| reason.contains(text))
+    }
+}
+
+/// The pool says something wrong in mid-session: the miner tells of it once and mines on.
+fn survives(line: &[u8], complaint: &'static str) {
+    let pool = ScriptedPool::listen();
+    let mut miner = Miner::start(&pool.url, &[]);
+    let mut connection = pool.accept_mining();
+    miner.wait_for("a job", |event| event["event"] == "job");
+    for _ in 0..3 {
+        connection.say_bytes(line);
+    }
+    miner.wait_for(complaint, tells("complaint", complaint));
+    connection.say(good_job("after", true));
+    let after = miner.wait_for("the next good job", |event| event["job"] == "after");
+    assert_eq!(after["difficulty"], 1e-6, "the difficulty stays what it was");
+    connection.answer("mining.submit", json!(true));
+    miner.wait_for_shares(1);
+    let ended = miner.stop();
+    let complaints = ended.events.iter().filter(|event| event["state"] == "complaint").count();
+    assert_eq!((ended.code, complaints), (Some(0), 1), "{:#?}", ended.events);
+}
+
+/// The pool says something that ends the connection: the miner tells why, and mines on the next one.
+fn reconnects(result: Value, reason: &'static str) {
+    let pool = ScriptedPool::listen();
+    let mut miner = Miner::start(&pool.url, &[]);
+    pool.accept().subscribe(result);
+    miner.wait_for(reason, tells("down", reason));
+    let mut connection = pool.accept_mining();
+    connection.answer("mining.submit", json!(true));
+    miner.wait_for_shares(1);
+    assert_eq!(miner.stop().code, Some(0));
+}
+
+fn line(value: Value) -> Vec<u8> {
+    format!("{value}\n").into_bytes()
+}
+
+#[test]
+fn a_job_with_bad_hex_is_told_and_passed_over() {
+    let mut job = good_job("bad", true);
+    job["params"][2] = json!("0g");
+    survives(&line(job), "coinb1 is \"0g\", expected an even number of hex digits");
+}
+
+#[test]
+fn a_job_with_ten_thousand_branches_is_told_and_passed_over() {
+    let mut job = good_job("bad", true);
+    job["params"][4] = json!(vec!["00".repeat(32); 10_000]);
+    survives(&line(job), "the merkle branch is a list of 10000, expected at most 32 entries");
+}
+
+#[test]
+fn difficulties_that_are_none_are_told_and_the_old_one_stays() {
+    for (number, complaint) in [
+        ("0", "difficulty 0 is not a number above 0"),
+        ("-1", "difficulty -1 is not a number above 0"),
+        ("1e300", "is not a number above 0 and at most"),
+        ("\"NaN\"", "difficulty NaN is not a number above 0"),
+        ("NaN", "a line that is not a JSON object"),
+    ] {
+        let text = format!("{{\"id\":null,\"method\":\"mining.set_difficulty\",\"params\":[{number}]}}\n");
+        survives(text.as_bytes(), complaint);
+    }
+}
+
+#[test]
+fn nonsense_is_told_and_passed_over() {
+    survives(b"\x00\xff\xfe\x1b[2J nonsense\n", "a line that is not a JSON object");
+}
+
+#[test]
+fn an_odd_extranonce1_ends_the_connection_with_the_reason() {
+    reconnects(
+        json!([[], "abc", 4]),
+        "extranonce1 is \"abc\", expected 0 to 32 bytes as hex digits in pairs",
+    );
+}
+
+#[test]
+fn an_extranonce2_of_99_bytes_ends_the_connection_with_the_reason() {
+    reconnects(json!([[], "ab", 99]), "the extranonce2 size is 99, expected a whole number from 0 to 16");
+}
+
+#[test]
+fn a_line_of_100_mb_ends_the_connection_within_bounded_memory() {
+    let pool = ScriptedPool::listen();
+    let mut miner = Miner::start(&pool.url, &[]);
+    let mut connection = pool.accept_mining();
+    miner.wait_for("a job", |event| event["event"] == "job");
+    let megabyte = vec![b'a'; 1 << 20];
+    (0..100).for_each(|_| connection.say_bytes(&megabyte));
+    miner.wait_for("the long line", tells("down", "a line longer than 1048576 bytes"));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", miner.id())).unwrap_or_default();
+    if let Some(peak) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
+        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(kib < 100 * 1024, "{kib} KiB at the peak");
+    }
+    pool.accept_mining().answer("mining.submit", json!(true));
+    miner.wait_for_shares(1);
+    assert_eq!(miner.stop().code, Some(0));
+}
+
+#[test]
+fn a_refused_authorisation_names_user_and_reason_and_ends_with_69_where_nothing_is_left() {
+    let pool = ScriptedPool::listen();
+    let miner = Miner::start(&pool.url, &["--require-upstream", "--password", "hunter2"]);
+    let mut connection = pool.accept();
+    connection.subscribe(json!([[], "ab", 4]));
+    let id = connection.request("mining.authorize").unwrap()["id"].clone();
+    connection.say(json!({"id": id, "result": false, "error": [24, "Unauthorized worker", null]}));
+    let ended = miner.end();
+    let reason = "the pool refuses to authorise user \"u\": Unauthorized worker";
+    assert!(ended.events.iter().any(tells("down", reason)), "{:#?}", ended.events);
+    assert_eq!(ended.code, Some(69));
+    assert!(!format!("{:?}{}", ended.events, ended.errors).contains("hunter2"));
+}
+
+#[test]
+fn a_refused_port_is_told_and_tried_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let mut miner = Miner::start(&address.to_string(), &[]);
+    miner.wait_for("the refusal", tells("down", "cannot connect to 127.0.0.1:"));
+    let pool = TcpListener::bind(address).unwrap();
+    pool.accept().unwrap();
+    assert_eq!(miner.stop().code, Some(0));
+}
+
+#[test]
+fn a_host_that_cannot_be_resolved_is_told_and_ends_with_69_where_nothing_is_left() {
+    let ended = Miner::start("stratum+tcp://no-such-host.invalid:3333", &["--require-upstream"]).end();
+    let told = ended.events.iter().any(tells("down", "no-such-host.invalid"));
+    assert!(told, "{:#?}", ended.events);
+    assert_eq!(ended.code, Some(69));
+}
+
+#[test]
+fn without_any_work_in_the_time_given_the_exit_code_is_69() {
+    let pool = ScriptedPool::listen();
+    let ended = Miner::start(&pool.url, &["--seconds", "1"]).end();
+    assert_eq!((ended.code, ended.summary()["accepted"].as_u64()), (Some(69), Some(0)));
+}
+
+#[test]
+fn a_mistake_on_the_command_line_names_flag_value_and_remedy() {
+    for (arguments, code, text) in [
+        (&["--pool", "ftp://pool:1"][..], 2, "ftp"),
+        (&["--pool", "stratum2+tcp://pool:1"], 2, "Stratum V2"),
+        (&["--pool", "http://127.0.0.1:8332"], 2, "getwork"),
+        (&["--pool", "pool:0"], 2, "port"),
+        (&["--pool", "a:1", "--cpu-threads", "many"], 2, "--cpu-threads"),
+        (&["--pool", "a:1", "--seconds", "-5"], 2, "--seconds"),
+        (&["--pool", "a:1", "--suggest-difficulty", "NaN"], 2, "--suggest-difficulty"),
+        (
+            &["--pool", "a:1", "--pool", "b:1", "--pool", "c:1", "--user", "x", "--user", "y"],
+            2,
+            "2 --user for 3 --pool",
+        ),
+        (&["--user", "u"], 2, "--pool"),
+        (&[], 2, "--pool"),
+        (&["--pool", "a:1", "--userpass", "nocolon"], 2, "NAME:WORD"),
+        (&["--pool", "a:1", "--nonsense"], 2, "--nonsense"),
+        (&["--pool", "a:1", "--cpu-threads", "0"], 69, "--cpu-threads"),
+        (&["--pool", "a:1", "--device", "/dev/ttyACM0"], 78, "/dev/ttyACM0"),
+        (&["--pool", "a:1", "--log-file", "/no/such/folder/x.log"], 78, "/no/such/folder/x.log"),
+    ] {
+        let output = signalcore(&[&["mine"], arguments].concat()).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+        assert!(errors.contains(text), "{arguments:?}: {errors}");
+        assert!(!errors.contains("panicked"), "{errors}");
+    }
+}
+
+#[test]
+fn a_configuration_with_mistakes_shows_them_all_with_their_lines_and_ends_with_78() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bad.toml");
+    let text = "[[pool]]\nurl = \"gopher://x\"\n[cpu]\nthreads = true\n[stratum]\nsilense_timeout = 5\n";
+    std::fs::write(&file, text).unwrap();
+    let output = signalcore(&["mine", "--config", file.to_str().unwrap()]).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(78), "{errors}");
+    for part in ["bad.toml:2", "gopher", "bad.toml:4", "cpu.threads", "bad.toml:6", "silence_timeout"] {
+        assert!(errors.contains(part), "{errors} lacks {part}");
+    }
+}
+
+/// The strict pool attacks once, goes on as a good pool, and must see good shares after it.
+fn is_unharmed_by(attack: &str) {
+    let options = ["--hostile", attack, "--difficulty", "0.00001", "--job-every", "200"];
+    let Some(pool) = StrictPool::start(attack, &options) else { return };
+    let mut miner = Miner::start(&pool.url, &[]);
+    let jobs = std::cell::Cell::new(0);
+    miner.wait_for("ten jobs", |event| {
+        jobs.set(jobs.get() + usize::from(event["event"] == "job"));
+        jobs.get() >= 10
+    });
+    miner.wait_for_shares(40);
+    let ended = miner.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    let text = format!("{:?}", ended.events);
+    assert!(!text.contains('\u{1b}') && !text.contains("\\u{1b}"), "escape codes reach the output");
+    let report = pool.report();
+    assert_eq!(report["invalid"], json!({}), "{report:#}");
+    assert!(report["hostile_sent"].as_u64() > Some(0), "{report:#}");
+    assert!(report["accepted_after_hostile"].as_u64() > Some(0), "{report:#}");
+}
+
+#[test]
+fn no_attack_on_the_parser_stops_the_mining() {
+    for attack in
+        ["deep-json", "duplicate-keys", "huge-job-id", "not-json", "escape-codes", "plain-text-goodbye"]
+    {
+        is_unharmed_by(attack);
+    }
+}
+
+#[test]
+fn a_flood_of_jobs_stops_nothing() {
+    is_unharmed_by("job-flood");
+}
+
+#[test]
+fn a_zombie_that_accepts_and_says_nothing_is_left_after_its_deadline() {
+    let pool = ScriptedPool::listen();
+    let mut miner = Miner::start_with(&pool.url, &[], &[("SIGNALCORE_STRATUM_HANDSHAKE_TIMEOUT", "1")]);
+    let silent = pool.accept();
+    miner.wait_for("the deadline", tells("down", "no answer to mining.subscribe within 1 s"));
+    pool.accept_mining().answer("mining.submit", json!(true));
+    miner.wait_for_shares(1);
+    drop(silent);
+    assert_eq!(miner.stop().code, Some(0));
+    assert!(PATIENCE.as_secs() > 10, "the default deadline lies within the patience of these tests");
+}

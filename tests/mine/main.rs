@@ -1,0 +1,7 @@
+//! The miner as a user runs it: the real binary, real sockets, real hashing.
+#![allow(clippy::unwrap_used)] // all of this crate is tests, also what clippy does not see as one
+
+mod bad_input;
+mod commands;
+mod strict_pool;
+mod support;

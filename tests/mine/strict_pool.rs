@@ -1,0 +1,129 @@
+//! Mining for a strict pool in another language, in all its moods: nothing that arrives there is wrong.
+
+use crate::support::{Miner, StrictPool};
+
+/// Mines until `shares` were accepted, then stops and checks what both sides counted.
+fn mines_without_a_fault(test: &str, shares: usize, options: &[&str]) -> Option<serde_json::Value> {
+    let common = ["--difficulty", "0.00001", "--job-every", "200"];
+    let pool = StrictPool::start(test, &[&common, options].concat())?;
+    let mut miner = Miner::start(&pool.url, &[]);
+    miner.wait_for_shares(shares);
+    let ended = miner.stop();
+    let summary = ended.summary().clone();
+    let report = pool.report();
+    let context = format!("pool: {report:#}\nminer: {summary:#}\n{}", ended.errors);
+    assert_eq!(ended.code, Some(0), "{context}");
+    assert_eq!(report["invalid"], serde_json::json!({}), "{context}");
+    assert_eq!(report["protocol_errors"], serde_json::json!({}), "{context}");
+    assert_eq!((&report["duplicates"], &report["stale"]), (&0.into(), &0.into()), "{context}");
+    let board = &summary["boards"][0];
+    assert_eq!((&board["hardware_errors"], &board["duplicates"]), (&0.into(), &0.into()), "{context}");
+    assert!(report["accepted"].as_u64().unwrap() >= shares as u64, "{context}");
+    Some(report)
+}
+
+#[test]
+fn jobs_every_200_ms_clean_or_not_bring_no_wrong_share() {
+    mines_without_a_fault(
+        "jobs every 200 ms",
+        60,
+        &["--clean-ratio", "0.5", "--ping", "--show-message", "hello"],
+    );
+}
+
+#[test]
+fn difficulty_and_mask_may_change_at_any_time() {
+    let options = ["--difficulty-changes", "0.3", "--mask-changes", "0.5", "--error-style", "object"];
+    let report = mines_without_a_fault("difficulty and mask changes", 60, &options);
+    assert!(report.is_none_or(|report| report["difficulty_changes"].as_u64() > Some(2)));
+}
+
+#[test]
+fn new_extranonces_in_mid_session_count_from_the_next_job_on() {
+    let report = mines_without_a_fault("set_extranonce", 60, &["--set-extranonce-every", "0.4"]);
+    assert!(report.is_none_or(|report| report["extranonce_changes"].as_u64() > Some(2)));
+}
+
+#[test]
+fn a_job_id_that_is_sent_again_brings_no_share_twice() {
+    let report =
+        mines_without_a_fault("repeated job ids", 60, &["--repeat-job-ids", "--extranonce2-size", "1"]);
+    assert!(report.is_none_or(|report| report["repeated_jobs"].as_u64() > Some(0)));
+}
+
+#[test]
+fn connections_cut_at_random_lose_nothing_that_a_resumption_can_save() {
+    let report = mines_without_a_fault("cuts", 80, &["--cut-every", "1", "--resume"]);
+    assert!(
+        report.is_none_or(|report| report["cuts"].as_u64() > Some(0) && report["resumed"].as_u64() > Some(0))
+    );
+}
+
+#[test]
+fn connections_cut_without_resumption_bring_no_share_of_the_one_before() {
+    let report = mines_without_a_fault("cuts without resumption", 60, &["--cut-every", "1"]);
+    assert!(report.is_none_or(|report| report["cuts"].as_u64() > Some(0)));
+}
+
+#[test]
+fn lines_in_single_bytes_or_many_at_once_change_nothing() {
+    mines_without_a_fault("single bytes", 60, &["--single-bytes"]);
+    mines_without_a_fault("coalesced lines", 60, &["--coalesce", "--pipeline-early-work"]);
+}
+
+#[test]
+fn answers_late_out_of_order_or_never_confuse_nobody() {
+    let options = ["--answer-order", "random", "--answer-delay-ms", "50", "--never-answer", "0.3"];
+    let report = mines_without_a_fault("answers out of order", 40, &options);
+    assert!(report.is_none_or(|report| report["lost_unanswered"].as_u64() > Some(0)));
+}
+
+#[test]
+fn a_pool_without_version_rolling_gets_none() {
+    mines_without_a_fault("no mask", 40, &["--mask", "none"]);
+    mines_without_a_fault("configure never answered", 40, &["--mask", "silent"]);
+}
+
+#[test]
+fn masks_that_the_jobs_own_version_reaches_into_are_rolled_around() {
+    mines_without_a_fault("job version bits", 60, &["--job-version-bits", "--mask", "0000e000"]);
+}
+
+#[test]
+fn extranonce2_of_no_bytes_and_of_sixteen_work() {
+    mines_without_a_fault("no extranonce2", 40, &["--extranonce2-size", "0"]);
+    mines_without_a_fault(
+        "sixteen bytes of extranonce2",
+        40,
+        &["--extranonce2-size", "16", "--extranonce1", ""],
+    );
+}
+
+#[test]
+fn all_moods_at_once_bring_no_wrong_share() {
+    let options = [
+        "--clean-ratio",
+        "0.3",
+        "--difficulty-changes",
+        "0.7",
+        "--set-extranonce-every",
+        "0.9",
+        "--cut-every",
+        "2",
+        "--resume",
+        "--repeat-job-ids",
+        "--single-bytes",
+        "--never-answer",
+        "0.1",
+        "--answer-order",
+        "random",
+        "--answer-delay-ms",
+        "20",
+        "--mask-changes",
+        "1.1",
+        "--ping",
+        "--seed",
+        "7",
+    ];
+    mines_without_a_fault("all moods", 120, &options);
+}

@@ -1,0 +1,288 @@
+//! The actors of these tests: the miner as a real process, the strict pool in Python as another, and pools that a test
+//! scripts line by line over a real socket.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Longest that anything may take before a test fails. Nothing here waits for time to pass: each wait ends with an event.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lines of a pipe, read by a thread so that a full pipe never blocks the process.
+fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// The miner's binary with these arguments, a home of its own and no configuration from outside.
+pub(crate) fn signalcore(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signalcore"));
+    command.args(arguments).env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR")).env("NO_COLOR", "1");
+    command.stdin(Stdio::null());
+    command
+}
+
+/// `signalcore mine --json` with one CPU thread.
+pub(crate) struct Miner {
+    child: Child,
+    events: Receiver<String>,
+    errors: Receiver<String>,
+    seen: Vec<Value>,
+}
+
+/// How a miner ended.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) events: Vec<Value>,
+    pub(crate) errors: String,
+}
+
+impl Miner {
+    pub(crate) fn start(pool: &str, more: &[&str]) -> Self {
+        Self::start_with(pool, more, &[])
+    }
+
+    pub(crate) fn start_with(pool: &str, more: &[&str], environment: &[(&str, &str)]) -> Self {
+        let arguments = ["mine", "--pool", pool, "--user", "u", "--cpu-threads", "1", "--json"];
+        let mut child = signalcore(&[&arguments, more].concat())
+            .env("SIGNALCORE_STRATUM_RECONNECT_MAX", "1") // a test shall not wait a minute for the next attempt
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (events, errors) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
+        Self { child, events, errors, seen: Vec::new() }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the first event, new or seen, that is wanted.
+    pub(crate) fn wait_for(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(event) = self.seen.iter().find(|event| wanted(event)) {
+            return event.clone();
+        }
+        let give_up_at = Instant::now() + PATIENCE;
+        loop {
+            let event = self.next_event(what, give_up_at);
+            if wanted(&event) {
+                return event;
+            }
+        }
+    }
+
+    /// Waits until this many shares have been accepted since the start.
+    pub(crate) fn wait_for_shares(&mut self, accepted: usize) {
+        let give_up_at = Instant::now() + PATIENCE;
+        while self.seen.iter().filter(|event| event["result"] == "accepted").count() < accepted {
+            self.next_event(&format!("{accepted} accepted shares"), give_up_at);
+        }
+    }
+
+    fn next_event(&mut self, what: &str, give_up_at: Instant) -> Value {
+        let left = give_up_at.saturating_duration_since(Instant::now());
+        let Ok(line) = self.events.recv_timeout(left) else {
+            self.child.kill().ok();
+            let errors: Vec<_> = self.errors.iter().collect();
+            panic!("the miner never told of {what}; it told of {:#?} and of {errors:?}", self.seen);
+        };
+        let event: Value = serde_json::from_str(&line).unwrap();
+        self.seen.push(event.clone());
+        event
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the end.
+    pub(crate) fn end(mut self) -> Ended {
+        let give_up_at = Instant::now() + PATIENCE;
+        let code = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status.code();
+            }
+            // Its lines are read by threads, so there is nothing to wait for but the process itself.
+            std::thread::sleep(Duration::from_millis(5));
+            if Instant::now() > give_up_at {
+                self.child.kill().ok();
+                panic!("the miner did not end; it told of {:#?}", self.seen);
+            }
+        };
+        self.seen.extend(self.events.iter().map(|line| serde_json::from_str::<Value>(&line).unwrap()));
+        let errors = self.errors.iter().collect::<Vec<_>>().join("\n");
+        Ended { code, events: std::mem::take(&mut self.seen), errors }
+    }
+
+    /// Asks it to stop, and waits for the end.
+    pub(crate) fn stop(self) -> Ended {
+        self.signal("TERM");
+        self.end()
+    }
+}
+
+impl Ended {
+    pub(crate) fn of(&self, kind: &str) -> Vec<&Value> {
+        self.events.iter().filter(|event| event["event"] == kind).collect()
+    }
+
+    /// The one summary, the last line.
+    pub(crate) fn summary(&self) -> &Value {
+        let last = self.events.last().unwrap_or_else(|| panic!("no line at all, but {}", self.errors));
+        assert_eq!(
+            (last["event"].as_str(), self.of("summary").len()),
+            (Some("summary"), 1),
+            "{}",
+            self.errors
+        );
+        last
+    }
+}
+
+/// `tests/support/strict_pool.py`: a judge written in another language.
+pub(crate) struct StrictPool {
+    child: Child,
+    lines: Receiver<String>,
+    errors: Receiver<String>,
+    /// Its end of file ends the pool.
+    stdin: Option<ChildStdin>,
+    pub(crate) url: String,
+}
+
+impl StrictPool {
+    /// `None`, reported as skipped, where there is no Python.
+    pub(crate) fn start(test: &str, options: &[&str]) -> Option<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/strict_pool.py");
+        let mut command = Command::new("python3");
+        command.arg("-B").arg(script).args(options);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                skipped(test, &format!("python3 cannot be started: {error}"));
+                return None;
+            }
+        };
+        let (lines, errors) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
+        let stdin = child.stdin.take();
+        let Ok(first) = lines.recv_timeout(PATIENCE) else {
+            panic!("the strict pool did not start: {:?}", errors.iter().collect::<Vec<_>>())
+        };
+        let first: Value = serde_json::from_str(&first).unwrap();
+        let url = format!("stratum+tcp://127.0.0.1:{}", first["port"]);
+        Some(Self { child, lines, errors, stdin, url })
+    }
+
+    /// Ends it and gives its report.
+    pub(crate) fn report(mut self) -> Value {
+        drop(self.stdin.take());
+        let last = self.lines.iter().last().unwrap_or_default();
+        let status = self.child.wait().unwrap();
+        let errors: Vec<_> = self.errors.iter().collect();
+        assert!(status.success(), "the strict pool failed: {errors:?}");
+        let report: Value = serde_json::from_str(&last).unwrap();
+        assert_eq!(report["event"], "report");
+        report
+    }
+}
+
+/// Reports a test that must leave its real part out.
+fn skipped(test: &str, reason: &str) {
+    let line = format!("SKIPPED: {test}: {reason}\n");
+    eprint!("{line}");
+    if let Some(path) = std::env::var_os("SIGNALCORE_SKIPPED") {
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
+    }
+}
+
+/// A pool that says what the test tells it to.
+pub(crate) struct ScriptedPool {
+    listener: TcpListener,
+    pub(crate) url: String,
+}
+
+impl ScriptedPool {
+    pub(crate) fn listen() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("stratum+tcp://{}", listener.local_addr().unwrap());
+        Self { listener, url }
+    }
+
+    /// The miner's next connection.
+    pub(crate) fn accept(&self) -> ScriptedConnection {
+        let (stream, _) = self.listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        ScriptedConnection { reader: BufReader::new(stream.try_clone().unwrap()), stream }
+    }
+
+    /// The next connection, taken as far as authorised and with one job of difficulty 1e-6.
+    pub(crate) fn accept_mining(&self) -> ScriptedConnection {
+        let mut connection = self.accept();
+        connection.subscribe(json!([[], "0a0b0c0d", 4]));
+        connection.answer("mining.authorize", json!(true));
+        connection.say(json!({"id": null, "method": "mining.set_difficulty", "params": [1e-6]}));
+        connection.say(good_job("good", true));
+        connection
+    }
+}
+
+/// A job that any miner can work on.
+pub(crate) fn good_job(id: &str, clean: bool) -> Value {
+    json!({"id": null, "method": "mining.notify", "params": [id, "00".repeat(32), "01000000", "02000000", [],
+        "20000000", "1702355e", "66000000", clean]})
+}
+
+/// One connection of the miner to a scripted pool.
+pub(crate) struct ScriptedConnection {
+    stream: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl ScriptedConnection {
+    pub(crate) fn say(&mut self, line: Value) {
+        self.say_bytes(format!("{line}\n").as_bytes());
+    }
+
+    pub(crate) fn say_bytes(&mut self, bytes: &[u8]) {
+        // The miner may have hung up already; the test then sees what it tells of that.
+        self.stream.write_all(bytes).ok();
+    }
+
+    /// The next request of this method; others before it are passed over. `None` when the miner hung up.
+    pub(crate) fn request(&mut self, method: &str) -> Option<Value> {
+        loop {
+            let mut line = String::new();
+            self.reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["method"] == method {
+                return Some(line);
+            }
+        }
+    }
+
+    pub(crate) fn answer(&mut self, method: &str, result: Value) {
+        let id = self.request(method).unwrap_or_else(|| panic!("the miner sent no {method}"))["id"].clone();
+        self.say(json!({"id": id, "result": result, "error": null}));
+    }
+
+    pub(crate) fn subscribe(&mut self, result: Value) {
+        self.answer("mining.subscribe", result);
+    }
+}
