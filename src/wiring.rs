@@ -26,7 +26,7 @@ use crate::config::{Config, Pool, Stratum, Threads};
 use crate::engine::task::{End, EngineTask, Finish, Limits};
 use crate::monitor::{Context, Display, Monitor};
 use crate::protocol::redirect::Destination;
-use crate::protocol::stratum_session::{Credentials, Deadlines, SessionConfig};
+use crate::protocol::session_config::{Credentials, Deadlines, SessionConfig};
 use crate::upstream::pool::{self, PoolOptions};
 use crate::work::Difficulty;
 

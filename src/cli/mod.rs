@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod exit;
 pub(crate) mod log;
 pub(crate) mod mine;
+pub(crate) mod shell;
 pub(crate) mod signals;
 
 use std::future::Future;
@@ -22,6 +23,8 @@ enum Cli {
     Demo(demo::Args),
     Decode(decode::Args),
     Config(config::Args),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
 }
 
 /// Runs the subcommand of the command line; gives the exit code.
@@ -31,6 +34,8 @@ pub(crate) fn run() -> anyhow::Result<u8> {
         Cli::Demo(args) => demo::run(args),
         Cli::Decode(args) => decode::run(args),
         Cli::Config(args) => config::run(args),
+        Cli::Completions(args) => Ok(shell::completions(&args)),
+        Cli::Man(args) => shell::man(&args),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::engine::task::{Notice, NoticeEvent};
 use crate::engine::{BoardReport, Report, UpstreamId};
 use crate::upstream::UpstreamNews;
 use crate::work::coinbase::height;
-use crate::work::{Answered, BlockHash, Job, Outcome};
+use crate::work::{Answered, BlockHash, Difficulty, HashRate, Job, Outcome};
 
 /// A line and what it means to the eye.
 #[derive(Debug, PartialEq)]
@@ -64,8 +64,8 @@ pub fn line(context: &Context, notice: &Notice) -> Line {
             share_text(context, notice, *upstream, answered)
         }
         NoticeEvent::Engine(Report::Board(board, report)) => board_text(context.board(*board), report),
-        NoticeEvent::Upstream(upstream, event) => {
-            upstream_text(*upstream, context.upstream(*upstream), event)
+        NoticeEvent::Upstream(upstream, news) => {
+            upstream_text(*upstream, context.upstream(*upstream), notice.rate, news)
         }
     };
     Line { text, tone }
@@ -114,6 +114,29 @@ fn share_text(
     (tone, text)
 }
 
+/// Waits longer than this are worth a warning: a pool may take the miner for dead before its first share.
+const LONG_WAIT: f64 = 3600.0;
+
+fn difficulty_text(pool: usize, difficulty: Difficulty, rate: HashRate) -> (Tone, String) {
+    let mut text = format!("Pool {pool} sets difficulty {difficulty} from the next job on");
+    let seconds = rate.expected_seconds(difficulty);
+    if seconds.is_finite() {
+        write!(text, ": a share every {} at {rate}", wait(seconds)).expect("to a string");
+    }
+    (if seconds.is_finite() && seconds > LONG_WAIT { Tone::Warning } else { Tone::Usual }, text)
+}
+
+/// A mean wait in the unit that suits it.
+fn wait(seconds: f64) -> String {
+    match seconds {
+        s if s < 0.95 => format!("{:.0} ms", s * 1e3),
+        s if s < 99.5 => format!("{s:.0} s"),
+        s if s < 5_970.0 => format!("{:.0} minutes", s / 60.0),
+        s if s < 171_000.0 => format!("{:.0} hours", s / 3_600.0),
+        s => format!("{:.0} days", s / 86_400.0),
+    }
+}
+
 fn board_text(board: &str, report: &BoardReport) -> (Tone, String) {
     match report {
         BoardReport::Joined { expected_rate, .. } => {
@@ -125,14 +148,12 @@ fn board_text(board: &str, report: &BoardReport) -> (Tone, String) {
     }
 }
 
-fn upstream_text(id: UpstreamId, name: &str, event: &UpstreamNews) -> (Tone, String) {
+fn upstream_text(id: UpstreamId, name: &str, rate: HashRate, news: &UpstreamNews) -> (Tone, String) {
     let id = id.0;
-    match event {
+    match news {
         UpstreamNews::Connecting(to) => (Tone::Quiet, format!("Connecting to pool {id} {to}")),
         UpstreamNews::Mining => (Tone::Usual, format!("Pool {id} {name} alive, worker authorised")),
-        UpstreamNews::Difficulty(difficulty) => {
-            (Tone::Usual, format!("Pool {id} sets difficulty {difficulty} from the next job on"))
-        }
+        UpstreamNews::Difficulty(difficulty) => difficulty_text(id, *difficulty, rate),
         UpstreamNews::Message(text) => (Tone::Usual, format!("Pool {id} {name} says: {text}")),
         UpstreamNews::Complaint(text) => (Tone::Warning, format!("Pool {id} {name}: {text}")),
         UpstreamNews::Redirected(to) => (Tone::Warning, format!("Pool {id} {name} sends us to {to}")),
@@ -169,6 +190,19 @@ mod tests {
         bytes[27] = 0x0c;
         assert_eq!(short(&BlockHash(bytes)), "0cababab");
         assert_eq!(short(&BlockHash([0; 32])), "");
+    }
+
+    #[test]
+    fn a_difficulty_is_told_with_what_it_means_once_the_rate_is_known() {
+        let told = |rate| difficulty_text(0, Difficulty::ONE, HashRate(rate));
+        assert_eq!(told(0.0), (Tone::Usual, "Pool 0 sets difficulty 1 from the next job on".to_owned()));
+        assert!(told(1e8).1.ends_with(": a share every 43 s at 100 MH/s"), "{}", told(1e8).1);
+        assert_eq!(told(1e5).0, Tone::Warning);
+        for (seconds, text) in
+            [(0.05, "50 ms"), (61.0, "61 s"), (600.0, "10 minutes"), (7_200.0, "2 hours"), (8e5, "9 days")]
+        {
+            assert_eq!(wait(seconds), text);
+        }
     }
 
     #[test]

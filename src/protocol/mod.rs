@@ -4,6 +4,8 @@ pub mod job_feed;
 pub mod line;
 pub mod redirect;
 pub mod reject;
+pub mod session_config;
+pub mod session_error;
 pub mod stratum_message;
 pub mod stratum_request;
 pub mod stratum_session;

@@ -12,65 +12,22 @@ use serde_json::Value;
 
 use super::job_feed::JobFeed;
 use super::redirect::{Destination, RedirectPolicy};
-use super::stratum_message::{Call, Message, MessageError, Response};
+use super::session_config::{Credentials, SessionConfig};
+use super::session_error::SessionError;
+use super::stratum_message::{Call, Message, Response};
 use super::stratum_request::{MAX_SENT, Request, answer};
 use super::text::printable;
 use super::unanswered::{Pending, Unanswered};
-use crate::work::{Answered, Difficulty, Job, LostReason, Outcome, Reject, RejectKind, Share, VersionMask};
+use crate::work::{Answered, Difficulty, Job, LostReason, Outcome, RejectKind, Share, VersionMask};
 
 /// Wrong lines in a row after which the peer is no pool.
-const MAX_BAD_LINES: u32 = 10;
+pub const MAX_BAD_LINES: u32 = 10;
 /// Texts of one connection that are passed on to the operator; a pool has no business saying more.
 const MAX_REMARKS: usize = 20;
 /// Longest text of a pool that is passed on, in characters.
 const MAX_TEXT: usize = 200;
 /// Lines that may wait to be written. Past it the pool asks without reading.
 const MAX_OUT: usize = 1024;
-
-/// Who mines. Prints without the password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// Worker name, sent with every share exactly as authorised.
-    pub user: String,
-    /// Password, opaque.
-    pub password: String,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credentials({:?}, ***)", self.user)
-    }
-}
-
-/// How long a pool may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadlines {
-    /// From connecting to the answer to authorize.
-    pub handshake: Duration,
-    /// From there to the first job.
-    pub first_job: Duration,
-    /// Between jobs. A pool that answers but sends no work is the classical outage.
-    pub silence: Duration,
-    /// For a share, from being found; over reconnections too.
-    pub answer: Duration,
-}
-
-/// What the operator wants of the session.
-#[derive(Debug, Clone)]
-pub struct SessionConfig {
-    /// Who mines.
-    pub credentials: Credentials,
-    /// Name and version, ASCII without spaces.
-    pub user_agent: String,
-    /// Whether to ask for version rolling.
-    pub version_rolling: bool,
-    /// Whether to send `mining.extranonce.subscribe`.
-    pub extranonce_subscribe: bool,
-    /// Difficulty to suggest.
-    pub suggest_difficulty: Option<Difficulty>,
-    /// How long the pool may take.
-    pub deadlines: Deadlines,
-}
 
 /// What happened.
 #[derive(Debug)]
@@ -89,49 +46,6 @@ pub enum Event {
     Complaint(String),
     /// Leave this connection and connect there after the wait.
     Redirect(Destination, Duration),
-}
-
-/// Why a connection is of no more use. The pool is to blame for all of them.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
-    /// No subscription.
-    #[error("the pool refuses to subscribe us: {0}")]
-    SubscribeRefused(Reject),
-    /// No authorisation.
-    #[error("the pool refuses to authorise user {user:?}: {reject}")]
-    AuthorizeRefused {
-        /// The worker name.
-        user: String,
-        /// The pool's words.
-        reject: Reject,
-    },
-    /// Subscribed with fields that cannot be right.
-    #[error("{0}")]
-    Subscription(MessageError),
-    /// No answers.
-    #[error("no answer to {waiting_for} within {} s", patience.as_secs_f64())]
-    HandshakeTimeout {
-        /// The request.
-        waiting_for: &'static str,
-        /// How long we waited.
-        patience: Duration,
-    },
-    /// No work.
-    #[error("no job for {} s", .0.as_secs_f64())]
-    Silent(Duration),
-    /// Nonsense.
-    #[error("{MAX_BAD_LINES} lines in a row make no sense, the last: {0}")]
-    BadLines(MessageError),
-    /// It asks and does not read.
-    #[error("the pool does not read our answers")]
-    Backlog,
-}
-
-impl SessionError {
-    /// Whether the pool knows us and does not want us: trying again soon would only annoy it.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::AuthorizeRefused { .. })
-    }
 }
 
 /// What a request of ours was, to read its answer by.

@@ -14,7 +14,8 @@ use super::{Arrival, EVENT_CAPACITY, SHARE_CAPACITY, UpstreamEvent, UpstreamHand
 use crate::clock::{now, sleep_until};
 use crate::protocol::line::LineBuffer;
 use crate::protocol::redirect::{Destination, RedirectPolicy};
-use crate::protocol::stratum_session::{Event, Session, SessionConfig};
+use crate::protocol::session_config::SessionConfig;
+use crate::protocol::stratum_session::{Event, Session};
 use crate::work::Share;
 
 /// How long the last shares may take to be answered when the miner stops.
@@ -60,7 +61,7 @@ enum ConnectionError {
     #[error("the pool has not taken our lines for too long")]
     Unwritten,
     #[error(transparent)]
-    Session(#[from] crate::protocol::stratum_session::SessionError),
+    Session(#[from] crate::protocol::session_error::SessionError),
 }
 
 type Connecting = Pin<Box<dyn Future<Output = Result<TcpStream, ConnectionError>> + Send>>;

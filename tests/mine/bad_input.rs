@@ -205,11 +205,7 @@ fn is_unharmed_by(attack: &str) {
     let options = ["--hostile", attack, "--difficulty", "0.00001", "--job-every", "200"];
     let Some(pool) = StrictPool::start(attack, &options) else { return };
     let mut miner = Miner::start(&pool.url, &[]);
-    let jobs = std::cell::Cell::new(0);
-    miner.wait_for("ten jobs", |event| {
-        jobs.set(jobs.get() + usize::from(event["event"] == "job"));
-        jobs.get() >= 10
-    });
+    miner.wait_for_several(10, "jobs", |event| event["event"] == "job");
     miner.wait_for_shares(40);
     let ended = miner.stop();
     assert_eq!(ended.code, Some(0), "{}", ended.errors);

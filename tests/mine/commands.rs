@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Miner, ScriptedPool, signalcore};
@@ -43,7 +44,7 @@ fn a_person_sees_lines_of_text_and_a_table_and_no_colour_in_a_pipe() {
 
 #[test]
 fn a_signal_brings_the_last_shares_home_and_ends_with_0() {
-    for signal in ["INT", "TERM"] {
+    for signal in [Signal::INT, Signal::TERM] {
         let pool = ScriptedPool::listen();
         let mut miner = Miner::start(&pool.url, &[]);
         let mut connection = pool.accept_mining();
@@ -81,14 +82,14 @@ fn a_share_without_an_answer_at_the_end_is_counted_lost_and_does_not_hold_it_up(
 
 #[test]
 fn a_second_signal_ends_at_once_with_the_code_of_that_signal() {
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let pool = ScriptedPool::listen();
         let mut miner = Miner::start(&pool.url, &[]);
         let mut connection = pool.accept_mining();
         // Unanswered, so that the orderly end takes its two seconds.
         connection.request("mining.submit").unwrap();
         miner.wait_for("the board", |event| event["event"] == "board");
-        miner.signal("TERM");
+        miner.signal(Signal::TERM);
         miner.wait_for("the board's end", |event| event["state"] == "gone");
         miner.signal(signal);
         assert_eq!(miner.end().code, Some(code));
@@ -205,7 +206,9 @@ fn a_share_that_cannot_be_decoded_names_the_field() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 10] = [
+        &["completions"],
+        &["man"],
         &["mine"],
         &["demo"],
         &["decode"],
@@ -221,4 +224,19 @@ fn every_command_has_help_with_examples() {
         assert_eq!(output.status.code(), Some(0));
         assert!(text.contains("Examples:") && text.contains(&format!("signalcore {}", command[0])), "{text}");
     }
+}
+
+#[test]
+fn shells_get_completions_and_man_gets_pages() {
+    let stdout = |arguments: &[&str]| {
+        let output = signalcore(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(stdout(&["completions", shell]).contains("suggest-difficulty"));
+    }
+    assert!(stdout(&["man"]).contains(".TH"));
+    assert!(stdout(&["man", "config", "show"]).contains("where each value comes from"));
+    assert_eq!(signalcore(&["man", "nonsense"]).output().unwrap().status.code(), Some(2));
 }

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// Longest that anything may take before a test fails. Nothing here waits for time to pass: each wait ends with an event.
@@ -87,9 +88,14 @@ impl Miner {
 
     /// Waits until this many shares have been accepted since the start.
     pub(crate) fn wait_for_shares(&mut self, accepted: usize) {
+        self.wait_for_several(accepted, "accepted shares", |event| event["result"] == "accepted");
+    }
+
+    /// Waits until this many events since the start are of the wanted kind.
+    pub(crate) fn wait_for_several(&mut self, count: usize, what: &str, wanted: impl Fn(&Value) -> bool) {
         let give_up_at = Instant::now() + PATIENCE;
-        while self.seen.iter().filter(|event| event["result"] == "accepted").count() < accepted {
-            self.next_event(&format!("{accepted} accepted shares"), give_up_at);
+        while self.seen.iter().filter(|event| wanted(event)).count() < count {
+            self.next_event(&format!("{count} {what}"), give_up_at);
         }
     }
 
@@ -105,10 +111,8 @@ impl Miner {
         event
     }
 
-    /// Sends a signal by its name.
-    pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits for the end.
@@ -132,7 +136,7 @@ impl Miner {
 
     /// Asks it to stop, and waits for the end.
     pub(crate) fn stop(self) -> Ended {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         self.end()
     }
 }

@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::protocol::redirect::RedirectRequest;
+use crate::protocol::session_config::Deadlines;
 use crate::work::{Extranonce2, Work};
 
 /// A session, the pool at its other end (the test's words) and a clock that only the test moves.

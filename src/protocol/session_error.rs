@@ -1,0 +1,50 @@
+//! Why a Stratum session leaves its connection.
+
+use std::time::Duration;
+
+use super::stratum_message::MessageError;
+use super::stratum_session::MAX_BAD_LINES;
+use crate::work::Reject;
+
+/// Why a connection is of no more use. The pool is to blame for all of them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// No subscription.
+    #[error("the pool refuses to subscribe us: {0}")]
+    SubscribeRefused(Reject),
+    /// No authorisation.
+    #[error("the pool refuses to authorise user {user:?}: {reject}")]
+    AuthorizeRefused {
+        /// The worker name.
+        user: String,
+        /// The pool's words.
+        reject: Reject,
+    },
+    /// Subscribed with fields that cannot be right.
+    #[error("{0}")]
+    Subscription(MessageError),
+    /// No answers.
+    #[error("no answer to {waiting_for} within {} s", patience.as_secs_f64())]
+    HandshakeTimeout {
+        /// The request.
+        waiting_for: &'static str,
+        /// How long we waited.
+        patience: Duration,
+    },
+    /// No work.
+    #[error("no job for {} s", .0.as_secs_f64())]
+    Silent(Duration),
+    /// Nonsense.
+    #[error("{MAX_BAD_LINES} lines in a row make no sense, the last: {0}")]
+    BadLines(MessageError),
+    /// It asks and does not read.
+    #[error("the pool does not read our answers")]
+    Backlog,
+}
+
+impl SessionError {
+    /// Whether the pool knows us and does not want us: trying again soon would only annoy it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::AuthorizeRefused { .. })
+    }
+}
