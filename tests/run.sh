@@ -30,6 +30,8 @@ step() {
     if ! "$@" 2>&1 | tee "$scratch/log"; then
         outcome=FAILED
         failed_steps+=("$name")
+    elif [[ $(tail -n 1 "$scratch/log") == skipped:* ]]; then
+        outcome=skipped
     fi
     printf '== %s: %s, %d s\n' "$name" "$outcome" $((SECONDS - start))
 }
@@ -71,7 +73,7 @@ install_cargo_deny() {
 # A database that cannot be fetched is no finding; one that was fetched is listened to.
 advisories() {
     if timeout 120 cargo deny --locked fetch db; then
-        cargo deny --locked check --hide-inclusion-graph advisories
+        cargo deny --locked --workspace check --hide-inclusion-graph advisories
     else
         echo "skipped: the advisory database cannot be reached"
     fi
@@ -122,7 +124,7 @@ step "Rust components" install_components
 step "cargo-deny" install_cargo_deny
 step "formatting" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
-step "licences, bans and sources" cargo deny --locked check --hide-inclusion-graph licenses bans sources
+step "licences, bans and sources" cargo deny --locked --workspace check --hide-inclusion-graph licenses bans sources
 step "advisories" advisories
 step "Python tests" python_tests
 counts '^(Ran [0-9]+ tests? in |(OK|FAILED)( \(.*=[0-9]+\))?$)'
