@@ -112,12 +112,26 @@ pub(crate) async fn run(args: PoolArgs) -> anyhow::Result<ExitCode> {
     let end = args.seconds;
     tokio::select! {
         printed = print_events(&pool, &printer) => printed?,
-        signal = tokio::signal::ctrl_c() => signal.context("Ctrl-C")?,
+        asked = asked_to_stop() => asked.context("watch for signals")?,
         () = async { tokio::time::sleep(end.unwrap_or_default()).await }, if end.is_some() => {}
     }
     let report = pool.stop().await;
     printer.report(&report)?;
     Ok(if report.total.invalid_shares() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Ready at Ctrl-C, and where there is one at SIGTERM.
+async fn asked_to_stop() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }
 
 async fn print_events(pool: &PracticePool, printer: &Printer) -> io::Result<()> {

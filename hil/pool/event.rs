@@ -8,7 +8,7 @@ use super::{difficulty::Difficulty, judge::Verdict};
 
 /// Who found a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Finder {
     /// A connected miner.
     Miner,
@@ -18,7 +18,7 @@ pub enum Finder {
 
 /// Something that happened on a connection, or on the chain.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A miner connected.
     Connect,

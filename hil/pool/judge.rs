@@ -20,7 +20,7 @@ const MOST_NTIME_ROLL: u32 = 600;
 
 /// Why a share does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, thiserror::Error)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Reject {
     /// A clean job came since, or the job left the list of kept jobs.
     #[error("Stale")]
@@ -170,7 +170,7 @@ fn number(text: &str) -> Result<u32, Reject> {
 
 /// What became of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(tag = "verdict", rename_all = "kebab-case")]
+#[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
     /// It counts.
     Accepted {

@@ -126,7 +126,12 @@ impl fmt::Display for PoolReport {
         }
         writeln!(f, "blocks: {} found, {} by another miner", total.blocks, self.blocks_by_others)?;
         write!(f, "jobs: {} clean, {} not; ", total.clean_jobs, total.other_jobs)?;
-        write!(f, "difficulty set {} times; {} connections", total.difficulty_changes, self.connections.len())
+        write!(
+            f,
+            "difficulty set {} times; connections: {}",
+            total.difficulty_changes,
+            self.connections.len()
+        )
     }
 }
 
@@ -243,7 +248,7 @@ mod tests {
         let total = ledger.report(2.0).total;
         assert_eq!((total.rejected_shares(), total.invalid_shares()), (3, 1));
         let written = serde_json::to_value(&total).unwrap();
-        assert_eq!(written["rejected"], serde_json::json!({ "stale": 2, "low-difficulty": 1 }));
+        assert_eq!(written["rejected"], serde_json::json!({ "stale": 2, "low_difficulty": 1 }));
     }
 
     #[test]
