@@ -33,14 +33,16 @@ fn classify(code: Option<i64>, text: &str) -> RejectKind {
         ("above target", RejectKind::LowDifficulty),
         ("high-hash", RejectKind::LowDifficulty),
         ("h-not-zero", RejectKind::LowDifficulty),
-        ("low", RejectKind::LowDifficulty),
+        ("low diff", RejectKind::LowDifficulty),
+        ("low-diff", RejectKind::LowDifficulty),
+        ("too low", RejectKind::LowDifficulty),
         ("difficulty", RejectKind::LowDifficulty),
         ("version", RejectKind::Version),
         ("unauth", RejectKind::Unauthorized),
         ("subscribed", RejectKind::Unauthorized),
         ("stale", RejectKind::Stale),
         ("job", RejectKind::Stale),
-        ("work", RejectKind::Stale),
+        ("unknown-work", RejectKind::Stale),
     ];
     let lower = text.to_lowercase();
     let by_text = WORDS.iter().find(|(word, _)| lower.contains(word)).map(|(_, kind)| *kind);
@@ -77,6 +79,13 @@ mod tests {
             ),
             (json!({"code": 24}), None, RejectKind::Unauthorized, "code 24"),
             (json!([22]), None, RejectKind::Duplicate, "code 22"),
+            (json!([20, "Worker mismatch", null]), None, RejectKind::Other, "Worker mismatch"),
+            (
+                json!([20, "version bits not allowed", null]),
+                None,
+                RejectKind::Version,
+                "version bits not allowed",
+            ),
             (json!(null), None, RejectKind::Other, "the pool gave no reason"),
             (json!(null), Some("low difficulty share"), RejectKind::LowDifficulty, "low difficulty share"),
             (json!([-2, "share \u{1b}[2Jodd"]), None, RejectKind::Other, "share [2Jodd"),
