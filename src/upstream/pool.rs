@@ -16,7 +16,8 @@ use crate::protocol::line::LineBuffer;
 use crate::protocol::redirect::{Destination, RedirectPolicy};
 use crate::protocol::session_config::SessionConfig;
 use crate::protocol::stratum_session::{Event, Session};
-use crate::work::Share;
+use crate::protocol::text::printable;
+use crate::work::{Answered, Share};
 
 /// How long the last shares may take to be answered when the miner stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -24,6 +25,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 const MAX_UNWRITTEN: usize = 256 * 1024;
 /// Idle time after which the operating system asks whether the other end still lives; routers forget sooner than pools.
 const KEEP_ALIVE: Duration = Duration::from_secs(45);
+/// Characters of a line that the log shows.
+const MAX_LOGGED: usize = 4096;
 const READ_BUFFER: usize = 16 * 1024;
 
 /// What a pool's task needs to know.
@@ -198,7 +201,7 @@ impl Pool {
         // Looked at anew each turn: a redirect among the lines ends the connection.
         while let Link::Up { lines, .. } = &mut self.link {
             let Some(line) = lines.next_line()? else { break };
-            tracing::trace!(pool = self.options.name, "received {line}");
+            tracing::trace!(pool = self.options.name, "received {}", printable(&line, MAX_LOGGED));
             let handled = self.session.handle_line(&line, read_at);
             self.pump().await;
             handled?;
@@ -210,6 +213,10 @@ impl Pool {
     async fn pump(&mut self) {
         while let Some(line) = self.session.poll_transmit() {
             if let Link::Up { unwritten, .. } = &mut self.link {
+                // The authorisation holds the password.
+                if !line.contains("\"mining.authorize\"") {
+                    tracing::trace!(pool = self.options.name, "sending {}", line.trim_end());
+                }
                 unwritten.extend_from_slice(line.as_bytes());
             }
         }
@@ -219,10 +226,13 @@ impl Pool {
         while let Some(event) = self.session.poll_event() {
             let news = match event {
                 Event::Job(job) => {
+                    tracing::debug!(pool = self.options.name, id = ?job.id, epoch = ?job.epoch, "job");
                     self.jobs.send_replace(Some(Arrival { job, at: now() }));
                     continue;
                 }
                 Event::Answered(answered) => {
+                    let Answered { share, outcome, latency } = &answered;
+                    tracing::debug!(pool = self.options.name, hash = %share.hash(), ?outcome, ?latency, "share");
                     self.send(UpstreamEvent::Answered(answered)).await;
                     continue;
                 }
@@ -248,6 +258,7 @@ impl Pool {
         }
         let refused = matches!(&error, ConnectionError::Session(error) if error.is_refusal());
         let retry_in = if refused { self.retry.after_refusal() } else { self.retry.after_failure() };
+        tracing::debug!(pool = self.options.name, "down: {error}; next attempt in {retry_in:?}");
         self.hang_up();
         self.redirected = None;
         self.link = Link::Waiting { until: now() + retry_in };
@@ -277,10 +288,16 @@ async fn connect(to: Destination, patience: Duration) -> Result<TcpStream, Conne
         let addresses: Vec<_> =
             tokio::net::lookup_host((to.host.as_str(), to.port)).await.map_err(resolve)?.collect();
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        // Each address gets its part of the time, so that one that swallows packets does not hide the others.
+        let part = patience / addresses.len().max(1) as u32;
         for candidate in &addresses {
-            match TcpStream::connect(candidate).await {
-                Ok(stream) => return prepare(stream).map_err(ConnectionError::Broken),
-                Err(error) => last = error,
+            match tokio::time::timeout(part, TcpStream::connect(candidate)).await {
+                Ok(Ok(stream)) => {
+                    tracing::debug!("connected to {address} at {candidate}");
+                    return prepare(stream).map_err(ConnectionError::Broken);
+                }
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
             }
         }
         Err(ConnectionError::Connect { address: address.clone(), error: last })
