@@ -224,7 +224,7 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         "SIGNALCORE_LOG_FILE",
         Kind::Path(|c| &mut c.log.file),
         Preset::Unset("\"/var/log/signalcore.log\""),
-        "A file that gets the log beside the terminal.",
+        "A file that gets the log instead of the standard error.",
     ),
     row(
         "log.level",

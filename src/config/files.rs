@@ -48,14 +48,17 @@ pub(super) fn read_all(
         (path, origin)
     } else {
         let searched = user_file(environment).into_iter().chain([PathBuf::from(SYSTEM_FILE)]);
-        let Some(path) = searched.into_iter().find(|path| path.symlink_metadata().is_ok()) else {
+        let is_used = |path: &PathBuf| is_there(path) || drop_in_directory(path).is_dir();
+        let Some(path) = searched.into_iter().find(is_used) else {
             return Vec::new();
         };
         let origin = first_line(&path);
         (path, origin)
     };
-    let directory = main.parent().unwrap_or(Path::new("")).join("conf.d");
-    let mut paths = vec![(main, origin)];
+    let directory = drop_in_directory(&main);
+    // A folder of drop-ins may stand alone, but a file that was named must be there.
+    let is_wanted = is_there(&main) || !matches!(origin, Origin::File { .. });
+    let mut paths: Vec<_> = Some((main, origin)).filter(|_| is_wanted).into_iter().collect();
     match drop_ins(&directory) {
         Ok(drop_ins) => paths.extend(drop_ins.into_iter().map(|path| (path.clone(), first_line(&path)))),
         Err(error) => problems.push(unreadable(first_line(&directory), &directory, &error)),
@@ -68,6 +71,14 @@ pub(super) fn read_all(
         }
     }
     files
+}
+
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn drop_in_directory(main: &Path) -> PathBuf {
+    main.parent().unwrap_or(Path::new("")).join("conf.d")
 }
 
 /// The `*.toml` files in `directory` by name; none if it is not there. Hidden ones are editors' leavings.

@@ -61,7 +61,7 @@ pub enum PairingError {
     },
     /// Credentials, but no URL they are for.
     #[error(
-        "--user or --pass without --pool; they are never sent to a pool of the configuration, so name the pool too"
+        "--user or --password without --pool; they are never sent to a pool of the configuration, so name the pool too"
     )]
     NoUrl,
 }
@@ -140,7 +140,7 @@ mod tests {
             message(pair(&["a"], &["u"], &["pa", "pb"])),
             "2 --password for 1 --pool; give one for all pools or one for each, in the same order"
         );
-        let no_url = "--user or --pass without --pool; they are never sent to a pool of the configuration, \
+        let no_url = "--user or --password without --pool; they are never sent to a pool of the configuration, \
                       so name the pool too";
         assert_eq!(message(pair(&[], &["u"], &[])), no_url);
         assert_eq!(message(pair(&[], &["u", "v"], &["p"])), no_url);

@@ -135,7 +135,7 @@ pub struct Timeouts {
 /// Where the log goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Log {
-    /// A file beside the terminal.
+    /// A file instead of the standard error.
     pub file: Option<PathBuf>,
     /// The filter, such as `info` or `debug`.
     pub level: String,

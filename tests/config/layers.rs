@@ -137,6 +137,14 @@ fn drop_ins_come_in_name_order_and_their_pools_after_those_before() {
 }
 
 #[test]
+fn drop_ins_may_stand_alone() {
+    let setup = Setup::with_file("").beside("conf.d/10.toml", "[stop]\nshares = 5");
+    std::fs::remove_file(setup.path("config.toml")).unwrap();
+    let loaded = setup.loaded();
+    assert_eq!((loaded.config.stop.shares, loaded.files), (Some(5), vec![setup.path("conf.d/10.toml")]));
+}
+
+#[test]
 fn the_named_file_comes_before_the_searched_ones_and_the_flag_before_the_variable() {
     let setup = Setup::with_file("[stop]\nshares = 1")
         .beside("by_variable/v.toml", "[stop]\nshares = 2")
