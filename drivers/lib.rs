@@ -74,6 +74,8 @@ pub enum BoardEvent {
 pub struct BoardHandle {
     /// Short name for logs and displays, for example `cpu`.
     pub name: String,
+    /// What it is made of, for example `2 × sha-ni`: threads and kernel.
+    pub detail: String,
     /// Expected hash rate in hashes per second, from a measurement or the board's data.
     pub expected_rate: f64,
     /// The job to hash now; the latest wins, `None` idles the board.

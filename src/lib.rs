@@ -1,7 +1,7 @@
-//! signalcore: a Bitcoin miner for pools, solo mining and ASIC boards.
+//! signalcore: a Bitcoin miner for Stratum V1 pools.
 //!
-//! The modules from bottom to top; each may use those below it in this list, never those above
-//! (`tests/layers.rs` holds them to it).
+//! Arrows point down: work ← protocol ← upstream ← engine ← monitor ← wiring ← the command line, with config and clock
+//! beside them. `tests/layers.rs` has the table of who may use whom, and holds each file to it.
 
 pub mod clock;
 pub mod config;

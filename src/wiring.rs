@@ -37,7 +37,7 @@ const BOARD_CAPACITY: usize = 8;
 #[derive(Debug)]
 pub struct Plan {
     pools: Vec<PoolOptions>,
-    cpu: Option<CpuOptions>,
+    cpu: CpuOptions,
     limits: Limits,
 }
 
@@ -52,6 +52,9 @@ pub enum PlanError {
     /// Nothing to mine with.
     #[error("nothing may hash: the CPU is off and no device is open; set --cpu-threads to a number or auto")]
     NoBoard,
+    /// The CPU cannot be used this way.
+    #[error("cpu: {0}")]
+    Cpu(String),
     /// No driver.
     #[error("device {0:?}: this version opens no such device; use auto, or none to leave all devices alone")]
     Device(String),
@@ -67,10 +70,8 @@ impl Plan {
         if let Some(unknown) = config.devices.iter().find(known) {
             return Err(PlanError::Device(unknown.clone()));
         }
-        let cpu = cpu_options(config);
-        if cpu.is_none() {
-            return Err(PlanError::NoBoard);
-        }
+        let cpu = cpu_options(config).ok_or(PlanError::NoBoard)?;
+        cpu.check().map_err(|error| PlanError::Cpu(error.to_string()))?;
         Ok(Self {
             pools: config.pools.iter().map(|pool| pool_options(pool, &config.stratum)).collect(),
             cpu,
@@ -97,17 +98,15 @@ pub async fn run(
     let monitor = Monitor::start(Context::new(names), display, out).context("start the monitor's thread")?;
     let (board_sender, boards) = mpsc::channel(BOARD_CAPACITY);
     let opener = tokio::task::spawn_blocking(move || {
-        if let Some(options) = plan.cpu {
-            // The engine may have ended meanwhile; then nobody needs a board.
-            board_sender.blocking_send(cpu::open(&options)?).ok();
-        }
+        // The engine may have ended meanwhile; then nobody needs a board.
+        board_sender.blocking_send(cpu::open(&plan.cpu)?).ok();
         Ok::<_, cpu::CpuError>(())
     });
     let engine = EngineTask::new(upstreams, plan.limits, |notice| monitor.notify(notice));
     let Finish { end, had_work, snapshot } = engine.run(boards, stop).await;
-    opener.await.context("open the CPU")?.context("open the CPU")?;
     let ended = (end.clone(), had_work);
     monitor.finish(Finish { end, had_work, snapshot });
+    opener.await.context("open the CPU")?.context("open the CPU")?;
     Ok(ended)
 }
 

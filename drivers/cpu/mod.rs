@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::{
     choice::Choice,
-    kernel::{KERNELS, SCALAR},
+    kernel::{KERNELS, Kernel, SCALAR},
     outbox::Outbox,
     worker::{Elections, Worker},
 };
@@ -43,6 +43,31 @@ pub struct CpuOptions {
     pub duty_percent: u8,
     /// Name of the kernel to use; `None` takes the fastest.
     pub kernel: Option<String>,
+}
+
+impl CpuOptions {
+    /// Whether [`open`] can meet these options, told without running anything.
+    ///
+    /// Errors: `Duty`, `UnknownKernel`, `UnsupportedKernel`.
+    pub fn check(&self) -> Result<(), CpuError> {
+        self.wanted_kernel().map(|_| ())
+    }
+
+    fn wanted_kernel(&self) -> Result<Option<&'static Kernel>, CpuError> {
+        if !(1..=100).contains(&self.duty_percent) {
+            return Err(CpuError::Duty { percent: self.duty_percent });
+        }
+        let Some(name) = &self.kernel else { return Ok(None) };
+        let Some(kernel) = KERNELS.iter().find(|kernel| kernel.name == name) else {
+            let known = KERNELS.iter().map(|kernel| kernel.name).collect::<Vec<_>>().join(", ");
+            return Err(CpuError::UnknownKernel { name: name.clone(), known });
+        };
+        if (kernel.supported)() {
+            Ok(Some(kernel))
+        } else {
+            Err(CpuError::UnsupportedKernel { name: name.clone() })
+        }
+    }
 }
 
 /// Why the CPU board did not start.
@@ -94,29 +119,16 @@ pub enum CpuError {
 /// Errors: `Duty`, `UnknownKernel`, `UnsupportedKernel` for options that cannot be met, `SelfTest` if the portable
 /// kernel or the one asked for computes wrongly, `Spawn` if the system gives no thread.
 pub fn open(options: &CpuOptions) -> Result<BoardHandle, CpuError> {
-    if !(1..=100).contains(&options.duty_percent) {
-        return Err(CpuError::Duty { percent: options.duty_percent });
-    }
+    let wanted = options.wanted_kernel()?;
     let (passed, mismatches) = self_test::run(KERNELS);
     let faults: Vec<_> = mismatches.iter().map(ToString::to_string).collect();
     if !passed.iter().any(|kernel| kernel.name == SCALAR.name) {
         return Err(CpuError::SelfTest { reason: faults.join("; ") });
     }
-    let candidates = match &options.kernel {
+    let candidates = match wanted {
         None => passed,
-        Some(name) => {
-            let Some(kernel) = KERNELS.iter().find(|kernel| kernel.name == name) else {
-                let known = KERNELS.iter().map(|kernel| kernel.name).collect::<Vec<_>>().join(", ");
-                return Err(CpuError::UnknownKernel { name: name.clone(), known });
-            };
-            if !(kernel.supported)() {
-                return Err(CpuError::UnsupportedKernel { name: name.clone() });
-            }
-            if !passed.iter().any(|passed| passed.name == name) {
-                return Err(CpuError::SelfTest { reason: faults.join("; ") });
-            }
-            vec![*kernel]
-        }
+        Some(kernel) if passed.iter().any(|passed| passed.name == kernel.name) => vec![*kernel],
+        Some(_) => return Err(CpuError::SelfTest { reason: faults.join("; ") }),
     };
     start(options, choice::fastest(&candidates), faults, space::ALL_NONCES)
 }
@@ -162,7 +174,8 @@ fn start(
             .map_err(|source| CpuError::Spawn { thread, threads, source })?;
     }
     let expected_rate = choice.rate * threads as f64 * f64::from(options.duty_percent) / 100.0;
-    Ok(BoardHandle { name: "cpu".to_owned(), expected_rate, job: job_sender, events })
+    let detail = format!("{threads} × {}", choice.kernel.name);
+    Ok(BoardHandle { name: "cpu".to_owned(), detail, expected_rate, job: job_sender, events })
 }
 
 /// Gives the calling thread the lowest priority and, if there is one for it, its core. Returns what did not work, for the

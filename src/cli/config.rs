@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use signalcore::config::{self, ConfigError, Environment, Flags, Loaded, Origin, Problem};
 
-use super::exit;
+use super::{exit, print};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -181,15 +181,4 @@ fn write_new(path: &Path, text: &str, force: bool) -> io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file: File = options.open(path)?;
     file.write_all(text.as_bytes())
-}
-
-/// Prints to the standard output; a reader that has gone away, such as `head`, is no failure.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("write to the standard output")
-        }
-        _ => Ok(()),
-    }
 }

@@ -12,7 +12,7 @@ use signalcore::protocol::stratum_message::{Call, Message};
 use signalcore::work::version::VersionRule;
 use signalcore::work::{Extranonce1, Extranonce2, Extranonce2Size, Target, VersionMask, Work};
 
-use super::exit;
+use super::{exit, print};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -74,7 +74,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
         }
         share => decode(share)?,
     };
-    println!("{answer:#}");
+    print(&format!("{answer:#}\n"))?;
     Ok(exit::DONE)
 }
 

@@ -1,7 +1,7 @@
 //! `signalcore demo`: mine for real with nothing installed, for a strict practice pool in this process.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use serde_json::json;
@@ -10,7 +10,7 @@ use signalcore::monitor::{Display, Style};
 use signalcore::wiring::{self, Plan};
 use signalcore_hil::pool::{Difficulty, PoolConfig, PoolReport, PracticePool, VardiffConfig};
 
-use super::{block_on, exit, log, mine, signals};
+use super::{block_on, exit, log, mine, print, signals};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,8 +57,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     let display = Display { style: mine::style(args.json), quiet: args.quiet };
     let report = block_on(demonstrate(&args, display))??;
     match display.style {
-        Style::Json => println!("{}", pool_line(&report)?),
-        Style::Plain { .. } => println!("\nAs the practice pool judged it from outside:\n{report}"),
+        Style::Json => print(&format!("{}\n", pool_line(&report)?))?,
+        Style::Plain { .. } => print(&format!("\nAs the practice pool judged it from outside:\n{report}\n"))?,
     }
     let fine = report.total.accepted > 0 && report.total.invalid_shares() == 0;
     Ok(if fine { exit::DONE } else { exit::FAILURE })
@@ -83,7 +83,8 @@ async fn demonstrate(args: &Args, display: Display) -> anyhow::Result<PoolReport
 }
 
 fn pool_line(report: &PoolReport) -> anyhow::Result<String> {
-    let mut line = json!({ "event": "pool" });
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut line = json!({ "event": "pool", "time": (time.as_secs_f64() * 1e3).round() / 1e3 });
     if let (Some(line), serde_json::Value::Object(members)) =
         (line.as_object_mut(), serde_json::to_value(report)?)
     {

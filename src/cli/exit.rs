@@ -8,8 +8,6 @@ pub(crate) const FAILURE: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// No upstream and no device would take us. Source: `EX_UNAVAILABLE` of BSD's sysexits.h, as the next three.
 pub(crate) const UNAVAILABLE: u8 = 69;
-/// A failure that will pass.
-pub(crate) const TEMPORARY: u8 = 75;
 /// The operating system forbids it.
 pub(crate) const PERMISSION: u8 = 77;
 /// The configuration is invalid.
@@ -20,7 +18,6 @@ const MEANINGS: &[(u8, &str)] = &[
     (FAILURE, "a failure while running"),
     (USAGE, "a mistake on the command line"),
     (UNAVAILABLE, "no upstream or device would take us"),
-    (TEMPORARY, "a failure that will pass"),
     (PERMISSION, "the operating system forbids it"),
     (CONFIG, "the configuration is invalid"),
 ];

@@ -152,7 +152,7 @@ fn plan_exit_code(error: &PlanError, no_file: bool) -> u8 {
     match error {
         PlanError::NoBoard => exit::UNAVAILABLE,
         PlanError::NoPool if no_file => exit::USAGE,
-        PlanError::NoPool | PlanError::Device(_) => exit::CONFIG,
+        PlanError::NoPool | PlanError::Cpu(_) | PlanError::Device(_) => exit::CONFIG,
     }
 }
 

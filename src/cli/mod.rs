@@ -10,12 +10,13 @@ pub(crate) mod shell;
 pub(crate) mod signals;
 
 use std::future::Future;
+use std::io::{self, ErrorKind, Write};
 
 use anyhow::Context;
 use clap::Parser;
 use signalcore::engine::task::End;
 
-/// A Bitcoin miner for pools, solo mining and ASIC boards.
+/// A Bitcoin miner for Stratum V1 pools.
 #[derive(Debug, Parser)]
 #[command(version, after_help = exit::help())]
 enum Cli {
@@ -65,5 +66,16 @@ fn exit_code(end: &End, had_work: bool) -> u8 {
             eprintln!("signalcore: no board is left");
             exit::UNAVAILABLE
         }
+    }
+}
+
+/// Prints to the standard output; a reader that has gone away, such as `head`, is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("write to the standard output")
+        }
+        _ => Ok(()),
     }
 }

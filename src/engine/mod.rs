@@ -28,6 +28,17 @@ pub struct UpstreamId(pub usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BoardId(pub usize);
 
+/// What is known of a board before it hashes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoardAbout {
+    /// Its name.
+    pub name: String,
+    /// What it is made of.
+    pub detail: String,
+    /// What it should reach.
+    pub expected_rate: HashRate,
+}
+
 /// How long boards go on with the last job when no upstream is left: most outages are shorter, and a pool that resumes
 /// takes the shares. After that it would only burn power.
 const GRACE: Duration = Duration::from_secs(30);
@@ -72,12 +83,7 @@ pub enum Report {
 #[derive(Debug, Clone, PartialEq)]
 pub enum BoardReport {
     /// It takes work from now on.
-    Joined {
-        /// Its name.
-        name: String,
-        /// What it should reach.
-        expected_rate: HashRate,
-    },
+    Joined(BoardAbout),
     /// It takes none any more.
     Gone,
     /// Something is wrong with it.
@@ -162,12 +168,12 @@ impl Engine {
     }
 
     /// A board joins; it gets its own part of the running job at once.
-    pub fn add_board(&mut self, board: BoardId, name: String, expected_rate: HashRate, now: Instant) {
+    pub fn add_board(&mut self, board: BoardId, about: BoardAbout, now: Instant) {
         let rate = RateMeter::new(now);
         let counts = BoardCounts::default();
-        let joined = BoardReport::Joined { name: name.clone(), expected_rate };
+        let (name, expected_rate) = (about.name.clone(), about.expected_rate);
         self.boards.insert(board, Board { name, expected_rate, rate, counts, starved: false });
-        self.report(Report::Board(board, joined));
+        self.report(Report::Board(board, BoardReport::Joined(about)));
         self.dispatch(board, now);
     }
 

@@ -1,5 +1,6 @@
 //! The one read-only view of the engine that displays and summaries are made from.
 
+use std::ops::Add;
 use std::time::{Duration, Instant};
 
 use super::meter::{BoardCounts, ShareCounts, SwitchTimes};
@@ -13,7 +14,7 @@ pub struct Snapshot {
     pub uptime: Duration,
     /// Whose work is hashed.
     pub current: Option<UpstreamId>,
-    /// Of all boards: about the last ten seconds, and since each joined.
+    /// Of all boards, about the last ten seconds.
     pub recent_rate: HashRate,
     /// Of all boards since they joined.
     pub mean_rate: HashRate,
@@ -40,6 +41,19 @@ pub struct BoardSnapshot {
     pub counts: BoardCounts,
 }
 
+/// Shares by how they ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// The pool took them.
+    pub accepted: u64,
+    /// The pool refused them.
+    pub rejected: u64,
+    /// Not sent, because their job had been replaced.
+    pub stale: u64,
+    /// Never answered.
+    pub lost: u64,
+}
+
 impl Snapshot {
     /// All upstreams together.
     pub fn totals(&self) -> ShareCounts {
@@ -60,8 +74,9 @@ impl Engine {
             counts: board.counts,
         };
         let boards: Vec<_> = self.boards.iter().map(board).collect();
-        let sum =
-            |rate: fn(&BoardSnapshot) -> HashRate| HashRate(boards.iter().map(|board| rate(board).0).sum());
+        let sum = |rate: fn(&BoardSnapshot) -> HashRate| {
+            HashRate(boards.iter().map(|board| rate(board).0).fold(0.0, f64::add))
+        };
         Snapshot {
             uptime: now.duration_since(self.started),
             current: self.current,
@@ -75,11 +90,18 @@ impl Engine {
 
     /// Hash rate of all boards, about the last ten seconds.
     pub fn recent_rate(&self, now: Instant) -> HashRate {
-        HashRate(self.boards.values().map(|board| board.rate.recent(now).0).sum())
+        HashRate(self.boards.values().map(|board| board.rate.recent(now).0).fold(0.0, f64::add))
     }
 
-    /// Shares accepted so far by all upstreams.
-    pub fn accepted(&self) -> u64 {
-        self.upstreams.iter().map(|upstream| upstream.counts.accepted).sum()
+    /// Shares of all upstreams by how they ended.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for upstream in &self.upstreams {
+            tally.accepted += upstream.counts.accepted;
+            tally.rejected += upstream.counts.rejected_total();
+            tally.stale += upstream.counts.stale;
+            tally.lost += upstream.counts.lost;
+        }
+        tally
     }
 }

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tokio_stream::{Stream, StreamExt, StreamMap};
 
-use super::snapshot::Snapshot;
-use super::{Action, BoardId, Engine, Report, UpstreamId};
+use super::snapshot::{Snapshot, Tally};
+use super::{Action, BoardAbout, BoardId, Engine, Report, UpstreamId};
 use crate::clock::{now, sleep_until};
 use crate::upstream::{Arrival, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::work::{Answered, HashRate, LostReason, Outcome, Share};
@@ -21,11 +21,13 @@ use crate::work::{Answered, HashRate, LostReason, Outcome, Share};
 const LAST_NONCES: Duration = Duration::from_millis(500);
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
-/// Something for the operator, with the hash rate of the moment.
+/// Something for the operator, with the state of the moment.
 #[derive(Debug)]
 pub struct Notice {
     /// Of all boards, about the last ten seconds.
     pub rate: HashRate,
+    /// Shares of all upstreams by how they ended.
+    pub tally: Tally,
     /// What happened.
     pub event: NoticeEvent,
 }
@@ -147,13 +149,13 @@ impl<N: FnMut(Notice)> EngineTask<N> {
                 break end;
             }
             let wake_at = self.engine.poll_timeout().into_iter().chain(self.ends_at).min();
-            // In this order, so that a nonce never waits behind a flood of jobs, nor a clean job behind nonces: each
-            // branch takes one thing at a time, and what is fresh work comes first.
+            // In this order, one thing a turn: what a pool tells before its job is heard before it, and a fresh job
+            // comes before the nonces of the one it replaces.
             tokio::select! {
                 biased;
                 () = &mut stop => break End::Asked,
-                Some((upstream, arrival)) = self.upstreams.jobs.next() => self.take_job(upstream, arrival),
                 Some((upstream, event)) = self.upstreams.events.next() => self.take_event(upstream, event),
+                Some((upstream, arrival)) = self.upstreams.jobs.next() => self.take_job(upstream, arrival),
                 Some((board, event)) = self.board_events.next() => self.take_board_event(board, event),
                 board = boards.recv(), if self.progress.boards_to_come => match board {
                     Some(board) => self.add_board(board),
@@ -168,7 +170,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
 
     fn end(&self) -> Option<End> {
         let Progress { had_work, failed, boards_to_come, .. } = &self.progress;
-        if self.limits.shares.is_some_and(|shares| self.engine.accepted() >= shares) {
+        if self.limits.shares.is_some_and(|shares| self.engine.tally().accepted >= shares) {
             Some(End::Shares)
         } else if self.ends_at.is_some_and(|at| now() >= at) {
             Some(End::Time)
@@ -187,7 +189,9 @@ impl<N: FnMut(Notice)> EngineTask<N> {
         self.board_jobs.insert(id, board.job);
         let events = ReceiverStream::new(board.events).map(Some).chain(tokio_stream::once(None));
         self.board_events.insert(id, Box::pin(events));
-        self.engine.add_board(id, board.name, HashRate(board.expected_rate), now());
+        let expected_rate = HashRate(board.expected_rate);
+        let about = BoardAbout { name: board.name, detail: board.detail, expected_rate };
+        self.engine.add_board(id, about, now());
     }
 
     fn take_job(&mut self, upstream: UpstreamId, arrival: Option<Arrival>) {
@@ -273,6 +277,6 @@ impl<N: FnMut(Notice)> EngineTask<N> {
     }
 
     fn notify(&mut self, event: NoticeEvent) {
-        (self.notify)(Notice { rate: self.engine.recent_rate(now()), event });
+        (self.notify)(Notice { rate: self.engine.recent_rate(now()), tally: self.engine.tally(), event });
     }
 }

@@ -31,7 +31,9 @@ impl Mine {
     }
 
     fn add_board(&mut self, board: BoardId) {
-        self.engine.add_board(board, format!("board-{}", board.0), HashRate(1e4), self.now);
+        let name = format!("board-{}", board.0);
+        let about = BoardAbout { name, detail: "made up".into(), expected_rate: HashRate(1e4) };
+        self.engine.add_board(board, about, self.now);
         self.drain();
     }
 
@@ -320,7 +322,7 @@ fn answers_are_counted_by_how_they_ended() {
     let totals = mine.engine.snapshot(mine.now).totals();
     assert_eq!((totals.accepted, totals.lost, totals.rejected_total()), (2, 1, 0));
     assert!(totals.best >= 1e-7);
-    assert_eq!(mine.engine.accepted(), 2);
+    assert_eq!(mine.engine.tally().accepted, 2);
 }
 
 #[test]

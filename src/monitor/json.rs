@@ -24,7 +24,7 @@ pub fn line(context: &Context, notice: &Notice) -> String {
         NoticeEvent::Engine(Report::Switched { from, to }) => {
             let name = |id: &Option<UpstreamId>| id.map(|id| context.upstream(id).to_owned());
             let state = json!({ "state": "switched", "from": name(from), "to": name(to) });
-            ("upstream", [state, json!({ "pool": to.map(|id| id.0) })])
+            ("upstream", [state, json!({ "pool": to.map(|id| id.0), "url": name(to) })])
         }
         NoticeEvent::Engine(Report::Share(upstream, answered)) => {
             ("share", [pool(*upstream), share_members(answered)])
@@ -65,8 +65,8 @@ pub fn summary(context: &Context, finish: &Finish, dropped: u64) -> String {
             End::Asked => "asked",
             End::Time => "seconds",
             End::Shares => "shares",
-            End::NoUpstream => "no upstream",
-            End::NoBoard => "no board",
+            End::NoUpstream => "no_upstream",
+            End::NoBoard => "no_board",
         },
         "seconds": snapshot.uptime.as_secs_f64(),
         "hash_rate": snapshot.mean_rate.0,
@@ -111,13 +111,14 @@ fn share_members(answered: &Answered) -> Value {
 
 fn board_members(report: &BoardReport) -> Value {
     match report {
-        BoardReport::Joined { expected_rate, .. } => {
-            json!({ "state": "joined", "expected_rate": expected_rate.0 })
+        BoardReport::Joined(about) => {
+            json!({ "state": "joined", "detail": about.detail, "expected_rate": about.expected_rate.0 })
         }
+
         BoardReport::Gone => json!({ "state": "gone" }),
         BoardReport::Fault(fault) => json!({ "state": "fault", "reason": fault }),
         BoardReport::HardwareError(error) => {
-            json!({ "state": "hardware error", "reason": error.to_string() })
+            json!({ "state": "hardware_error", "reason": error.to_string() })
         }
     }
 }
@@ -139,8 +140,11 @@ fn upstream_members(event: &UpstreamNews) -> Value {
 }
 
 fn share_counts(counts: &ShareCounts) -> Value {
-    let rejected: Map<_, _> =
-        counts.rejected.iter().map(|(kind, count)| (kind.to_string(), json!(count))).collect();
+    let rejected: Map<_, _> = counts
+        .rejected
+        .iter()
+        .map(|(kind, count)| (kind.to_string().replace(' ', "_"), json!(count)))
+        .collect();
     json!({
         "accepted": counts.accepted,
         "rejected": counts.rejected_total(),

@@ -42,15 +42,11 @@ pub struct Display {
     pub quiet: bool,
 }
 
-/// Names and running counts that lines speak of; folded from the notices.
+/// Names that lines speak of.
 #[derive(Debug, Default)]
 pub struct Context {
     upstreams: Vec<String>,
     boards: BTreeMap<BoardId, String>,
-    accepted: u64,
-    rejected: u64,
-    stale: u64,
-    lost: u64,
 }
 
 impl Context {
@@ -67,18 +63,9 @@ impl Context {
         self.boards.get(&id).map_or("?", String::as_str)
     }
 
-    fn fold(&mut self, event: &NoticeEvent) {
-        match event {
-            NoticeEvent::Engine(Report::Board(id, BoardReport::Joined { name, .. })) => {
-                self.boards.insert(*id, name.clone());
-            }
-            NoticeEvent::Engine(Report::Share(_, answered)) => match &answered.outcome {
-                Outcome::Accepted => self.accepted += 1,
-                Outcome::Rejected(_) => self.rejected += 1,
-                Outcome::Stale => self.stale += 1,
-                Outcome::Lost(_) => self.lost += 1,
-            },
-            _ => {}
+    fn learn(&mut self, event: &NoticeEvent) {
+        if let NoticeEvent::Engine(Report::Board(id, BoardReport::Joined(about))) = event {
+            self.boards.insert(*id, about.name.clone());
         }
     }
 }
@@ -103,14 +90,11 @@ pub(crate) fn outcome_reason(outcome: &Outcome) -> Option<String> {
     }
 }
 
-enum Item {
-    Notice(Notice),
-    Finish(Box<Finish>),
-}
-
 /// The writing thread.
 pub struct Monitor {
-    items: mpsc::SyncSender<Item>,
+    notices: mpsc::SyncSender<Notice>,
+    /// Apart from the notices, so that the summary finds its way however full they are.
+    finish: mpsc::Sender<Finish>,
     dropped: Arc<AtomicU64>,
     ended: mpsc::Receiver<()>,
 }
@@ -122,50 +106,47 @@ impl Monitor {
         display: Display,
         mut out: impl Write + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (items, waiting) = mpsc::sync_channel(MAX_WAITING);
+        let (notices, waiting) = mpsc::sync_channel::<Notice>(MAX_WAITING);
+        let (finish, finished) = mpsc::channel::<Finish>();
         let (end, ended) = mpsc::channel();
         let dropped = Arc::new(AtomicU64::new(0));
         let lines_dropped = Arc::clone(&dropped);
         std::thread::Builder::new().name("monitor".to_owned()).spawn(move || {
-            for item in waiting {
-                let text = match item {
-                    Item::Notice(notice) => {
-                        context.fold(&notice.event);
-                        let plain = plain::line(&context, &notice);
-                        tracing::info!(target: "signalcore::events", "{}", plain.text);
-                        match display.style {
-                            _ if display.quiet => continue,
-                            Style::Plain { colour } => plain.render(colour),
-                            Style::Json => json::line(&context, &notice),
-                        }
-                    }
-                    Item::Finish(finish) => {
-                        let dropped = lines_dropped.load(Ordering::Relaxed);
-                        match display.style {
-                            Style::Plain { .. } => summary::text(&context, &finish, dropped),
-                            Style::Json => json::summary(&context, &finish, dropped),
-                        }
-                    }
-                };
-                // A reader that has gone away is no reason to stop mining.
-                writeln!(out, "{text}").and_then(|()| out.flush()).ok();
+            // A reader that has gone away is no reason to stop mining.
+            let mut write = |text: String| drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+            for notice in waiting {
+                context.learn(&notice.event);
+                let line = plain::line(&context, &notice);
+                tracing::info!(target: "signalcore::events", "{}", line.text);
+                match display.style {
+                    _ if display.quiet => {}
+                    Style::Plain { colour } => write(line.render(colour)),
+                    Style::Json => write(json::line(&context, &notice)),
+                }
+            }
+            if let Ok(finish) = finished.recv() {
+                let dropped = lines_dropped.load(Ordering::Relaxed);
+                match display.style {
+                    Style::Plain { .. } => write(summary::text(&context, &finish, dropped)),
+                    Style::Json => write(json::summary(&context, &finish, dropped)),
+                }
             }
             end.send(()).ok();
         })?;
-        Ok(Self { items, dropped, ended })
+        Ok(Self { notices, finish, dropped, ended })
     }
 
     /// Takes a notice. Never waits: when the reader stalls, the line is dropped and counted.
     pub fn notify(&self, notice: Notice) {
-        if self.items.try_send(Item::Notice(notice)).is_err() {
+        if self.notices.try_send(notice).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Writes the summary and ends, within a second even when nobody reads.
     pub fn finish(self, finish: Finish) {
-        self.items.try_send(Item::Finish(Box::new(finish))).ok();
-        drop(self.items);
+        self.finish.send(finish).ok();
+        drop(self.notices);
         self.ended.recv_timeout(LAST_LINES).ok();
     }
 }

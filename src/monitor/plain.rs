@@ -6,6 +6,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::{Context, outcome_reason};
+use crate::engine::snapshot::Tally;
 use crate::engine::task::{Notice, NoticeEvent};
 use crate::engine::{BoardReport, Report, UpstreamId};
 use crate::upstream::UpstreamNews;
@@ -60,9 +61,7 @@ pub fn line(context: &Context, notice: &Notice) -> Line {
         NoticeEvent::Engine(Report::Switched { to: None, .. }) => {
             (Tone::Warning, "Waiting for work to be available from pools: the boards idle".to_owned())
         }
-        NoticeEvent::Engine(Report::Share(upstream, answered)) => {
-            share_text(context, notice, *upstream, answered)
-        }
+        NoticeEvent::Engine(Report::Share(upstream, answered)) => share_text(notice, *upstream, answered),
         NoticeEvent::Engine(Report::Board(board, report)) => board_text(context.board(*board), report),
         NoticeEvent::Upstream(upstream, news) => {
             upstream_text(*upstream, context.upstream(*upstream), notice.rate, news)
@@ -82,12 +81,7 @@ fn job_text(upstream: UpstreamId, job: &Job, clean: bool) -> String {
     text
 }
 
-fn share_text(
-    context: &Context,
-    notice: &Notice,
-    upstream: UpstreamId,
-    answered: &Answered,
-) -> (Tone, String) {
+fn share_text(notice: &Notice, upstream: UpstreamId, answered: &Answered) -> (Tone, String) {
     let share = &answered.share;
     let (tone, word) = match &answered.outcome {
         Outcome::Accepted => (Tone::Good, "Accepted"),
@@ -106,7 +100,7 @@ fn share_text(
     if let Some(reason) = outcome_reason(&answered.outcome) {
         write!(text, " ({reason})").expect("to a string");
     }
-    let Context { accepted, rejected, stale, lost, .. } = context;
+    let Tally { accepted, rejected, stale, lost } = notice.tally;
     write!(text, "  A:{accepted} R:{rejected} S:{stale} L:{lost}  {}", notice.rate).expect("to a string");
     if let Some(latency) = answered.latency {
         write!(text, "  {:.0} ms", latency.as_secs_f64() * 1e3).expect("to a string");
@@ -118,7 +112,7 @@ fn share_text(
 const LONG_WAIT: f64 = 3600.0;
 
 fn difficulty_text(pool: usize, difficulty: Difficulty, rate: HashRate) -> (Tone, String) {
-    let mut text = format!("Pool {pool} sets difficulty {difficulty} from the next job on");
+    let mut text = format!("Pool {pool} sets difficulty {difficulty}");
     let seconds = rate.expected_seconds(difficulty);
     if seconds.is_finite() {
         write!(text, ": a share every {} at {rate}", wait(seconds)).expect("to a string");
@@ -139,9 +133,10 @@ fn wait(seconds: f64) -> String {
 
 fn board_text(board: &str, report: &BoardReport) -> (Tone, String) {
     match report {
-        BoardReport::Joined { expected_rate, .. } => {
-            (Tone::Usual, format!("{board}: hashing, {expected_rate} expected"))
+        BoardReport::Joined(about) => {
+            (Tone::Usual, format!("{board}: {} expected of {}", about.expected_rate, about.detail))
         }
+
         BoardReport::Gone => (Tone::Usual, format!("{board}: stopped")),
         BoardReport::Fault(fault) => (Tone::Warning, format!("{board}: {fault}")),
         BoardReport::HardwareError(error) => (Tone::Bad, format!("{board}: hardware error: {error}")),
@@ -195,7 +190,7 @@ mod tests {
     #[test]
     fn a_difficulty_is_told_with_what_it_means_once_the_rate_is_known() {
         let told = |rate| difficulty_text(0, Difficulty::ONE, HashRate(rate));
-        assert_eq!(told(0.0), (Tone::Usual, "Pool 0 sets difficulty 1 from the next job on".to_owned()));
+        assert_eq!(told(0.0), (Tone::Usual, "Pool 0 sets difficulty 1".to_owned()));
         assert!(told(1e8).1.ends_with(": a share every 43 s at 100 MH/s"), "{}", told(1e8).1);
         assert_eq!(told(1e5).0, Tone::Warning);
         for (seconds, text) in

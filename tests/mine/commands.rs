@@ -143,6 +143,30 @@ fn a_lost_pool_gives_way_to_the_next_and_takes_over_again() {
 }
 
 #[test]
+fn a_redirect_to_another_port_is_followed_until_the_next_failure() {
+    let (pool, elsewhere) = (ScriptedPool::listen(), ScriptedPool::listen());
+    let mut miner = Miner::start(&pool.url, &[]);
+    let mut connection = pool.accept_mining();
+    let port: u16 = elsewhere.url.rsplit(':').next().unwrap().parse().unwrap();
+    connection.say(json!({"id": null, "method": "client.reconnect", "params": ["", port, 0]}));
+    drop(elsewhere.accept_mining());
+    miner.wait_for("the redirect", |event| event["state"] == "redirected");
+    let mut back = pool.accept_mining();
+    assert!(back.request("mining.submit").is_some());
+    assert_eq!(miner.stop().code, Some(0));
+}
+
+#[test]
+fn an_unknown_kernel_is_told_before_any_pool_is_called() {
+    let pool = ScriptedPool::listen();
+    let mut command = signalcore(&["mine", "--pool", &pool.url]);
+    let output = command.env("SIGNALCORE_CPU_KERNEL", "warp").output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(78), "{errors}");
+    assert!(errors.contains("no kernel \"warp\", there are: scalar"), "{errors}");
+}
+
+#[test]
 fn the_log_file_tells_what_happened_and_keeps_the_password_to_itself() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("miner.log");
