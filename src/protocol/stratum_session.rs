@@ -115,6 +115,8 @@ impl Link {
 #[derive(Debug, Default)]
 struct Learnt {
     session_id: Option<String>,
+    /// The pool has answered configure once, so it cannot be what made it hang up.
+    knows_configure: bool,
     /// The pool hung up on configure.
     skip_configure: bool,
     /// The pool refused a subscribe with parameters.
@@ -160,7 +162,8 @@ impl Session {
 
     /// The connection is gone. Shares without an answer wait for the next one.
     pub fn handle_disconnected(&mut self) {
-        if matches!(self.link.phase, Phase::Subscribing { .. }) && !self.link.heard_anything {
+        let silent = matches!(self.link.phase, Phase::Subscribing { .. }) && !self.link.heard_anything;
+        if silent && !self.learnt.knows_configure {
             // Hung up without a word: old servers do that on configure. Whether it was that, the next time shows.
             self.learnt.skip_configure = !self.learnt.skip_configure;
         }
@@ -267,6 +270,7 @@ impl Session {
         };
         match self.link.asked.remove(&id) {
             Some(Asked::Configure) => {
+                self.learnt.knows_configure = true;
                 self.feed.set_mask(response.version_mask());
                 Ok(())
             }

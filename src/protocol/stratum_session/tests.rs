@@ -391,6 +391,18 @@ fn a_pool_that_hangs_up_on_configure_is_asked_without_it() {
 }
 
 #[test]
+fn a_pool_that_once_answered_configure_is_asked_again_however_it_hangs_up() {
+    let mut pair = Pair::new(config());
+    pair.mining("0a0b");
+    pair.session.handle_disconnected();
+    for _ in 0..2 {
+        pair.connect();
+        assert_eq!(methods(&pair.sent()), ["mining.configure", "mining.subscribe"]);
+        pair.session.handle_disconnected();
+    }
+}
+
+#[test]
 fn every_wrong_field_of_a_job_gives_one_clear_complaint_and_the_next_good_job_counts() {
     let good = json!(["j", "00".repeat(32), "01", "02", [], "20000000", "1d00ffff", "60000000", true]);
     let branches: Vec<_> = (0..10_000).map(|_| "00".repeat(32)).collect();
