@@ -1,6 +1,7 @@
 //! From a chip job's id back to the work it stood for. Stale and repeated nonces end here.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Instant;
 
 use signalcore_drivers::ChipJobId;
 
@@ -24,15 +25,16 @@ pub struct Dispatched {
     pub work: Work,
     /// What the board was told to report: a hash above it is the board's error.
     pub chip_target: Target,
-    /// Whether it moved the board from one job to another.
-    pub is_switch: bool,
+    /// Where it moved the board from one job to another: when that could first be known, the arrival of the job or the
+    /// turn to another upstream.
+    pub switch_began: Option<Instant>,
     seen: HashSet<(u32, u32)>,
 }
 
 impl Dispatched {
     /// Work that a board was just given.
-    pub fn new(upstream: UpstreamId, work: Work, chip_target: Target, is_switch: bool) -> Self {
-        Self { upstream, work, chip_target, is_switch, seen: HashSet::new() }
+    pub fn new(upstream: UpstreamId, work: Work, chip_target: Target, switch_began: Option<Instant>) -> Self {
+        Self { upstream, work, chip_target, switch_began, seen: HashSet::new() }
     }
 
     /// Notes a nonce with its version; false if it was there before.

@@ -303,20 +303,17 @@ impl Engine {
             let target = dispatch::chip_target(&work, state.expected_rate);
             let chip_job = dispatch::chip_job(id, &work, target);
             let newest = self.in_flight.newest(board);
-            let is_switch = newest.is_some_and(|newest| !Arc::ptr_eq(newest.work.job(), work.job()));
-            self.in_flight.insert(board, id, Dispatched::new(current, work, target, is_switch));
+            let before = newest.filter(|newest| !Arc::ptr_eq(newest.work.job(), work.job()));
+            let began = before.map(|before| if before.upstream == current { source.arrived } else { now });
+            self.in_flight.insert(board, id, Dispatched::new(current, work, target, began));
             chip_job
         });
         self.outbox.push_back(Action::Dispatch(board, chip_job));
     }
 
     fn handle_started(&mut self, board: BoardId, job: ChipJobId, at: Instant) {
-        let Some(dispatched) = self.in_flight.find(board, job) else { return };
-        let source = self.upstreams[dispatched.upstream.0].source.as_ref();
-        // One that has been replaced since has lost its time of arrival.
-        let source = source.filter(|source| Arc::ptr_eq(&source.job, dispatched.work.job()));
-        if let Some(source) = source.filter(|_| dispatched.is_switch) {
-            self.switches.add(at.saturating_duration_since(source.arrived));
+        if let Some(began) = self.in_flight.find(board, job).and_then(|dispatched| dispatched.switch_began) {
+            self.switches.add(at.saturating_duration_since(began));
         }
     }
 

@@ -342,6 +342,18 @@ fn the_time_of_a_job_switch_runs_from_its_line_to_its_first_batch() {
 }
 
 #[test]
+fn a_switch_to_an_upstream_that_stood_by_begins_with_the_turn_to_it() {
+    let mut mine = Mine::with_board();
+    mine.job(SPARE, &job("spare"));
+    mine.job(POOL, &job("a"));
+    mine.now += Duration::from_secs(100);
+    mine.lost(POOL);
+    let job = mine.chip_job(CPU).id;
+    mine.says(CPU, BoardEvent::Started { job, at: mine.now + Duration::from_millis(1) });
+    assert_eq!(mine.engine.snapshot(mine.now).switches.quantile(1.0), Some(Duration::from_millis(1)));
+}
+
+#[test]
 fn stopping_idles_the_boards_and_still_takes_what_is_on_its_way() {
     let mut mine = Mine::with_board();
     mine.job(POOL, &job("a"));
