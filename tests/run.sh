@@ -36,10 +36,10 @@ step() {
     printf '== %s: %s, %d s\n' "$name" "$outcome" $((SECONDS - start))
 }
 
-# counts PATTERN: keeps the lines in which the runner of the last step counts its tests. A runner without any
-# has not run, whatever its exit code.
+# counts PATTERN PROOF: keeps the lines in which the runner of the last step counts its tests; one of them must match
+# PROOF. A runner without any test has not run, whatever its exit code.
 counts() {
-    grep -E "$1" "$scratch/log" >>"$scratch/counts" || failed_steps+=("no counts ($1)")
+    grep -E "$1" "$scratch/log" | tee -a "$scratch/counts" | grep -qE "$2" || failed_steps+=("no tests ($2)")
 }
 
 install_packages() {
@@ -127,11 +127,11 @@ step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "licences, bans and sources" cargo deny --locked --workspace check --hide-inclusion-graph licenses bans sources
 step "advisories" advisories
 step "Python tests" python_tests
-counts '^(Ran [0-9]+ tests? in |(OK|FAILED)( \(.*=[0-9]+\))?$)'
+counts '^(Ran [1-9][0-9]* tests? in |(OK|FAILED)( \(.*=[0-9]+\))?$)' '^Ran [1-9]'
 step "doc tests" doc_tests
-counts '^test result: '
+counts '^test result: ' '^test result: '
 step "Rust tests" rust_tests
-counts '^ *Summary \[|^test result: '
+counts '^ *Summary \[|^test result: ' '[1-9][0-9]* passed'
 
 printf '\n== counts after %d s\n' "$SECONDS"
 ((${#failed_steps[@]} == 0)) || printf 'FAILED: %s\n' "${failed_steps[@]}"

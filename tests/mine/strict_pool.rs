@@ -17,7 +17,8 @@ fn mines_until(
     times: usize,
     wanted: impl Fn(&Value) -> bool,
 ) -> Option<Value> {
-    let common = ["--difficulty", "0.00001", "--job-every", "200"];
+    // A share counts as in flight when its job ended that long ago: as long as a busy machine may take to run both.
+    let common = ["--difficulty", "0.00001", "--job-every", "200", "--flight-ms", "1000"];
     let pool = StrictPool::start(test, &[&common, options].concat())?;
     let mut miner = Miner::start(&pool.url, &[]);
     miner.wait_for_shares(shares);
