@@ -138,9 +138,9 @@ fn pool_options(pool: &Pool, stratum: &Stratum) -> PoolOptions {
             user_agent: stratum.user_agent.clone(),
             version_rolling: stratum.version_rolling,
             extranonce_subscribe: stratum.extranonce_subscribe || nicehash,
-            suggest_difficulty: stratum
-                .suggest_difficulty
-                .map(|difficulty| Difficulty::new(difficulty).unwrap_or(Difficulty::ONE)),
+            suggest_difficulty: stratum.suggest_difficulty.map(|wish| {
+                Difficulty::new(wish).expect("the range of the setting lies within that of difficulties")
+            }),
             deadlines: Deadlines {
                 handshake: timeouts.handshake,
                 first_job: timeouts.first_job,

@@ -26,6 +26,9 @@ Exit codes: 0 shares were accepted and none was invalid, 1 otherwise.";
 /// Difficulty to begin with: under a second's work even for one slow core, so that the first share comes soon.
 const FIRST_DIFFICULTY: f64 = 0.0002;
 
+/// Longest demonstration, some thirty years: what clocks can add without overflow.
+const LONGEST: Duration = Duration::from_secs(1_000_000_000);
+
 /// Mine for a practice pool with the CPU.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -46,9 +49,10 @@ pub(crate) struct Args {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let fits = |time: &Duration| !time.is_zero() && *time <= LONGEST;
     seconds
-        .filter(|time| !time.is_zero())
-        .ok_or_else(|| "expected a number of seconds above 0, such as 20".to_owned())
+        .filter(fits)
+        .ok_or_else(|| "expected a number of seconds above 0, at most 1e9, such as 20".to_owned())
 }
 
 /// Runs `signalcore demo`; gives the exit code.

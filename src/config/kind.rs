@@ -8,6 +8,8 @@ use super::{PoolUrl, PoolUrlError, Secret, Threads};
 
 /// The most hashing threads. More than any machine has; a larger number is a slip of the hand.
 const MAX_THREADS: u16 = 1024;
+/// The most that a positive number may be: well within what difficulties, its only use, can be.
+const MAX_POSITIVE: f64 = 1e18;
 /// The longest time to run: 31 years. Far below where adding it to a clock could overflow.
 const MAX_RUN_SECONDS: f64 = 1e9;
 
@@ -79,7 +81,9 @@ impl<T> Kind<T> {
                 *place(target) = given.integer().filter(|n| (1..=100).contains(n))? as u8;
             }
             Self::Count(place) => *place(target) = Some(given.integer().filter(|n| *n > 0)?),
-            Self::Positive(place) => *place(target) = Some(given.number().filter(|n| *n > 0.0)?),
+            Self::Positive(place) => {
+                *place(target) = Some(given.number().filter(|n| *n > 0.0 && *n <= MAX_POSITIVE)?);
+            }
             Self::Seconds { place, from, to } => {
                 *place(target) = Duration::from_secs(given.integer().filter(|n| (from..=to).contains(&n))?);
             }
@@ -132,7 +136,7 @@ impl<T> Kind<T> {
             Self::Bool(_) => "true or false".into(),
             Self::Percent(_) => "a whole number from 1 to 100".into(),
             Self::Count(_) => "a whole number above 0".into(),
-            Self::Positive(_) => "a number above 0".into(),
+            Self::Positive(_) => format!("a number above 0, at most {MAX_POSITIVE}"),
             Self::Seconds { from, to, .. } => format!("a whole number of seconds from {from} to {to}"),
             Self::RunTime(_) => format!("a number of seconds above 0, at most {MAX_RUN_SECONDS}"),
             Self::Text { rule, .. } => rule.expected.into(),

@@ -113,8 +113,17 @@ struct Board {
     expected_rate: HashRate,
     rate: RateMeter,
     counts: BoardCounts,
-    /// Whether it idles for want of unused work and shall get some as soon as there is.
-    starved: bool,
+    state: BoardState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BoardState {
+    /// It takes work.
+    Ready,
+    /// It idles for want of unused work and shall get some as soon as there is.
+    Starved,
+    /// It is no more; only its counters are.
+    Gone,
 }
 
 /// The engine.
@@ -162,7 +171,7 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let upstream = &self.upstreams[self.current?.0];
         let grace_ends = upstream.lost_at.map(|lost| lost + GRACE);
-        let starved = self.boards.values().any(|board| board.starved);
+        let starved = self.boards.values().any(|board| board.state == BoardState::Starved);
         let more_work = upstream.source.as_ref().filter(|_| starved).and_then(Source::next_second);
         grace_ends.into_iter().chain(more_work).min()
     }
@@ -172,7 +181,7 @@ impl Engine {
         let rate = RateMeter::new(now);
         let counts = BoardCounts::default();
         let (name, expected_rate) = (about.name.clone(), about.expected_rate);
-        self.boards.insert(board, Board { name, expected_rate, rate, counts, starved: false });
+        self.boards.insert(board, Board { name, expected_rate, rate, counts, state: BoardState::Ready });
         self.report(Report::Board(board, BoardReport::Joined(about)));
         self.dispatch(board, now);
     }
@@ -181,7 +190,7 @@ impl Engine {
     pub fn remove_board(&mut self, board: BoardId) {
         self.in_flight.forget(board);
         if let Some(board) = self.boards.get_mut(&board) {
-            board.starved = false;
+            board.state = BoardState::Gone;
         }
         self.report(Report::Board(board, BoardReport::Gone));
     }
@@ -241,7 +250,12 @@ impl Engine {
     /// The time has come that [`Self::poll_timeout`] named.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.steer(now);
-        let starved: Vec<_> = self.boards.iter().filter(|(_, b)| b.starved).map(|(id, _)| *id).collect();
+        let starved: Vec<_> = self
+            .boards
+            .iter()
+            .filter(|(_, board)| board.state == BoardState::Starved)
+            .map(|(id, _)| *id)
+            .collect();
         for board in starved {
             self.dispatch(board, now);
         }
@@ -283,8 +297,8 @@ impl Engine {
     }
 
     fn idle_all(&mut self) {
-        for (id, board) in &mut self.boards {
-            board.starved = false;
+        for (id, board) in self.boards.iter_mut().filter(|(_, board)| board.state != BoardState::Gone) {
+            board.state = BoardState::Ready;
             self.outbox.push_back(Action::Dispatch(*id, None));
         }
     }
@@ -292,15 +306,17 @@ impl Engine {
     /// Gives a board work that no board has had yet.
     fn dispatch(&mut self, board: BoardId, now: Instant) {
         let Some(current) = self.current else { return };
-        let Some(state) = self.boards.get_mut(&board) else { return };
+        let Some(place) = self.boards.get_mut(&board).filter(|place| place.state != BoardState::Gone) else {
+            return;
+        };
         let upstream = &mut self.upstreams[current.0];
         let Some(source) = &mut upstream.source else { return };
         let work = source.next_work(&mut upstream.extranonces, now);
-        state.starved = work.is_none();
+        place.state = if work.is_some() { BoardState::Ready } else { BoardState::Starved };
         let chip_job = work.map(|work| {
             let id = ChipJobId(self.next_chip_job);
             self.next_chip_job += 1;
-            let target = dispatch::chip_target(&work, state.expected_rate);
+            let target = dispatch::chip_target(&work, place.expected_rate);
             let chip_job = dispatch::chip_job(id, &work, target);
             let newest = self.in_flight.newest(board);
             let before = newest.filter(|newest| !Arc::ptr_eq(newest.work.job(), work.job()));

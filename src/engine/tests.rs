@@ -213,6 +213,19 @@ fn a_job_sent_again_under_the_same_id_brings_no_share_twice() {
 }
 
 #[test]
+fn a_board_that_is_gone_takes_no_work_from_the_others() {
+    let mut mine = Mine::with_board();
+    mine.add_board(BoardId(1));
+    mine.engine.remove_board(CPU);
+    mine.drain();
+    let mut tight = job("a");
+    tight.coinbase.extranonce2_size = Extranonce2Size::new(0).unwrap();
+    mine.job(POOL, &tight);
+    assert!(mine.chip_jobs[&BoardId(1)].is_some(), "the only work goes to the board that is there");
+    assert!(!mine.chip_jobs.contains_key(&CPU));
+}
+
+#[test]
 fn an_old_ending_job_asks_for_nothing() {
     let mut mine = Mine::with_board();
     mine.job(POOL, &job("a"));

@@ -15,8 +15,8 @@ type Extranonces = (Extranonce1, Extranonce2Size);
 pub struct JobFeed {
     epoch: Epoch,
     prev_hash: Option<[u8; 32]>,
-    /// Of the last connection that was subscribed; resumed when the next one gets the same.
-    subscribed: Option<Extranonces>,
+    /// In force for the newest job; the next connection resumes when it gets the same.
+    newest: Option<Extranonces>,
     connection: Connection,
 }
 
@@ -51,7 +51,7 @@ impl Connection {
 
 impl Default for JobFeed {
     fn default() -> Self {
-        Self { epoch: Epoch::default(), prev_hash: None, subscribed: None, connection: Connection::new() }
+        Self { epoch: Epoch::default(), prev_hash: None, newest: None, connection: Connection::new() }
     }
 }
 
@@ -79,8 +79,8 @@ impl JobFeed {
         size: Extranonce2Size,
     ) -> (bool, Option<Arc<Job>>) {
         let extranonces = (extranonce1, size);
-        let resumed = self.subscribed.as_ref() == Some(&extranonces);
-        self.subscribed = Some(extranonces.clone());
+        let resumed = self.newest.as_ref() == Some(&extranonces);
+        self.newest = Some(extranonces.clone());
         if !resumed {
             self.epoch = Epoch { session: self.epoch.session + 1, tip: 0 };
             self.prev_hash = None;
@@ -95,6 +95,11 @@ impl JobFeed {
             Stage::Resumed { .. } | Stage::Subscribed { .. } => None,
         };
         (resumed, early.and_then(|notify| self.notify(notify)))
+    }
+
+    /// The next connection goes elsewhere: it resumes nothing.
+    pub fn forget(&mut self) {
+        self.newest = None;
     }
 
     /// A checked difficulty; it counts from the next job on.
@@ -135,6 +140,7 @@ impl JobFeed {
             Stage::Resumed { .. } => changed,
             Stage::Subscribed { extranonces, next } => {
                 if let Some(next) = next.take() {
+                    self.newest = Some(next.clone());
                     *extranonces = next;
                 }
                 notify.clean || changed
@@ -252,6 +258,13 @@ mod tests {
         feed.connected();
         assert!(feed.subscribed(extranonce(1), size(4)).0);
         assert_eq!(feed.notify(notify("d", 2, true)).unwrap().epoch.session, before.session);
+        feed.set_extranonce(Some(extranonce(9)), None);
+        feed.notify(notify("e", 2, false));
+        feed.connected();
+        assert!(!feed.subscribed(extranonce(1), size(4)).0, "the newest job was built on others");
+        feed.connected();
+        feed.forget();
+        assert!(!feed.subscribed(extranonce(1), size(4)).0, "another host");
         feed.connected();
         assert!(!feed.subscribed(extranonce(7), size(4)).0);
         assert!(feed.epoch() > before && feed.epoch().session > before.session);

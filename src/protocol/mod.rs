@@ -4,6 +4,7 @@ pub mod job_feed;
 pub mod line;
 pub mod redirect;
 pub mod reject;
+pub mod remarks;
 pub mod session_config;
 pub mod session_error;
 pub mod stratum_message;

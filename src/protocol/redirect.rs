@@ -92,8 +92,11 @@ impl RedirectPolicy {
         if host == configured {
             return Ok(());
         }
-        if host.parse::<IpAddr>().is_ok() || configured.parse::<IpAddr>().is_ok() {
+        if host.parse::<IpAddr>().is_ok() {
             return Err(RedirectRefused::Address(host.to_owned()));
+        }
+        if configured.parse::<IpAddr>().is_ok() {
+            return Err(RedirectRefused::ForeignHost(host.to_owned()));
         }
         match (psl::domain_str(host), psl::domain_str(&configured)) {
             (Some(theirs), Some(ours)) if theirs == ours && self.other_hosts => Ok(()),
@@ -154,12 +157,7 @@ mod tests {
                 "{pool} to {host}"
             );
         }
-        for (pool, host) in [
-            ("pool.com", "10.0.0.1"),
-            ("10.0.0.1", "10.0.0.2"),
-            ("10.0.0.1", "pool.com"),
-            ("pool.com", "::1"),
-        ] {
+        for (pool, host) in [("pool.com", "10.0.0.1"), ("10.0.0.1", "10.0.0.2"), ("pool.com", "::1")] {
             assert_eq!(
                 judge(pool, true, host),
                 Err(RedirectRefused::Address(host.into())),

@@ -23,7 +23,7 @@ impl fmt::Debug for Credentials {
 /// How long a pool may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// From connecting to the answer to authorize.
+    /// For the answer to subscribe, and again for that to authorize.
     pub handshake: Duration,
     /// From there to the first job.
     pub first_job: Duration,

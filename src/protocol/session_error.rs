@@ -37,9 +37,6 @@ pub enum SessionError {
     /// Nonsense.
     #[error("{MAX_BAD_LINES} lines in a row make no sense, the last: {0}")]
     BadLines(MessageError),
-    /// It asks and does not read.
-    #[error("the pool does not read our answers")]
-    Backlog,
 }
 
 impl SessionError {

@@ -325,7 +325,7 @@ impl Call {
                 )
             }
             "client.reconnect" => Self::Reconnect(RedirectRequest {
-                host: param(0).as_str().map(str::to_owned),
+                host: host(param(0))?,
                 port: whole(param(1)).and_then(|port| port.try_into().ok()).filter(|port| *port != 0),
                 wait: whole(param(2)).and_then(|wait| wait.try_into().ok()),
             }),
@@ -423,6 +423,17 @@ fn number(value: &Value) -> Option<f64> {
 /// A whole number, or a text that holds one.
 fn whole(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+/// The host of a redirect, `None` where it stays the same. It reaches logs and screens, so it has to look like one.
+fn host(value: &Value) -> Result<Option<String>, MessageError> {
+    /// Longest name of the DNS.
+    const LONGEST: usize = 253;
+    let Some(host) = value.as_str() else { return Ok(None) };
+    let fits =
+        host.len() <= LONGEST && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-_".contains(&b));
+    let wrong = || MessageError::field("client.reconnect", "the host", value, "a host name or address");
+    fits.then(|| Some(host.to_owned())).ok_or_else(wrong)
 }
 
 fn extranonce1(method: &'static str, value: &Value) -> Result<Extranonce1, MessageError> {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::job_feed::JobFeed;
 use super::redirect::{Destination, RedirectPolicy};
+use super::remarks::{Remarks, Verdict};
 use super::session_config::{Credentials, SessionConfig};
 use super::session_error::SessionError;
 use super::stratum_message::{Call, Message, Response};
@@ -22,12 +23,8 @@ use crate::work::{Answered, Difficulty, Job, LostReason, Outcome, RejectKind, Sh
 
 /// Wrong lines in a row after which the peer is no pool.
 pub const MAX_BAD_LINES: u32 = 10;
-/// Texts of one connection that are passed on to the operator; a pool has no business saying more.
-const MAX_REMARKS: usize = 20;
-/// Longest text of a pool that is passed on, in characters.
-const MAX_TEXT: usize = 200;
-/// Lines that may wait to be written. Past it the pool asks without reading.
-const MAX_OUT: usize = 1024;
+/// Longest text that is passed on, in characters.
+const MAX_TEXT: usize = 300;
 
 /// What happened.
 #[derive(Debug)]
@@ -36,7 +33,7 @@ pub enum Event {
     Job(Arc<Job>),
     /// The worker is authorised: shares flow.
     Authorized,
-    /// A difficulty that holds from the next job on.
+    /// The next job is of another difficulty than the one before.
     Difficulty(Difficulty),
     /// A share has come to its end.
     Answered(Answered),
@@ -54,7 +51,7 @@ enum Asked {
     Configure,
     Subscribe,
     Authorize,
-    Optional(&'static str),
+    Optional,
 }
 
 #[derive(Debug)]
@@ -63,13 +60,24 @@ enum Phase {
     Subscribing {
         give_up_at: Instant,
     },
+    /// A job that came early waits: a pool that refuses the worker gives no work.
     Authorizing {
         give_up_at: Instant,
+        early: Option<Arc<Job>>,
     },
     /// `quiet_since`: the last job, or the authorisation before the first.
     Mining {
         quiet_since: Instant,
     },
+}
+
+/// How far version rolling is agreed on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rolling {
+    NotAsked,
+    Asked,
+    Agreed,
+    Refused,
 }
 
 /// What one connection needs and the next does not. (Not `Debug`: a line that waits may hold the password.)
@@ -80,8 +88,9 @@ struct Link {
     out: VecDeque<String>,
     bad_lines: u32,
     heard_anything: bool,
-    has_job: bool,
-    remarks: Vec<String>,
+    rolling: Rolling,
+    /// Of the last job that went out; `None` before the first.
+    difficulty: Option<Difficulty>,
 }
 
 impl Link {
@@ -93,8 +102,8 @@ impl Link {
             out: VecDeque::new(),
             bad_lines: 0,
             heard_anything: false,
-            has_job: false,
-            remarks: Vec::new(),
+            rolling: Rolling::NotAsked,
+            difficulty: None,
         }
     }
 
@@ -131,6 +140,8 @@ pub struct Session {
     feed: JobFeed,
     unanswered: Unanswered,
     link: Link,
+    messages: Remarks,
+    complaints: Remarks,
     events: VecDeque<Event>,
 }
 
@@ -144,6 +155,8 @@ impl Session {
             feed: JobFeed::default(),
             unanswered: Unanswered::default(),
             link: Link::new(Phase::Offline),
+            messages: Remarks::default(),
+            complaints: Remarks::default(),
             events: VecDeque::new(),
         }
     }
@@ -153,6 +166,7 @@ impl Session {
         self.feed.connected();
         self.link = Link::new(Phase::Subscribing { give_up_at: now + self.config.deadlines.handshake });
         if self.config.version_rolling && !self.learnt.skip_configure {
+            self.link.rolling = Rolling::Asked;
             self.link.ask(Asked::Configure, &Request::Configure(VersionMask::BIP320));
         }
         let user_agent = (!self.learnt.plain_subscribe).then(|| self.config.user_agent.clone());
@@ -160,25 +174,40 @@ impl Session {
         self.link.ask(Asked::Subscribe, &Request::Subscribe { user_agent, session_id });
     }
 
-    /// The connection is gone. Shares without an answer wait for the next one.
-    pub fn handle_disconnected(&mut self) {
-        let silent = matches!(self.link.phase, Phase::Subscribing { .. }) && !self.link.heard_anything;
-        if silent && !self.learnt.knows_configure {
+    /// The connection is gone, `hung_up` by the pool or left by us. Shares without an answer wait for the next one.
+    pub fn handle_disconnected(&mut self, hung_up: bool) {
+        match self.link.phase {
             // Hung up without a word: old servers do that on configure. Whether it was that, the next time shows.
-            self.learnt.skip_configure = !self.learnt.skip_configure;
+            Phase::Subscribing { .. }
+                if hung_up && !self.link.heard_anything && !self.learnt.knows_configure =>
+            {
+                self.learnt.skip_configure = !self.learnt.skip_configure;
+            }
+            // It served without; but it may only have been starting up then.
+            Phase::Mining { .. } => self.learnt.skip_configure = false,
+            _ => {}
         }
         self.unanswered.disconnected();
         self.link = Link::new(Phase::Offline);
+    }
+
+    /// The next connection goes to another host: nothing that the last one taught or promised holds there.
+    pub fn handle_moved(&mut self) {
+        self.learnt = Learnt::default();
+        self.feed.forget();
     }
 
     /// One line from the pool. Errors: the connection is of no more use.
     pub fn handle_line(&mut self, line: &str, now: Instant) -> Result<(), SessionError> {
         let handled = match Message::parse(line) {
             Ok(Message::Response(response)) => self.handle_response(&response, now),
-            Ok(Message::Call { id, call }) => self.handle_call(id.as_ref(), call, now),
+            Ok(Message::Call { id, call }) => {
+                self.handle_call(id.as_ref(), call, now);
+                Ok(())
+            }
             Err(error) => {
                 self.link.bad_lines += 1;
-                self.complain(error.to_string());
+                self.complain(&error.to_string(), now);
                 return if self.link.bad_lines < MAX_BAD_LINES {
                     Ok(())
                 } else {
@@ -200,7 +229,9 @@ impl Session {
             self.end(share, Outcome::Stale);
         } else {
             let pending = Pending { share, found_at: now, sent_at: now, resent: false };
-            if self.can_send() {
+            if self.can_send() && !self.understands(&pending.share) {
+                self.end(pending.share, Outcome::Lost(LostReason::ConnectionEnded));
+            } else if self.can_send() {
                 self.send(pending, now);
             } else if let Some(oldest) = self.unanswered.wait(pending) {
                 self.end(oldest.share, Outcome::Lost(LostReason::TooMany));
@@ -218,7 +249,7 @@ impl Session {
             |waiting_for| Err(SessionError::HandshakeTimeout { waiting_for, patience: deadlines.handshake });
         match self.link.phase {
             Phase::Subscribing { give_up_at } if now >= give_up_at => timeout("mining.subscribe"),
-            Phase::Authorizing { give_up_at } if now >= give_up_at => timeout("mining.authorize"),
+            Phase::Authorizing { give_up_at, .. } if now >= give_up_at => timeout("mining.authorize"),
             Phase::Mining { quiet_since } if now >= quiet_since + self.job_patience() => {
                 Err(SessionError::Silent(self.job_patience()))
             }
@@ -240,7 +271,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let connection = match self.link.phase {
             Phase::Offline => None,
-            Phase::Subscribing { give_up_at } | Phase::Authorizing { give_up_at } => Some(give_up_at),
+            Phase::Subscribing { give_up_at } | Phase::Authorizing { give_up_at, .. } => Some(give_up_at),
             Phase::Mining { quiet_since } => Some(quiet_since + self.job_patience()),
         };
         let share = self.unanswered.oldest().map(|found_at| found_at + self.config.deadlines.answer);
@@ -260,28 +291,35 @@ impl Session {
     }
 
     fn job_patience(&self) -> Duration {
-        if self.link.has_job { self.config.deadlines.silence } else { self.config.deadlines.first_job }
+        if self.link.difficulty.is_some() {
+            self.config.deadlines.silence
+        } else {
+            self.config.deadlines.first_job
+        }
     }
 
     fn handle_response(&mut self, response: &Response, now: Instant) -> Result<(), SessionError> {
         let Some(id) = response.id else {
-            self.complain("an answer without an id".to_owned());
+            self.complain("an answer without an id", now);
             return Ok(());
         };
         match self.link.asked.remove(&id) {
             Some(Asked::Configure) => {
                 self.learnt.knows_configure = true;
-                self.feed.set_mask(response.version_mask());
+                let mask = response.version_mask();
+                self.link.rolling =
+                    if mask == VersionMask::NONE { Rolling::Refused } else { Rolling::Agreed };
+                self.feed.set_mask(mask);
                 Ok(())
             }
             Some(Asked::Subscribe) => self.handle_subscribed(response, now),
             Some(Asked::Authorize) => self.handle_authorized(response, now),
             // Not every pool knows the optional requests, and none needs to.
-            Some(Asked::Optional(_)) => Ok(()),
+            Some(Asked::Optional) => Ok(()),
             None => {
                 match self.unanswered.answered(id) {
                     Some(pending) => self.handle_verdict(pending, response, now),
-                    None => self.complain("an answer that belongs to no request".to_owned()),
+                    None => self.complain("an answer that belongs to no request", now),
                 }
                 Ok(())
             }
@@ -299,18 +337,15 @@ impl Session {
             Err(error) => return Err(SessionError::Subscription(error)),
         };
         self.learnt.session_id = subscribed.session_id;
-        let (resumed, job) = self.feed.subscribed(subscribed.extranonce1, subscribed.extranonce2_size);
+        let (resumed, early) = self.feed.subscribed(subscribed.extranonce1, subscribed.extranonce2_size);
         if !resumed {
             for pending in self.unanswered.take_waiting() {
                 self.end(pending.share, Outcome::Lost(LostReason::ConnectionEnded));
             }
         }
-        self.link.phase = Phase::Authorizing { give_up_at: now + self.config.deadlines.handshake };
+        self.link.phase = Phase::Authorizing { give_up_at: now + self.config.deadlines.handshake, early };
         let Credentials { user, password } = self.config.credentials.clone();
         self.link.ask(Asked::Authorize, &Request::Authorize(user, password));
-        if let Some(job) = job {
-            self.take_job(job, now);
-        }
         Ok(())
     }
 
@@ -319,16 +354,17 @@ impl Session {
             let user = self.config.credentials.user.clone();
             return Err(SessionError::AuthorizeRefused { user, reject });
         }
-        self.link.phase = Phase::Mining { quiet_since: now };
+        let before = std::mem::replace(&mut self.link.phase, Phase::Mining { quiet_since: now });
         if self.config.extranonce_subscribe {
-            self.link.ask(Asked::Optional("mining.extranonce.subscribe"), &Request::ExtranonceSubscribe);
+            self.link.ask(Asked::Optional, &Request::ExtranonceSubscribe);
         }
         if let Some(difficulty) = self.config.suggest_difficulty {
-            let asked = Asked::Optional("mining.suggest_difficulty");
-            self.link.ask(asked, &Request::SuggestDifficulty(difficulty));
+            self.link.ask(Asked::Optional, &Request::SuggestDifficulty(difficulty));
         }
         self.events.push_back(Event::Authorized);
-        self.send_waiting(now);
+        if let Phase::Authorizing { early: Some(job), .. } = before {
+            self.take_job(job, now);
+        }
         Ok(())
     }
 
@@ -344,7 +380,7 @@ impl Session {
         self.events.push_back(Event::Answered(Answered { share: pending.share, outcome, latency }));
     }
 
-    fn handle_call(&mut self, id: Option<&Value>, call: Call, now: Instant) -> Result<(), SessionError> {
+    fn handle_call(&mut self, id: Option<&Value>, call: Call, now: Instant) {
         match call {
             Call::Notify(notify) => {
                 if let Some(job) = self.feed.notify(*notify) {
@@ -352,57 +388,68 @@ impl Session {
                 }
             }
             Call::SetDifficulty(number) => match Difficulty::new(number) {
-                Ok(difficulty) => {
-                    if difficulty != self.feed.difficulty() {
-                        self.feed.set_difficulty(difficulty);
-                        self.events.push_back(Event::Difficulty(difficulty));
-                    }
-                }
+                Ok(difficulty) => self.feed.set_difficulty(difficulty),
                 Err(error) => {
                     let kept = self.feed.difficulty();
-                    self.complain(format!("mining.set_difficulty: {error}; {kept} stays in force"));
+                    self.complain(&format!("mining.set_difficulty: {error}; {kept} stays in force"), now);
                 }
             },
+            // Unasked or after a refusal it would surprise the pool at the first share.
             Call::SetVersionMask(mask) => {
-                // A mask without rolling agreed to would surprise the pool at the first share.
-                if self.config.version_rolling && !self.learnt.skip_configure {
+                if matches!(self.link.rolling, Rolling::Asked | Rolling::Agreed) {
                     self.feed.set_mask(mask);
                 }
             }
             Call::SetExtranonce(extranonce1, size) => self.feed.set_extranonce(extranonce1, size),
             Call::Reconnect(request) => match self.redirect.judge(&request, now) {
                 Ok((destination, wait)) => self.events.push_back(Event::Redirect(destination, wait)),
-                Err(refused) => self.complain(format!("client.reconnect is not followed: {refused}")),
+                Err(refused) => self.complain(&format!("client.reconnect is not followed: {refused}"), now),
             },
             Call::ShowMessage(text) => {
                 let text = printable(&text, MAX_TEXT);
-                if self.is_new_remark(&text) {
-                    self.events.push_back(Event::Message(text));
+                match self.messages.judge(&text, now) {
+                    Verdict::Tell => self.events.push_back(Event::Message(text)),
+                    Verdict::TellOfMore => {
+                        self.events.push_back(Event::Message("more than is shown".to_owned()));
+                    }
+                    Verdict::Keep => {}
                 }
             }
             Call::GetVersion => self.reply(id, Ok(&self.config.user_agent.clone())),
             Call::Ping => self.reply(id, Ok("pong")),
             Call::Unknown(method) => {
                 if id.is_none() {
-                    self.complain(format!("the unknown notification {method:?}"));
+                    self.complain(&format!("the unknown notification {method:?}"), now);
                 }
                 self.reply(id, Err((-3, "Method not found")));
             }
         }
-        if self.link.out.len() > MAX_OUT { Err(SessionError::Backlog) } else { Ok(()) }
     }
 
     fn take_job(&mut self, job: Arc<Job>, now: Instant) {
-        self.link.has_job = true;
-        if let Phase::Mining { quiet_since } = &mut self.link.phase {
-            *quiet_since = now;
+        match &mut self.link.phase {
+            Phase::Authorizing { early, .. } => {
+                *early = Some(job);
+                return;
+            }
+            Phase::Mining { quiet_since } => *quiet_since = now,
+            Phase::Offline | Phase::Subscribing { .. } => {}
+        }
+        if self.link.difficulty.replace(job.difficulty) != Some(job.difficulty) {
+            self.events.push_back(Event::Difficulty(job.difficulty));
         }
         self.events.push_back(Event::Job(job));
         self.send_waiting(now);
     }
 
+    /// Shares flow when the worker is authorised and the pool's newest job shows what still counts.
     fn can_send(&self) -> bool {
-        matches!(self.link.phase, Phase::Mining { .. }) && self.link.has_job
+        matches!(self.link.phase, Phase::Mining { .. }) && self.link.difficulty.is_some()
+    }
+
+    /// Whether this connection would rebuild the share's header: one that has not agreed to roll knows no version bits.
+    fn understands(&self, share: &Share) -> bool {
+        share.version_bits().is_none() || self.link.rolling == Rolling::Agreed
     }
 
     /// Sends what waits for a connection, now that the pool's newest job shows what still counts.
@@ -411,10 +458,13 @@ impl Session {
             return;
         }
         for pending in self.unanswered.take_waiting() {
-            if pending.share.job().epoch == self.feed.epoch() || pending.share.solves_block() {
-                self.send(pending, now);
-            } else {
+            let is_current = pending.share.job().epoch == self.feed.epoch() || pending.share.solves_block();
+            if !is_current {
                 self.end(pending.share, Outcome::Lost(LostReason::Replaced));
+            } else if !self.understands(&pending.share) {
+                self.end(pending.share, Outcome::Lost(LostReason::ConnectionEnded));
+            } else {
+                self.send(pending, now);
             }
         }
     }
@@ -445,20 +495,15 @@ impl Session {
         }
     }
 
-    fn complain(&mut self, text: String) {
-        if self.is_new_remark(&text) {
-            self.events.push_back(Event::Complaint(text));
+    fn complain(&mut self, text: &str, now: Instant) {
+        let text = printable(text, MAX_TEXT);
+        match self.complaints.judge(&text, now) {
+            Verdict::Tell => self.events.push_back(Event::Complaint(text)),
+            Verdict::TellOfMore => {
+                self.events.push_back(Event::Complaint("more goes wrong than is shown".to_owned()));
+            }
+            Verdict::Keep => {}
         }
-    }
-
-    /// Whether the operator has not seen this text on this connection, and may still be shown it.
-    fn is_new_remark(&mut self, text: &str) -> bool {
-        let fresh =
-            self.link.remarks.len() < MAX_REMARKS && !self.link.remarks.iter().any(|known| known == text);
-        if fresh {
-            self.link.remarks.push(text.to_owned());
-        }
-        fresh
     }
 }
 

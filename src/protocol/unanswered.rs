@@ -8,6 +8,10 @@ use crate::work::Share;
 /// Shares remembered at once: at 50 shares a second, ten seconds of a pool's silence. Past it the oldest is given up.
 pub const MAX_UNANSWERED: usize = 512;
 
+/// Blocks remembered at once. They neither expire nor give way to other shares; but where every hash is a block, the
+/// pool's targets are a joke or an attack.
+pub const MAX_BLOCKS: usize = 64;
+
 /// One share on its way.
 #[derive(Debug, Clone)]
 pub struct Pending {
@@ -77,26 +81,39 @@ impl Unanswered {
         self.take_waiting()
     }
 
-    /// Takes all that were found `patience` ago or earlier.
+    /// Takes all that were found `patience` ago or earlier, but for blocks.
     pub fn expired(&mut self, patience: Duration, now: Instant) -> Vec<Pending> {
-        let late = |pending: &Pending| now.duration_since(pending.found_at) >= patience;
+        let late = |pending: &Pending| {
+            !pending.share.solves_block() && now.duration_since(pending.found_at) >= patience
+        };
         let mut expired: Vec<_> = self.waiting.extract_if(.., |pending| late(pending)).collect();
         expired.extend(self.sent.extract_if(.., |_, pending| late(pending)).map(|(_, pending)| pending));
         expired
     }
 
-    /// When the oldest was found.
+    /// When the oldest that can expire was found.
     pub fn oldest(&self) -> Option<Instant> {
-        self.sent.values().chain(&self.waiting).map(|pending| pending.found_at).min()
+        let expiring =
+            self.sent.values().chain(&self.waiting).filter(|pending| !pending.share.solves_block());
+        expiring.map(|pending| pending.found_at).min()
     }
 
     fn overflow(&mut self) -> Option<Pending> {
-        if self.len() <= MAX_UNANSWERED {
-            return None;
+        let blocks =
+            self.sent.values().chain(&self.waiting).filter(|pending| pending.share.solves_block()).count();
+        if blocks > MAX_BLOCKS {
+            return self.take_oldest(true);
         }
-        match self.sent.pop_first() {
-            Some((_, oldest)) => Some(oldest),
-            None => Some(self.waiting.remove(0)),
+        if self.len() - blocks > MAX_UNANSWERED { self.take_oldest(false) } else { None }
+    }
+
+    /// The oldest block, or the oldest share that is none.
+    fn take_oldest(&mut self, block: bool) -> Option<Pending> {
+        let is_wanted = |pending: &Pending| pending.share.solves_block() == block;
+        let sent = self.sent.iter().find(|(_, pending)| is_wanted(pending)).map(|(id, _)| *id);
+        match sent {
+            Some(id) => self.sent.remove(&id),
+            None => self.waiting.iter().position(is_wanted).map(|at| self.waiting.remove(at)),
         }
     }
 }

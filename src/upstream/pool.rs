@@ -112,6 +112,8 @@ struct Pool {
     retry: Retry,
     /// Where a redirect sent us, until the next failure.
     redirected: Option<Destination>,
+    /// Where the last attempt went.
+    last_host: Option<String>,
     jobs: watch::Sender<Option<Arrival>>,
     events: mpsc::Sender<UpstreamEvent>,
 }
@@ -128,6 +130,7 @@ pub fn open(options: PoolOptions) -> UpstreamHandle {
         link: Link::Waiting { until: Instant::now() },
         retry: Retry::new(options.reconnect_max),
         redirected: None,
+        last_host: None,
         options,
         jobs,
         events,
@@ -171,6 +174,9 @@ impl Pool {
         match progress {
             Progress::Due => {
                 let to = self.redirected.clone().unwrap_or_else(|| self.options.destination.clone());
+                if self.last_host.replace(to.host.clone()).is_some_and(|last| last != to.host) {
+                    self.session.handle_moved();
+                }
                 self.tell(UpstreamNews::Connecting(address(&to))).await;
                 self.link = Link::Connecting(Box::pin(connect(to, self.options.connect_timeout)));
             }
@@ -238,7 +244,7 @@ impl Pool {
                 }
                 Event::Redirect(to, wait) => {
                     let news = UpstreamNews::Redirected(address(&to));
-                    self.hang_up();
+                    self.hang_up(false);
                     self.redirected = Some(to);
                     self.link = Link::Waiting { until: now() + wait };
                     news
@@ -253,20 +259,23 @@ impl Pool {
     }
 
     async fn down(&mut self, error: ConnectionError) {
+        if matches!(self.link, Link::Waiting { .. }) {
+            return; // a second reason for the same end
+        }
         if matches!(&self.link, Link::Up { since, .. } if now() >= *since + GOOD_SERVICE) {
             self.retry.reset();
         }
         let refused = matches!(&error, ConnectionError::Session(error) if error.is_refusal());
         let retry_in = if refused { self.retry.after_refusal() } else { self.retry.after_failure() };
         tracing::debug!(pool = self.options.name, "down: {error}; next attempt in {retry_in:?}");
-        self.hang_up();
+        self.hang_up(matches!(error, ConnectionError::Closed | ConnectionError::Broken(_)));
         self.redirected = None;
         self.link = Link::Waiting { until: now() + retry_in };
         self.tell(UpstreamNews::Down { reason: error.to_string(), retry_in }).await;
     }
 
-    fn hang_up(&mut self) {
-        self.session.handle_disconnected();
+    fn hang_up(&mut self, by_pool: bool) {
+        self.session.handle_disconnected(by_pool);
         self.jobs.send_replace(None);
     }
 
