@@ -23,7 +23,7 @@ use signalcore_drivers::cpu::{self, CpuOptions};
 use tokio::sync::mpsc;
 
 use crate::config::{Config, Pool, Stratum, Threads};
-use crate::engine::task::{End, EngineTask, Finish, Limits};
+use crate::engine::task::{End, EngineTask, Limits};
 use crate::monitor::{Context, Display, Monitor};
 use crate::protocol::redirect::Destination;
 use crate::protocol::session_config::{Credentials, Deadlines, SessionConfig};
@@ -61,17 +61,23 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// What a configuration names that this machine or this version does not have. Errors: `Device`, `Cpu`.
+    pub fn check(config: &Config) -> Result<(), PlanError> {
+        let is_unknown = |spec: &&String| !["auto", "none"].contains(&spec.as_str());
+        if let Some(unknown) = config.devices.iter().find(is_unknown) {
+            return Err(PlanError::Device(unknown.clone()));
+        }
+        let cpu = cpu_options(config);
+        cpu.map_or(Ok(()), |cpu| cpu.check()).map_err(|error| PlanError::Cpu(error.to_string()))
+    }
+
     /// Errors: see [`PlanError`].
     pub fn new(config: &Config) -> Result<Self, PlanError> {
         if config.pools.is_empty() {
             return Err(PlanError::NoPool);
         }
-        let known = |spec: &&String| !["auto", "none"].contains(&spec.as_str());
-        if let Some(unknown) = config.devices.iter().find(known) {
-            return Err(PlanError::Device(unknown.clone()));
-        }
+        Self::check(config)?;
         let cpu = cpu_options(config).ok_or(PlanError::NoBoard)?;
-        cpu.check().map_err(|error| PlanError::Cpu(error.to_string()))?;
         Ok(Self {
             pools: config.pools.iter().map(|pool| pool_options(pool, &config.stratum)).collect(),
             cpu,
@@ -84,6 +90,17 @@ impl Plan {
     }
 }
 
+/// What became of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Why it ended.
+    pub end: End,
+    /// Whether any pool ever gave work.
+    pub had_work: bool,
+    /// The last failure of each pool that had one, with its name.
+    pub failures: Vec<String>,
+}
+
 /// Mines until `stop` is ready or a limit is reached, and writes what happens to `out`. Errors: no board could be
 /// opened, or the monitor's thread could not be started.
 pub async fn run(
@@ -91,11 +108,12 @@ pub async fn run(
     display: Display,
     out: impl Write + Send + 'static,
     stop: impl Future<Output = ()>,
-) -> anyhow::Result<(End, bool)> {
+) -> anyhow::Result<Outcome> {
     // Pools first: connecting takes longer than anything else, and opening the CPU takes tens of milliseconds.
     let upstreams: Vec<_> = plan.pools.into_iter().map(pool::open).collect();
-    let names = upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-    let monitor = Monitor::start(Context::new(names), display, out).context("start the monitor's thread")?;
+    let names: Vec<_> = upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+    let monitor =
+        Monitor::start(Context::new(names.clone()), display, out).context("start the monitor's thread")?;
     let (board_sender, boards) = mpsc::channel(BOARD_CAPACITY);
     let opener = tokio::task::spawn_blocking(move || {
         // The engine may have ended meanwhile; then nobody needs a board.
@@ -103,11 +121,13 @@ pub async fn run(
         Ok::<_, cpu::CpuError>(())
     });
     let engine = EngineTask::new(upstreams, plan.limits, |notice| monitor.notify(notice));
-    let Finish { end, had_work, snapshot } = engine.run(boards, stop).await;
-    let ended = (end.clone(), had_work);
-    monitor.finish(Finish { end, had_work, snapshot });
+    let finish = engine.run(boards, stop).await;
+    let told = |(name, reason): (&String, &Option<String>)| Some(format!("{name}: {}", reason.as_ref()?));
+    let failures = names.iter().zip(&finish.failures).filter_map(told).collect();
+    let outcome = Outcome { end: finish.end.clone(), had_work: finish.had_work, failures };
+    monitor.finish(finish);
     opener.await.context("open the CPU")?.context("open the CPU")?;
-    Ok(ended)
+    Ok(outcome)
 }
 
 fn cpu_options(config: &Config) -> Option<CpuOptions> {

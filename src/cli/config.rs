@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use signalcore::config::{self, ConfigError, Environment, Flags, Loaded, Origin, Problem};
+use signalcore::config::{self, ConfigError, Environment, Flags, Loaded, Mistake, Origin, Problem};
 
-use super::{exit, print};
+use signalcore::wiring::{Plan, PlanError};
+
+use super::{exit, log, print};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -92,7 +94,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
 
 fn read(source: Source, text: fn(&Loaded) -> String, json: fn(&Loaded) -> Value) -> anyhow::Result<u8> {
     let flags = Flags { config: source.config, ..Flags::default() };
-    match config::load(&flags, &Environment::of_process()) {
+    match config::load(&flags, &Environment::of_process()).and_then(also_usable) {
         Ok(loaded) if source.json => print(&format!("{:#}\n", json(&loaded)))?,
         Ok(loaded) => print(&text(&loaded))?,
         Err(error) => {
@@ -105,6 +107,28 @@ fn read(source: Source, text: fn(&Loaded) -> String, json: fn(&Loaded) -> Value)
         }
     }
     Ok(exit::DONE)
+}
+
+/// What only mining itself would find: a device, a kernel or a log filter that there is not.
+fn also_usable(loaded: Loaded) -> Result<Loaded, ConfigError> {
+    let config = &loaded.config;
+    let plan = Plan::check(config).err().map(|error| match &error {
+        PlanError::Device(spec) => ("device", spec.clone(), error.to_string()),
+        _ => ("cpu.kernel", config.cpu.kernel.clone(), error.to_string()),
+    });
+    let level = log::filter(&config.log.level).err();
+    let level = level.map(|error| ("log.level", config.log.level.clone(), error.to_string()));
+    let problem = |(field, found, remedy): (&str, String, String)| Problem {
+        origin: loaded.origins.setting(field),
+        field: field.to_owned(),
+        mistake: Mistake::Value {
+            found,
+            expected: "what this version knows on this machine".to_owned(),
+            remedy,
+        },
+    };
+    let problems: Vec<_> = plan.into_iter().chain(level).map(problem).collect();
+    if problems.is_empty() { Ok(loaded) } else { Err(ConfigError { problems }) }
 }
 
 fn check_text(loaded: &Loaded) -> String {

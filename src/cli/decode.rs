@@ -47,6 +47,7 @@ enum What {
 
 /// A share as a pool's log has it.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with the members that --help lists")]
 struct ShareText {
     notify: Vec<Value>,
     extranonce1: String,

@@ -23,8 +23,9 @@ texts, retargets the difficulty and finds blocks; nothing is simulated on the mi
 
 Exit codes: 0 shares were accepted and none was invalid, 1 otherwise.";
 
-/// Difficulty to begin with: under a second's work even for one slow core, so that the first share comes soon.
-const FIRST_DIFFICULTY: f64 = 0.0002;
+/// Difficulty to begin with: a second's work for one slow core, so that the first share comes soon, and no flood for two
+/// fast ones.
+const FIRST_DIFFICULTY: f64 = 0.0005;
 
 /// Longest demonstration, some thirty years: what clocks can add without overflow.
 const LONGEST: Duration = Duration::from_secs(1_000_000_000);
@@ -61,11 +62,21 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     let display = Display { style: mine::style(args.json), quiet: args.quiet };
     let report = block_on(demonstrate(&args, display))??;
     match display.style {
-        Style::Json => print(&format!("{}\n", pool_line(&report)?))?,
-        Style::Plain { .. } => print(&format!("\nAs the practice pool judged it from outside:\n{report}\n"))?,
+        Style::Json => print_last(format!("{}\n", pool_line(&report)?)),
+        Style::Plain { .. } => {
+            print_last(format!("\nAs the practice pool judged it from outside:\n{report}\n"));
+        }
     }
     let fine = report.total.accepted > 0 && report.total.invalid_shares() == 0;
     Ok(if fine { exit::DONE } else { exit::FAILURE })
+}
+
+/// Prints on a thread of its own, and waits no longer than a stalled reader is worth: the signals have no watcher any more.
+fn print_last(text: String) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let (done, printed) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(print(&text).is_ok()));
+    printed.recv_timeout(PATIENCE).ok();
 }
 
 async fn demonstrate(args: &Args, display: Display) -> anyhow::Result<PoolReport> {

@@ -18,12 +18,7 @@ const MAX_WAITING: usize = 4096;
 /// Starts the log; it ends, written out, when the guard is dropped. To the file if one is named, else to standard error,
 /// where the events that the standard output shows anyway are left out.
 pub(crate) fn start(log: &Log) -> anyhow::Result<WorkerGuard> {
-    let filter: Targets = log.level.parse().with_context(|| {
-        format!(
-            "log.level: {:?} is no filter; use error, warn, info, debug, trace or target=level",
-            log.level
-        )
-    })?;
+    let filter = filter(&log.level)?;
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_WAITING);
     let (writer, guard, filter, colour) = if let Some(path) = &log.file {
         let (writer, guard) = builder.finish(open(path)?);
@@ -37,6 +32,15 @@ pub(crate) fn start(log: &Log) -> anyhow::Result<WorkerGuard> {
     // Only the first log of a process counts.
     tracing_subscriber::registry().with(layer).try_init().ok();
     Ok(guard)
+}
+
+/// Reads a filter such as `info` or `info,signalcore=debug`.
+pub(crate) fn filter(level: &str) -> anyhow::Result<Targets> {
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    let filter = level.parse().ok().filter(|_| level.contains('=') || level.split(',').all(is_level));
+    filter.with_context(|| {
+        format!("log.level: {level:?} is no filter; use error, warn, info, debug, trace or target=level")
+    })
 }
 
 fn open(path: &Path) -> anyhow::Result<std::fs::File> {

@@ -119,13 +119,17 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
             return Ok(plan_exit_code(&error, loaded.files.is_empty()));
         }
     };
+    for pool in loaded.config.pools.iter().filter(|pool| pool.user.is_empty()) {
+        eprintln!("signalcore: warning: no --user for {}; most pools refuse that, or pay nobody", pool.url);
+    }
     mine(&loaded.config, plan, Display { style: style(json), quiet })
 }
 
 /// How events are shown: colours only to a terminal, and only where they are welcome.
 pub(crate) fn style(json: bool) -> Style {
-    let colour =
-        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let colour = io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb;
     if json { Style::Json } else { Style::Plain { colour } }
 }
 
@@ -137,9 +141,8 @@ fn mine(config: &Config, plan: Plan, display: Display) -> anyhow::Result<u8> {
             return Ok(if is_permission(&error) { exit::PERMISSION } else { exit::CONFIG });
         }
     };
-    let (end, had_work) =
-        block_on(async { wiring::run(plan, display, io::stdout(), signals::first()?).await })??;
-    Ok(exit_code(&end, had_work))
+    let outcome = block_on(async { wiring::run(plan, display, io::stdout(), signals::first()?).await })??;
+    Ok(exit_code(&outcome))
 }
 
 fn is_permission(error: &anyhow::Error) -> bool {

@@ -15,10 +15,11 @@ use std::io::{self, ErrorKind, Write};
 use anyhow::Context;
 use clap::Parser;
 use signalcore::engine::task::End;
+use signalcore::wiring::Outcome;
 
 /// A Bitcoin miner for Stratum V1 pools.
 #[derive(Debug, Parser)]
-#[command(version, after_help = exit::help())]
+#[command(version, after_help = help())]
 enum Cli {
     Mine(Box<mine::Args>),
     Demo(demo::Args),
@@ -26,6 +27,12 @@ enum Cli {
     Config(config::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
+}
+
+fn help() -> String {
+    let examples =
+        "Examples:\n  signalcore demo --seconds 20\n  signalcore mine --pool HOST:PORT --user ADDRESS";
+    format!("{examples}\n\n{}", exit::help())
 }
 
 /// Runs the subcommand of the command line; gives the exit code.
@@ -50,23 +57,19 @@ fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
     Ok(result)
 }
 
-/// The exit code for how mining ended.
-fn exit_code(end: &End, had_work: bool) -> u8 {
-    match end {
-        End::Time if !had_work => {
-            eprintln!("signalcore: no pool gave any work in this time; see the lines above for the reasons");
-            exit::UNAVAILABLE
-        }
-        End::Asked | End::Time | End::Shares => exit::DONE,
-        End::NoUpstream => {
-            eprintln!("signalcore: every pool has failed and --require-upstream is set");
-            exit::UNAVAILABLE
-        }
-        End::NoBoard => {
-            eprintln!("signalcore: no board is left");
-            exit::UNAVAILABLE
-        }
+/// The exit code for how mining ended; says why where that is not what was asked for.
+fn exit_code(outcome: &Outcome) -> u8 {
+    let complaint = match &outcome.end {
+        End::Time if !outcome.had_work => "no pool gave any work in this time",
+        End::Asked | End::Time | End::Shares => return exit::DONE,
+        End::NoUpstream => "every pool has failed, and --require-upstream is set",
+        End::NoBoard => "no board is left",
+    };
+    eprintln!("signalcore: {complaint}");
+    for failure in &outcome.failures {
+        eprintln!("  {failure}");
     }
+    exit::UNAVAILABLE
 }
 
 /// Prints to the standard output; a reader that has gone away, such as `head`, is no failure.

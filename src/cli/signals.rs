@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first one asks for an orderly end, the second one ends at once.
+//! SIGINT, SIGTERM and SIGHUP (the terminal was closed): the first one asks for an orderly end, the second one ends at once.
 
 use anyhow::Context;
 
@@ -9,6 +9,7 @@ pub(crate) fn first() -> anyhow::Result<impl Future<Output = ()>> {
 
     let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
+    let mut hangup = signal(SignalKind::hangup()).context("watch for SIGHUP")?;
     let (asked, stop) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         let mut asked = Some(asked);
@@ -17,6 +18,7 @@ pub(crate) fn first() -> anyhow::Result<impl Future<Output = ()>> {
             let code = tokio::select! {
                 _ = interrupt.recv() => 130,
                 _ = terminate.recv() => 143,
+                _ = hangup.recv() => 129,
             };
             match asked.take() {
                 Some(asked) => asked.send(()).ok(),

@@ -1,7 +1,7 @@
 //! Which files make up the configuration, and reading them: the only place here that touches the disk.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::problem::{Mistake, Origin, Problem};
@@ -73,8 +73,11 @@ pub(super) fn read_all(
     files
 }
 
+/// Also what cannot be looked at is there, and will be a problem when it is read.
 fn is_there(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
+    let absent =
+        |error: &std::io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    !path.symlink_metadata().is_err_and(|error| absent(&error))
 }
 
 fn drop_in_directory(main: &Path) -> PathBuf {

@@ -136,7 +136,7 @@ impl<T> Kind<T> {
             Self::Bool(_) => "true or false".into(),
             Self::Percent(_) => "a whole number from 1 to 100".into(),
             Self::Count(_) => "a whole number above 0".into(),
-            Self::Positive(_) => format!("a number above 0, at most {MAX_POSITIVE}"),
+            Self::Positive(_) => format!("a number above 0, at most {MAX_POSITIVE:e}"),
             Self::Seconds { from, to, .. } => format!("a whole number of seconds from {from} to {to}"),
             Self::RunTime(_) => format!("a number of seconds above 0, at most {MAX_RUN_SECONDS}"),
             Self::Text { rule, .. } => rule.expected.into(),

@@ -10,7 +10,7 @@ use crate::work::{Extranonce2Allocator, HashRate, Job, Target, Work};
 
 /// Nonces a second that a board is let report at most: well below what pools take (50 shares a second) and what the
 /// board's channel holds, and far above what anybody needs to see.
-const NONCES_PER_SECOND: f64 = 20.0;
+const NONCES_PER_SECOND: f64 = 30.0;
 
 /// Furthest that ntime runs ahead of its job. Pools allow 600 s at least where they look.
 const MAX_NTIME_ROLL: u32 = 600;

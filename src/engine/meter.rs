@@ -116,6 +116,12 @@ impl RateMeter {
         HashRate(if filled > 0.0 { self.faded(now) / filled } else { 0.0 })
     }
 
+    /// The rate of about the last ten seconds, or `expected` until a second has been measured.
+    pub fn measured_or(&self, expected: HashRate, now: Instant) -> HashRate {
+        let is_measured = self.total > 0 && self.last.duration_since(self.started).as_secs_f64() >= 1.0;
+        if is_measured { self.recent(now) } else { expected }
+    }
+
     /// The rate since the start.
     pub fn mean(&self, now: Instant) -> HashRate {
         HashRate::over(self.total as f64, now.duration_since(self.started))

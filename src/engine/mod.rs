@@ -18,7 +18,7 @@ use self::dispatch::Source;
 use self::inflight::{Dispatched, InFlight};
 use self::meter::{BoardCounts, RateMeter, ShareCounts, SwitchTimes};
 use self::throttle::Throttle;
-use crate::work::{Answered, Extranonce2Allocator, HashRate, Job, NotAShare, Outcome, Share};
+use crate::work::{Answered, Difficulty, Extranonce2Allocator, HashRate, Job, NotAShare, Outcome, Share};
 
 /// An upstream's place in the operator's order; the first is the most wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,6 +86,13 @@ pub enum BoardReport {
     Joined(BoardAbout),
     /// It takes none any more.
     Gone,
+    /// The pool's difficulty is so low that the board is asked for its better nonces only.
+    Ceiling {
+        /// The pool's difficulty.
+        asked: Difficulty,
+        /// What a nonce must reach to be reported.
+        reported: Difficulty,
+    },
     /// Something is wrong with it.
     Fault(String),
     /// A nonce of it did not verify.
@@ -114,6 +121,8 @@ struct Board {
     rate: RateMeter,
     counts: BoardCounts,
     state: BoardState,
+    /// The pool difficulty below which it was last told that the board reports less.
+    ceiling_told: Option<Difficulty>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,7 +190,10 @@ impl Engine {
         let rate = RateMeter::new(now);
         let counts = BoardCounts::default();
         let (name, expected_rate) = (about.name.clone(), about.expected_rate);
-        self.boards.insert(board, Board { name, expected_rate, rate, counts, state: BoardState::Ready });
+        self.boards.insert(
+            board,
+            Board { name, expected_rate, rate, counts, state: BoardState::Ready, ceiling_told: None },
+        );
         self.report(Report::Board(board, BoardReport::Joined(about)));
         self.dispatch(board, now);
     }
@@ -316,12 +328,21 @@ impl Engine {
         let chip_job = work.map(|work| {
             let id = ChipJobId(self.next_chip_job);
             self.next_chip_job += 1;
-            let target = dispatch::chip_target(&work, place.expected_rate);
+            let rate = place.rate.measured_or(place.expected_rate, now);
+            let target = dispatch::chip_target(&work, rate);
+            let ceiling = (target < work.target()).then(|| target.difficulty());
             let chip_job = dispatch::chip_job(id, &work, target);
             let newest = self.in_flight.newest(board);
             let before = newest.filter(|newest| !Arc::ptr_eq(newest.work.job(), work.job()));
             let began = before.map(|before| if before.upstream == current { source.arrived } else { now });
+            let asked = work.job().difficulty;
             self.in_flight.insert(board, id, Dispatched::new(current, work, target, began));
+            // Once for each difficulty: a person then knows why fewer shares come than the pool asks for.
+            if let Some(reported) = ceiling.filter(|_| place.ceiling_told != Some(asked)) {
+                place.ceiling_told = Some(asked);
+                let report = BoardReport::Ceiling { asked, reported };
+                self.outbox.push_back(Action::Report(Report::Board(board, report)));
+            }
             chip_job
         });
         self.outbox.push_back(Action::Dispatch(board, chip_job));

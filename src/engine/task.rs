@@ -74,6 +74,8 @@ pub struct Finish {
     pub end: End,
     /// Whether any upstream ever gave work.
     pub had_work: bool,
+    /// The last failure of each upstream.
+    pub failures: Vec<Option<String>>,
     /// The last view.
     pub snapshot: Snapshot,
 }
@@ -104,7 +106,8 @@ struct UpstreamStreams {
 #[derive(Default)]
 struct Progress {
     had_work: bool,
-    failed: Vec<bool>,
+    /// The last failure of each upstream.
+    failures: Vec<Option<String>>,
     next_board: usize,
     boards_to_come: bool,
 }
@@ -122,7 +125,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             shares: Vec::new(),
             upstreams: UpstreamStreams { jobs: StreamMap::new(), events: StreamMap::new() },
             progress: Progress {
-                failed: vec![false; upstreams.len()],
+                failures: vec![None; upstreams.len()],
                 boards_to_come: true,
                 ..Progress::default()
             },
@@ -165,16 +168,17 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             }
         };
         self.shut_down().await;
-        Finish { end, had_work: self.progress.had_work, snapshot: self.engine.snapshot(now()) }
+        let Progress { had_work, failures, .. } = self.progress;
+        Finish { end, had_work, failures, snapshot: self.engine.snapshot(now()) }
     }
 
     fn end(&self) -> Option<End> {
-        let Progress { had_work, failed, boards_to_come, .. } = &self.progress;
+        let Progress { had_work, failures, boards_to_come, .. } = &self.progress;
         if self.limits.shares.is_some_and(|shares| self.engine.tally().accepted >= shares) {
             Some(End::Shares)
         } else if self.ends_at.is_some_and(|at| now() >= at) {
             Some(End::Time)
-        } else if self.limits.require_upstream && !had_work && failed.iter().all(|failed| *failed) {
+        } else if self.limits.require_upstream && !had_work && failures.iter().all(Option::is_some) {
             Some(End::NoUpstream)
         } else if !boards_to_come && self.board_events.is_empty() {
             Some(End::NoBoard)
@@ -208,8 +212,8 @@ impl<N: FnMut(Notice)> EngineTask<N> {
         match event {
             UpstreamEvent::Answered(answered) => self.engine.handle_answer(upstream, answered),
             UpstreamEvent::News(news) => {
-                if matches!(news, UpstreamNews::Down { .. }) {
-                    self.progress.failed[upstream.0] = true;
+                if let UpstreamNews::Down { reason, .. } = &news {
+                    self.progress.failures[upstream.0] = Some(reason.clone());
                 }
                 self.notify(NoticeEvent::Upstream(upstream, news));
             }

@@ -34,7 +34,7 @@ pub fn line(context: &Context, notice: &Notice) -> String {
         }
         NoticeEvent::Upstream(upstream, event) => ("upstream", [pool(*upstream), upstream_members(event)]),
     };
-    let rate = json!({ "hash_rate": notice.rate.0 });
+    let rate = json!({ "hash_rate": Some(notice.rate.0).filter(|rate| *rate > 0.0) });
     object(event, members.into_iter().chain([rate]))
 }
 
@@ -116,6 +116,9 @@ fn board_members(report: &BoardReport) -> Value {
         }
 
         BoardReport::Gone => json!({ "state": "gone" }),
+        BoardReport::Ceiling { asked, reported } => {
+            json!({ "state": "ceiling", "difficulty": asked.value(), "reported_difficulty": reported.value() })
+        }
         BoardReport::Fault(fault) => json!({ "state": "fault", "reason": fault }),
         BoardReport::HardwareError(error) => {
             json!({ "state": "hardware_error", "reason": error.to_string() })
@@ -133,7 +136,7 @@ fn upstream_members(event: &UpstreamNews) -> Value {
         UpstreamNews::Message(text) => json!({ "state": "message", "reason": text }),
         UpstreamNews::Complaint(text) => json!({ "state": "complaint", "reason": text }),
         UpstreamNews::Redirected(to) => json!({ "state": "redirected", "to": to }),
-        UpstreamNews::Down { reason, retry_in } => {
+        UpstreamNews::Down { reason, retry_in, .. } => {
             json!({ "state": "down", "reason": reason, "retry_seconds": retry_in.as_secs_f64() })
         }
     }

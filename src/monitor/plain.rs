@@ -101,7 +101,11 @@ fn share_text(notice: &Notice, upstream: UpstreamId, answered: &Answered) -> (To
         write!(text, " ({reason})").expect("to a string");
     }
     let Tally { accepted, rejected, stale, lost } = notice.tally;
-    write!(text, "  A:{accepted} R:{rejected} S:{stale} L:{lost}  {}", notice.rate).expect("to a string");
+    write!(text, "  A:{accepted} R:{rejected} S:{stale} L:{lost}").expect("to a string");
+    // Before the first report of a board there is no rate, not a rate of zero.
+    if notice.rate.0 > 0.0 {
+        write!(text, "  {}", notice.rate).expect("to a string");
+    }
     if let Some(latency) = answered.latency {
         write!(text, "  {:.0} ms", latency.as_secs_f64() * 1e3).expect("to a string");
     }
@@ -138,6 +142,10 @@ fn board_text(board: &str, report: &BoardReport) -> (Tone, String) {
         }
 
         BoardReport::Gone => (Tone::Usual, format!("{board}: stopped")),
+        BoardReport::Ceiling { asked, reported } => {
+            let text = "is a flood at this rate; only shares from";
+            (Tone::Warning, format!("{board}: difficulty {asked} {text} {reported} on are reported"))
+        }
         BoardReport::Fault(fault) => (Tone::Warning, format!("{board}: {fault}")),
         BoardReport::HardwareError(error) => (Tone::Bad, format!("{board}: hardware error: {error}")),
     }
@@ -152,12 +160,10 @@ fn upstream_text(id: UpstreamId, name: &str, rate: HashRate, news: &UpstreamNews
         UpstreamNews::Message(text) => (Tone::Usual, format!("Pool {id} {name} says: {text}")),
         UpstreamNews::Complaint(text) => (Tone::Warning, format!("Pool {id} {name}: {text}")),
         UpstreamNews::Redirected(to) => (Tone::Warning, format!("Pool {id} {name} sends us to {to}")),
-        UpstreamNews::Down { reason, retry_in } => {
+        UpstreamNews::Down { reason, retry_in, refused } => {
+            let state = if *refused { "is of no use:" } else { "not responding!" };
             let seconds = retry_in.as_secs_f64();
-            (
-                Tone::Warning,
-                format!("Pool {id} {name} not responding! {reason}; next attempt in {seconds:.0} s"),
-            )
+            (Tone::Warning, format!("Pool {id} {name} {state} {reason}; next attempt in {seconds:.0} s"))
         }
     }
 }

@@ -23,10 +23,11 @@ pub fn text(context: &Context, finish: &Finish, dropped: u64) -> String {
         totals.stale,
         totals.lost
     );
-    let mut pools = table(&["pool", "accepted", "rejected", "stale", "lost", "best share", "blocks"]);
+    let mut pools = table(&["pool", "accepted", "rejected", "stale", "lost", "best", "blocks"]);
     for (index, counts) in snapshot.upstreams.iter().enumerate() {
         pools.add_row([
-            format!("{index} {}", context.upstream(UpstreamId(index))),
+            // Without the scheme, so that the table fits a terminal of 80 columns.
+            format!("{index} {}", context.upstream(UpstreamId(index)).trim_start_matches("stratum+tcp://")),
             counts.accepted.to_string(),
             counts.rejected_total().to_string(),
             counts.stale.to_string(),

@@ -71,5 +71,7 @@ pub enum UpstreamNews {
         reason: String,
         /// When the next attempt starts.
         retry_in: Duration,
+        /// Whether the pool answered and does not want the worker.
+        refused: bool,
     },
 }

@@ -271,7 +271,7 @@ impl Pool {
         self.hang_up(matches!(error, ConnectionError::Closed | ConnectionError::Broken(_)));
         self.redirected = None;
         self.link = Link::Waiting { until: now() + retry_in };
-        self.tell(UpstreamNews::Down { reason: error.to_string(), retry_in }).await;
+        self.tell(UpstreamNews::Down { reason: error.to_string(), retry_in, refused }).await;
     }
 
     fn hang_up(&mut self, by_pool: bool) {

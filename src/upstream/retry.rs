@@ -5,8 +5,9 @@ use std::time::Duration;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
 
-/// A connection that served this long was a good one: the next failure starts from the shortest wait again.
-pub(super) const GOOD_SERVICE: Duration = Duration::from_secs(60);
+/// A connection that served this long was a good one: the next failure starts from the shortest wait again. Long enough
+/// that a pool which cuts everybody is not called more than some five times a minute; the strictest bans at sixty.
+pub(super) const GOOD_SERVICE: Duration = Duration::from_secs(10);
 
 const FIRST: Duration = Duration::from_secs(1);
 /// A pool that refuses the worker is asked again after a minute, doubling to ten: some ban for less.

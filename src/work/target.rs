@@ -132,8 +132,13 @@ pub struct Difficulty(f64);
 
 /// Why a number is no difficulty.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[error("difficulty {0} is not a number above 0 and at most 1.77e67")]
+#[error("difficulty {} is not a number above 0 and at most 1.77e67", short(*.0))]
 pub struct DifficultyError(pub f64);
+
+/// A number in few digits, however large.
+fn short(number: f64) -> String {
+    if number.abs() < 1e16 { number.to_string() } else { format!("{number:e}") }
+}
 
 impl Difficulty {
     /// Difficulty 1, assumed until a pool says otherwise.

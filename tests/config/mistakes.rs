@@ -193,7 +193,7 @@ fn variables_and_flags_are_named_in_their_mistakes() {
         [
             "environment SIGNALCORE_CPU_PIN: cpu.pin: found \"yes\", expected true or false; \
              correct it or unset the variable",
-            "flag --suggest-difficulty: stratum.suggest_difficulty: found \"NaN\", expected a number above 0; \
+            "flag --suggest-difficulty: stratum.suggest_difficulty: found \"NaN\", expected a number above 0, at most 1e18; \
              correct it or leave the flag out",
             "flag --shares: stop.shares: found \"1e3\", expected a whole number above 0; \
              correct it or leave the flag out",

@@ -187,6 +187,51 @@ fn a_mistake_on_the_command_line_names_flag_value_and_remedy() {
 }
 
 #[test]
+fn checking_finds_what_mining_would_refuse() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("k.toml");
+    for (text, part) in [
+        ("[cpu]\nkernel = \"warp\"", "k.toml:2: cpu.kernel: found warp"),
+        ("device = [\"/dev/ttyACM0\"]", "k.toml:1: device: found /dev/ttyACM0"),
+        ("[log]\nlevel = \"loud\"", "k.toml:2: log.level: found loud"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let output = signalcore(&["config", "check", "--config", file.to_str().unwrap()]).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{errors}");
+        assert!(errors.contains(part), "{errors} lacks {part}");
+    }
+}
+
+#[test]
+fn a_pool_that_sends_work_and_then_refuses_the_user_gave_none() {
+    let pool = ScriptedPool::listen();
+    let miner = Miner::start(&pool.url, &["--require-upstream"]);
+    let mut connection = pool.accept();
+    connection.subscribe(json!([[], "ab", 4]));
+    connection.say(good_job("early", true));
+    let id = connection.request("mining.authorize").unwrap()["id"].clone();
+    connection.say(json!({"id": id, "result": false, "error": [24, "Unauthorized worker", null]}));
+    let ended = miner.end();
+    assert_eq!((ended.code, ended.of("job").len()), (Some(69), 0));
+    assert!(ended.errors.contains("refuses to authorise user \"u\""), "{}", ended.errors);
+}
+
+#[test]
+fn escape_codes_in_a_redirect_do_not_reach_a_person() {
+    let pool = ScriptedPool::listen();
+    let mut command = signalcore(&["mine", "--pool", &pool.url, "--user", "u", "--shares", "1"]);
+    let miner = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut connection = pool.accept_mining();
+    let evil = "\u{1b}[2J\u{7}evil\n[2026-01-01 00:00:00.000] Accepted deadbeef";
+    connection.say(json!({"id": null, "method": "client.reconnect", "params": [evil, 3333, 0]}));
+    connection.answer("mining.submit", json!(true));
+    let text = String::from_utf8(miner.wait_with_output().unwrap().stdout).unwrap();
+    assert!(text.contains("client.reconnect: the host is"), "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{7}']) && !text.contains("\n[2026-01-01 00"), "{text}");
+}
+
+#[test]
 fn a_configuration_with_mistakes_shows_them_all_with_their_lines_and_ends_with_78() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad.toml");
