@@ -8,10 +8,12 @@ use std::{
 
 use tokio::sync::mpsc::{self, error::TrySendError};
 
+use super::kernel::Hits;
 use crate::BoardEvent;
 
 /// Events a thread keeps while the channel is full; at the dispatcher's ceiling some seconds of work of one thread.
-const CAPACITY: usize = 64;
+/// More than the hits of one batch and what comes with them, or a batch would lose nonces beside an empty channel.
+const CAPACITY: usize = 2 * Hits::CAPACITY;
 /// How long a stopped thread tries to hand over what it holds. An engine that takes events at all is far quicker.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 /// Pause between two tries of a stopped thread.
@@ -49,7 +51,7 @@ impl Outbox {
         }
     }
 
-    /// Takes an event for the next delivery. Never allocates: in a full outbox a nonce is lost and counted, and any
+    /// Takes an event for the next delivery. Does not allocate: in a full outbox a nonce is lost and counted, and any
     /// other event takes the place of the newest nonce, or of the oldest event if there is none.
     pub(super) fn push(&mut self, event: BoardEvent) {
         if self.waiting.len() == CAPACITY {
@@ -77,7 +79,8 @@ impl Outbox {
     }
 
     /// Sends as much as the channel has room for: counts that are due first, or a reader that is always a little too
-    /// slow would never see them, then the events in order.
+    /// slow would never see them, then the events in order. The channel keeps events in blocks of 32 and may allocate
+    /// one when a block is full: the one allocation of a thread that hashes.
     pub(super) fn deliver(&mut self) -> Delivery {
         match self.try_deliver() {
             Ok(()) => Delivery::Done,
@@ -144,21 +147,22 @@ mod tests {
     fn nonces_beyond_the_capacity_are_counted_and_those_kept_are_sent() {
         let (channel, mut events) = mpsc::channel(CAPACITY + 1);
         let mut outbox = Outbox::new(channel);
-        (0..70).for_each(|i| outbox.push(nonce(i)));
+        (0..CAPACITY as u32 + 6).for_each(|i| outbox.push(nonce(i)));
         assert_eq!(outbox.report(), Delivery::Done);
         let received = received(&mut events);
         assert_eq!(received[0], BoardEvent::Overflow(6));
-        assert_eq!(received[1..], (0..64).map(nonce).collect::<Vec<_>>());
+        assert_eq!(received[1..], (0..CAPACITY as u32).map(nonce).collect::<Vec<_>>());
     }
 
     #[test]
     fn the_end_of_a_job_is_not_lost_behind_nonces() {
         let (channel, mut events) = mpsc::channel(2 * CAPACITY);
         let mut outbox = Outbox::new(channel);
-        (0..64).for_each(|i| outbox.push(nonce(i)));
+        (0..CAPACITY as u32).for_each(|i| outbox.push(nonce(i)));
         outbox.push(BoardEvent::JobEnding(ChipJobId(1)));
         assert_eq!(outbox.deliver(), Delivery::Done);
-        assert_eq!(received(&mut events)[62..], [nonce(62), BoardEvent::JobEnding(ChipJobId(1))]);
+        let last_kept = nonce(CAPACITY as u32 - 2);
+        assert_eq!(received(&mut events)[CAPACITY - 2..], [last_kept, BoardEvent::JobEnding(ChipJobId(1))]);
         assert_eq!(outbox.report(), Delivery::Done);
         assert_eq!(received(&mut events), [BoardEvent::Overflow(1)]);
     }
@@ -177,6 +181,18 @@ mod tests {
         assert_eq!(received(&mut events), [BoardEvent::Hashes(111)]);
         assert_eq!(outbox.deliver(), Delivery::Done);
         assert_eq!(received(&mut events), [nonce(1)]);
+    }
+
+    #[test]
+    fn a_closing_outbox_waits_for_room_until_all_is_handed_over() {
+        let (channel, mut events) = mpsc::channel(1);
+        let mut outbox = Outbox::new(channel);
+        (0..5).for_each(|i| outbox.push(nonce(i)));
+        outbox.count(7);
+        let reader = thread::spawn(move || std::iter::from_fn(|| events.blocking_recv()).collect::<Vec<_>>());
+        outbox.close();
+        let expected: Vec<_> = [BoardEvent::Hashes(7)].into_iter().chain((0..5).map(nonce)).collect();
+        assert_eq!(reader.join().unwrap(), expected);
     }
 
     #[test]
