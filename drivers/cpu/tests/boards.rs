@@ -112,40 +112,70 @@ fn nonces_of_an_easy_target_verify_and_roll_only_the_bits_of_the_mask() {
     }
 }
 
+/// Tries all headers of a job on a board with so many nonces, and returns what the board said.
+///
+/// Panics if it did not find each nonce that plain double SHA-256 finds, once, or did not count its hashes.
+fn sweep(job: &ChipJob, threads: usize, nonces: u32) -> Vec<BoardEvent> {
+    let versions = 1 << job.version_mask.count_ones();
+    let headers = versions * u64::from(nonces);
+    let expected: BTreeSet<_> = (0..versions)
+        .map(|index| space::rolled_version(job.version, job.version_mask, index))
+        .flat_map(|version| (0..nonces).map(move |nonce| (version, nonce)))
+        .filter(|&(version, nonce)| meets_target(&hash(job, version, nonce), &job.target))
+        .collect();
+    let mut board = board_with(&options(threads), u64::from(nonces));
+    board.job.send_replace(Some(job.clone()));
+    let mut hashes = 0;
+    let mut events = Vec::new();
+    while hashes < headers {
+        let event = next_event(&mut board).unwrap();
+        hashes += sum_of_hashes(std::slice::from_ref(&event));
+        events.push(event);
+    }
+    events.extend(stop(board));
+    assert_eq!(sum_of_hashes(&events), headers, "{threads} threads");
+    let found: Vec<_> = events
+        .iter()
+        .filter_map(|event| match *event {
+            BoardEvent::Nonce { nonce, version, .. } => Some((version, nonce)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(found.len(), expected.len(), "{threads} threads");
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{threads} threads");
+    events
+}
+
 #[test]
 fn every_header_of_a_small_space_is_tried_once_by_any_number_of_threads() {
-    let job = ChipJob { version_mask: 0x0000_6000, ..job(1, 5) };
-    let versions = [0x2000_0000, 0x2000_2000, 0x2000_4000, 0x2000_6000];
-    let expected: BTreeSet<_> = versions
-        .iter()
-        .flat_map(|&version| (0..1000).map(move |nonce| (version, nonce)))
-        .filter(|&(version, nonce)| meets_target(&hash(&job, version, nonce), &job.target))
-        .collect();
-    assert!(!expected.is_empty());
-    for threads in [1, 2, 3, 7] {
-        let mut board = board_with(&options(threads), 1000);
-        board.job.send_replace(Some(job.clone()));
-        let mut hashes = 0;
-        let mut events = Vec::new();
-        while hashes < 4000 {
-            let event = next_event(&mut board).unwrap();
-            hashes += sum_of_hashes(std::slice::from_ref(&event));
-            events.push(event);
+    let few_hits = (ChipJob { version_mask: 0x0000_6000, ..job(1, 5) }, 1000);
+    // One batch has more hits than a kernel can hold, and all together fit into the channel.
+    let only_hits = (ChipJob { version_mask: 0, ..job(1, 0) }, 150);
+    for (job, nonces) in [few_hits, only_hits] {
+        for threads in [1, 2, 3, 7] {
+            let events = sweep(&job, threads, nonces);
+            let count = |wanted: fn(&BoardEvent) -> bool| events.iter().filter(|event| wanted(event)).count();
+            assert!(count(|event| matches!(event, BoardEvent::Nonce { .. })) > 0);
+            assert_eq!(count(|event| matches!(event, BoardEvent::JobEnding(ChipJobId(1)))), 1);
+            assert_eq!(count(|event| matches!(event, BoardEvent::Started { job: ChipJobId(1), .. })), 1);
         }
-        events.extend(stop(board));
-        assert_eq!(sum_of_hashes(&events), 4000, "{threads} threads");
-        let found: Vec<_> = events
-            .iter()
-            .filter_map(|event| match *event {
-                BoardEvent::Nonce { nonce, version, .. } => Some((version, nonce)),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(found.len(), expected.len(), "{threads} threads");
-        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{threads} threads");
-        let count = |wanted: fn(&BoardEvent) -> bool| events.iter().filter(|event| wanted(event)).count();
-        assert_eq!(count(|event| matches!(event, BoardEvent::JobEnding(ChipJobId(1)))), 1);
-        assert_eq!(count(|event| matches!(event, BoardEvent::Started { job: ChipJobId(1), .. })), 1);
+    }
+}
+
+#[test]
+fn a_hash_above_the_target_in_its_lowest_byte_only_is_no_nonce() {
+    let job = ChipJob { version_mask: 0, ..job(1, 0) };
+    let hashes = (0..100).map(|nonce| hash(&job, job.version, nonce));
+    let edge = hashes.max_by_key(|hash| (hash[0] > 0, hash[31])).unwrap();
+    let mut just_below = edge;
+    just_below[0] -= 1;
+    for (target, is_a_nonce) in [(edge, true), (just_below, false)] {
+        let events = sweep(&ChipJob { target, ..job.clone() }, 1, 100);
+        let found = events.iter().any(|event| match *event {
+            BoardEvent::Nonce { nonce, version, .. } => hash(&job, version, nonce) == edge,
+            _ => false,
+        });
+        assert_eq!(found, is_a_nonce);
     }
 }
 
