@@ -99,6 +99,8 @@ pub struct PoolReport {
     pub hash_rate: f64,
     /// Blocks of "another miner".
     pub blocks_by_others: u64,
+    /// Connections since the pool started, those that ended and are forgotten included.
+    pub connected: u64,
     /// The counts of all connections.
     pub total: Tally,
     /// The present connections, and the last 64 that ended.
@@ -126,12 +128,7 @@ impl fmt::Display for PoolReport {
         }
         writeln!(f, "blocks: {} found, {} by another miner", total.blocks, self.blocks_by_others)?;
         write!(f, "jobs: {} clean, {} not; ", total.clean_jobs, total.other_jobs)?;
-        write!(
-            f,
-            "difficulty set {} times; connections: {}",
-            total.difficulty_changes,
-            self.connections.len()
-        )
+        write!(f, "difficulty set {} times; connections: {}", total.difficulty_changes, self.connected)
     }
 }
 
@@ -151,6 +148,7 @@ pub(crate) struct Ledger {
     total: Tally,
     first_job: Option<f64>,
     blocks_by_others: u64,
+    connected: u64,
 }
 
 impl Ledger {
@@ -167,6 +165,7 @@ impl Ledger {
         entry.first_job = entry.first_job.or(first_job);
         entry.tally.count(&told.event);
         match &told.event {
+            Event::Connect => self.connected += 1,
             Event::Subscribe { agent, .. } => entry.agent.clone_from(agent),
             Event::Authorize { user, accepted: true } => _ = entry.user.get_or_insert_with(|| user.clone()),
             Event::Disconnect { reason } => {
@@ -203,6 +202,7 @@ impl Ledger {
             seconds,
             hash_rate: self.total.hash_rate(self.first_job, seconds),
             blocks_by_others: self.blocks_by_others,
+            connected: self.connected,
             total: self.total.clone(),
             connections: connections.collect(),
         }
@@ -255,11 +255,13 @@ mod tests {
     fn ended_connections_are_forgotten_one_by_one_and_the_total_remembers() {
         let mut ledger = Ledger::default();
         for connection in 1..=100 {
+            ledger.note(&told(0.0, connection, Event::Connect));
             ledger.note(&told(1.0, connection, job()));
             ledger.note(&told(2.0, connection, Event::Disconnect { reason: String::new() }));
         }
         let report = ledger.report(3.0);
         assert_eq!((report.connections.len(), report.total.clean_jobs), (MOST_ENDED, 100));
         assert_eq!(report.connections[0].connection, 37);
+        assert!(report.to_string().ends_with("connections: 100"), "{report}");
     }
 }
