@@ -119,7 +119,8 @@ impl Practice {
         }
     }
 
-    /// The connection is gone, or has to go. Its jobs are kept for a resumed session.
+    /// The connection is gone, or has to go. Its jobs are kept for a resumed session, unless the session hung up on a
+    /// miner that broke the rules: such a one begins anew.
     pub(crate) fn handle_disconnect(&mut self, id: ConnectionId, reason: &str, now: Instant) {
         if let Some(session) = self.sessions.remove(&id) {
             self.out.tell(Some(id), Event::Disconnect { reason: reason.to_owned() }, now);
