@@ -202,6 +202,23 @@ fn with_version_rolling_agreed_the_sixth_parameter_is_wanted_inside_the_mask() {
 }
 
 #[test]
+fn a_mask_narrowed_in_mid_session_holds_from_the_next_job_on() {
+    let mut table = Table::new(easy_config());
+    let id = table.join(true);
+    let mut old = table.miners[&id].job();
+    old.version_bits = Some(0x1000_2000);
+    table.ask(id, "mining.configure", &json!([["version-rolling"], { "version-rolling.mask": "00ffe000" }]));
+    let mut new = table.miners[&id].job();
+    new.version_bits = Some(0x1000_2000);
+    assert_ne!(new.id, old.id, "a job with the new mask comes at once");
+    assert_eq!(table.submit(id, &old.share("w", 0)), true);
+    assert_eq!(table.submit(id, &new.share("w", 0)), 20);
+    assert_eq!(table.rejected(Reject::BadVersion), 1);
+    new.version_bits = Some(0x0000_2000);
+    assert_eq!(table.submit(id, &new.share("w", 0)), true);
+}
+
+#[test]
 fn configure_answers_the_common_bits_and_says_no_to_what_is_unknown() {
     let mut table = Table::new(easy_config());
     let id = table.connect();
@@ -341,6 +358,67 @@ fn the_sixty_fifth_connection_is_turned_away() {
     assert_eq!(table.pool.handle_connect(table.now), None);
     table.pool.handle_disconnect(first, "gone", table.now);
     assert!(table.pool.handle_connect(table.now).is_some());
+}
+
+/// Whether a miner may have so many user names on one connection.
+fn users_fit(users: usize) -> bool {
+    let mut table = Table::new(easy_config());
+    let id = table.join(false);
+    (1..users).all(|user| table.ask(id, "mining.authorize", &json!([format!("w{user}")]))["result"] == true)
+}
+
+/// Whether so many answers may wait for their delay.
+fn delayed_answers_fit(answers: usize) -> bool {
+    let mut table = Table::new(PoolConfig { answer_delay: Duration::from_secs(1), ..easy_config() });
+    let id = table.join(false);
+    for _ in 0..answers {
+        table.ask(id, "mining.submit", &json!(["w"]));
+    }
+    table.closed.is_empty()
+}
+
+/// Whether so many shares are taken for one job.
+fn shares_of_a_job_fit(shares: usize) -> bool {
+    let mut config = easy_config();
+    let easiest = Difficulty::new(1e-9).unwrap();
+    config.vardiff = VardiffConfig { start: easiest, lowest: easiest, highest: easiest, ..config.vardiff };
+    let mut table = Table::new(config);
+    let id = table.join(false);
+    let job = table.miners[&id].job();
+    let fit = (0..shares).all(|share| table.submit(id, &job.share("w", share as u64)) == true);
+    assert_eq!(table.rejected(Reject::Stale), u64::from(!fit));
+    fit
+}
+
+/// Whether a session can be resumed after so many have ended, itself the first of them.
+fn parked_sessions_fit(sessions: usize) -> bool {
+    let mut table = Table::new(easy_config());
+    let ids: Vec<_> = (0..sessions)
+        .map(|_| {
+            let id = table.join(false);
+            table.pool.handle_disconnect(id, "cut", table.now);
+            id
+        })
+        .collect();
+    let first = table.miners[&ids[0]].session_id.clone();
+    let back = table.connect();
+    table.ask(back, "mining.subscribe", &json!(["test/1", first]));
+    table.miners[&back].session_id == first
+}
+
+#[test]
+fn what_a_miner_can_make_the_pool_keep_is_bounded() {
+    type Fits = fn(usize) -> bool;
+    let bounds: [(&str, Fits, usize); 4] = [
+        ("users", users_fit, 16),
+        ("delayed answers", delayed_answers_fit, 1024),
+        ("shares of a job", shares_of_a_job_fit, 4096),
+        ("parked sessions", parked_sessions_fit, 64),
+    ];
+    for (what, fit, bound) in bounds {
+        assert!(fit(bound), "{bound} {what}");
+        assert!(!fit(bound + 1), "{bound} {what} and one more");
+    }
 }
 
 /// A session from hello to a bad end, as one stream of bytes. The seed is fixed, so the jobs are known.

@@ -15,6 +15,8 @@ pub(crate) struct Job {
     pub(crate) ntime: String,
     pub(crate) clean: bool,
     pub(crate) difficulty: f64,
+    /// Bits to roll the version with, for a miner that agreed on that.
+    pub(crate) version_bits: Option<u32>,
     extranonce1: Vec<u8>,
     extranonce2_size: usize,
     notify: Vec<Value>,
@@ -42,6 +44,7 @@ impl Miner {
                     ntime: notify[7].as_str().unwrap().to_owned(),
                     clean: notify[8].as_bool().unwrap(),
                     difficulty: self.difficulty,
+                    version_bits: None,
                     extranonce1: Vec::from_hex(&self.extranonce1).unwrap(),
                     extranonce2_size: self.extranonce2_size,
                     notify,
@@ -95,7 +98,11 @@ impl Job {
         while !wanted(worth(header.block_hash())) {
             header.nonce += 1;
         }
-        json!([user, self.id, extranonce2, self.ntime, format!("{:08x}", header.nonce)])
+        let mut share = vec![user, &self.id, &extranonce2, &self.ntime];
+        let nonce = format!("{:08x}", header.nonce);
+        let bits = self.version_bits.map(|bits| format!("{bits:08x}"));
+        share.extend([Some(&nonce), bits.as_ref()].into_iter().flatten().map(String::as_str));
+        json!(share)
     }
 
     fn text(&self, index: usize) -> &str {
@@ -113,7 +120,7 @@ impl Job {
         let words: Vec<u8> = Vec::from_hex(self.text(1)).unwrap();
         let prevhash: Vec<u8> = words.chunks(4).flat_map(|word| word.iter().rev().copied()).collect();
         Header {
-            version: Version::from_consensus(self.number(5) as i32),
+            version: Version::from_consensus((self.number(5) | self.version_bits.unwrap_or_default()) as i32),
             prev_blockhash: BlockHash::from_slice(&prevhash).unwrap(),
             merkle_root: TxMerkleNode::from_raw_hash(root),
             time: self.number(7),
