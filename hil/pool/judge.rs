@@ -163,7 +163,7 @@ fn lower_hex(text: &str, size: usize) -> Result<Vec<u8>, Reject> {
 }
 
 /// Eight lower-case hex digits, most significant first.
-fn number(text: &str) -> Result<u32, Reject> {
+pub(super) fn number(text: &str) -> Result<u32, Reject> {
     let bytes = lower_hex(text, 4)?;
     Ok(u32::from_be_bytes(bytes.try_into().expect("lower_hex returned four bytes")))
 }

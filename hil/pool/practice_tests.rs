@@ -219,6 +219,25 @@ fn a_mask_narrowed_in_mid_session_holds_from_the_next_job_on() {
 }
 
 #[test]
+fn a_mask_that_is_not_eight_lower_case_digits_in_an_object_is_refused() {
+    let mut table = Table::new(easy_config());
+    let id = table.connect();
+    let masks = ["+fffffff", "1fffe00", "01fffe000", "0x1fffe0", "1FFFE000", "1fffe00g", ""];
+    let masks = masks.map(|mask| json!({ "version-rolling.mask": mask }));
+    let numbers = [json!({ "version-rolling.mask": 0x1fff_e000 }), json!({ "version-rolling.mask": null })];
+    let others = [json!("1fffe000"), json!(["1fffe000"]), json!(7), Value::Null];
+    for options in masks.iter().chain(&numbers).chain(&others) {
+        let answer = table.ask(id, "mining.configure", &json!([["version-rolling"], options]));
+        assert_eq!(answer["error"], json!([20, "Invalid parameters", null]), "{options}");
+    }
+    let answer = table.ask(id, "mining.configure", &json!([["version-rolling"]]));
+    assert_eq!(answer["error"][0], 20, "no options at all");
+    let answer = table.ask(id, "mining.configure", &json!([["version-rolling"], {}]));
+    assert_eq!(answer["result"]["version-rolling.mask"], "1fffe000", "BIP 310: without a mask all bits");
+    assert_eq!(table.ask(id, "mining.configure", &json!([["info"]]))["result"]["info"], true);
+}
+
+#[test]
 fn configure_answers_the_common_bits_and_says_no_to_what_is_unknown() {
     let mut table = Table::new(easy_config());
     let id = table.connect();

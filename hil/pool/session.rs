@@ -14,7 +14,7 @@ use super::{
     book::{JobBook, Library},
     difficulty::Difficulty,
     event::Event,
-    judge::{Reject, Submit, Verdict},
+    judge::{Reject, Submit, Verdict, number},
     line::{LineBuffer, LineTooLong},
     message::{self, Refusal, Request},
     template::Template,
@@ -195,15 +195,12 @@ impl Session {
     /// BIP 310. The new mask holds from the next job on, so a running miner gets one at once.
     fn configure(&mut self, request: &Request) -> Result<Value, Refusal> {
         let names = request.params.first().and_then(Value::as_array).ok_or(Refusal::InvalidParameters)?;
-        let options = request.params.get(1).unwrap_or(&Value::Null);
         let mut result = serde_json::Map::new();
         for name in names {
             let name = name.as_str().ok_or(Refusal::InvalidParameters)?;
             match name {
                 "version-rolling" => {
-                    let asked = options["version-rolling.mask"].as_str().unwrap_or("ffffffff");
-                    let asked = u32::from_str_radix(asked, 16).map_err(|_| Refusal::InvalidParameters)?;
-                    let mask = asked & VERSION_MASK;
+                    let mask = asked_mask(request.params.get(1))? & VERSION_MASK;
                     self.mask = (mask != 0).then_some(mask);
                     result.insert(name.to_owned(), json!(mask != 0));
                     result.insert("version-rolling.mask".to_owned(), json!(format!("{mask:08x}")));
@@ -341,6 +338,14 @@ impl Session {
         let share_difficulty = Difficulty::of_hash(hash);
         Verdict::Accepted { difficulty, share_difficulty, block: counted.share.is_block() }
     }
+}
+
+/// The version bits that the client can roll: the option's eight lower-case hex digits, or all where it is left out.
+fn asked_mask(options: Option<&Value>) -> Result<u32, Refusal> {
+    let options = options.and_then(Value::as_object).ok_or(Refusal::InvalidParameters)?;
+    let Some(mask) = options.get("version-rolling.mask") else { return Ok(u32::MAX) };
+    let digits = mask.as_str().ok_or(Refusal::InvalidParameters)?;
+    number(digits).map_err(|_| Refusal::InvalidParameters)
 }
 
 fn is_user_name(user: &str) -> bool {
