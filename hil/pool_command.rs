@@ -4,13 +4,23 @@ use std::{
     io::{self, Write},
     net::SocketAddr,
     process::ExitCode,
+    thread,
     time::Duration,
 };
 
 use anyhow::Context;
 use serde_json::json;
 use signalcore_hil::pool::{Difficulty, PoolConfig, PoolEvent, PoolReport, PracticePool, VardiffConfig};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::{
+    sync::{
+        broadcast::{self, error::RecvError},
+        oneshot,
+    },
+    time::timeout,
+};
+
+/// How long the last lines may take. A reader that reads at all is far quicker.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -103,21 +113,26 @@ impl PoolArgs {
     }
 }
 
-/// Errors: settings out of range, a port that is taken, a standard output that is gone.
+/// Errors: settings out of range, a port that is taken, a standard output that is gone or not read.
 pub(crate) async fn run(args: PoolArgs) -> anyhow::Result<ExitCode> {
     let pool =
         PracticePool::start(args.config()?).await.with_context(|| format!("pool on {}", args.listen))?;
+    let (report_sender, report) = oneshot::channel();
     let printer = Printer { json: args.json };
-    printer.address(pool.address())?;
+    let mut printed = printer.start(pool.address(), pool.events(), report).context("start to print")?;
     let end = args.seconds;
     tokio::select! {
-        printed = print_events(&pool, &printer) => printed?,
+        printed = &mut printed => printed.context("the printing thread ended")?.context("print")?,
         asked = asked_to_stop() => asked.context("watch for signals")?,
         () = async { tokio::time::sleep(end.unwrap_or_default()).await }, if end.is_some() => {}
     }
     let report = pool.stop().await;
-    printer.report(&report)?;
-    Ok(if report.total.invalid_shares() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_good = report.total.invalid_shares() == 0;
+    // A printer that has ended says why below.
+    _ = report_sender.send(report);
+    let printed = timeout(LAST_LINES, printed).await.context("nobody reads the standard output")?;
+    printed.context("the printing thread ended")?.context("print the report")?;
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Ready at Ctrl-C, and where there is one at SIGTERM.
@@ -134,22 +149,45 @@ async fn asked_to_stop() -> io::Result<()> {
     tokio::signal::ctrl_c().await
 }
 
-async fn print_events(pool: &PracticePool, printer: &Printer) -> io::Result<()> {
-    let mut events = pool.events();
-    loop {
-        match events.recv().await {
-            Ok(event) => printer.event(&event)?,
-            Err(RecvError::Lagged(lost)) => printer.lost(lost)?,
-            Err(RecvError::Closed) => return Ok(()),
-        }
-    }
-}
-
+/// Prints on a thread of its own: a standard output that nobody reads holds up no miner.
 struct Printer {
     json: bool,
 }
 
 impl Printer {
+    /// Ready when all is printed, or when that failed. The report comes last.
+    fn start(
+        self,
+        address: SocketAddr,
+        events: broadcast::Receiver<PoolEvent>,
+        report: oneshot::Receiver<PoolReport>,
+    ) -> io::Result<oneshot::Receiver<io::Result<()>>> {
+        let (ended, printed) = oneshot::channel();
+        thread::Builder::new().name("printer".to_owned()).spawn(move || {
+            // The program may have given up on this thread.
+            _ = ended.send(self.print(address, events, report));
+        })?;
+        Ok(printed)
+    }
+
+    fn print(
+        &self,
+        address: SocketAddr,
+        mut events: broadcast::Receiver<PoolEvent>,
+        report: oneshot::Receiver<PoolReport>,
+    ) -> io::Result<()> {
+        self.address(address)?;
+        loop {
+            match events.blocking_recv() {
+                Ok(event) => self.event(&event)?,
+                Err(RecvError::Lagged(lost)) => self.lost(lost)?,
+                Err(RecvError::Closed) => break,
+            }
+        }
+        // Without a report the program ends for another reason, and tells it.
+        report.blocking_recv().map_or(Ok(()), |report| self.report(&report))
+    }
+
     fn address(&self, address: SocketAddr) -> io::Result<()> {
         if self.json {
             writeln!(io::stdout(), "{}", json!({ "event": "listen", "address": address }))
