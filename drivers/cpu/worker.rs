@@ -14,7 +14,7 @@ use cpu_time::ThreadTime;
 use tokio::sync::watch;
 
 use super::{
-    duty::Duty,
+    duty::{Duty, LOOK_EVERY},
     kernel::{Hits, Scan},
     outbox::{Delivery, Outbox},
     sha256::{Prepared, meets_target, top_limit},
@@ -24,8 +24,6 @@ use crate::{BoardEvent, ChipJob, ChipJobId};
 
 /// Time between two reports of hashes: four points a second for a display, and next to no load on the channel.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
-/// Longest sleep between two looks at the job; a clean job must be hashed within 5 ms.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Hashes in a batch from which on entering the kernel, some 0.4 µs, does not show in the rate.
 const GOOD_BATCH: f64 = 4096.0;
 /// No job has this id as far as [`Elections`] is concerned.
@@ -65,6 +63,11 @@ impl Pace {
     fn learn(&mut self, hashes: u32, took: Duration) {
         let rate = f64::from(hashes) / (took.as_secs_f64() * 1e3).max(1e-6);
         self.rate += (rate - self.rate) / 4.0;
+    }
+
+    /// Whether so many hashes last less than a second.
+    fn is_last_second(self, left: u64, duty_percent: u8) -> bool {
+        (left as f64) < self.rate * 10.0 * f64::from(duty_percent) // 1000 ms × percent ÷ 100
     }
 }
 
@@ -206,8 +209,7 @@ impl Shift {
         self.worker.outbox.count(done);
         self.pace.learn(done, began.elapsed());
 
-        let a_second = self.pace.rate * 10.0 * f64::from(self.worker.duty_percent); // 1000 ms × percent ÷ 100
-        if !task.is_ending && (task.space.left() as f64) < a_second {
+        if !task.is_ending && self.pace.is_last_second(task.space.left(), self.worker.duty_percent) {
             task.is_ending = true;
             if Elections::is_first(&self.worker.elections.ending, task.job.id) {
                 self.worker.outbox.push(BoardEvent::JobEnding(task.job.id));
@@ -230,12 +232,10 @@ impl Shift {
             return;
         }
         loop {
-            let elapsed = self.began.elapsed();
-            let Some(until) = self.duty.pause_until(elapsed, ThreadTime::now().as_duration()) else { return };
-            if !matches!(self.worker.job.has_changed(), Ok(false)) {
-                return;
-            }
-            thread::sleep(until.saturating_sub(elapsed).min(LOOK_EVERY));
+            let is_news = !matches!(self.worker.job.has_changed(), Ok(false));
+            let cpu = ThreadTime::now().as_duration();
+            let Some(nap) = self.duty.nap(self.began.elapsed(), cpu, is_news) else { return };
+            thread::sleep(nap);
         }
     }
 
@@ -248,5 +248,43 @@ impl Shift {
             thread::sleep(LOOK_EVERY);
         }
         pollster::block_on(self.worker.job.changed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_lasts_two_milliseconds_at_most_and_one_where_that_is_enough() {
+        for rate in [0.5, 1.0, 7.3, 900.0, 2047.0, 2049.0, 4095.0, 4097.0, 20_000.0, 1e6, 4e9] {
+            let lasts = f64::from(Pace { rate }.batch()) / rate;
+            assert!(lasts <= 2.0, "{lasts} ms at {rate} hashes a ms");
+            assert!(rate < 100.0 || lasts > 0.99, "{lasts} ms at {rate} hashes a ms");
+            assert!(rate < GOOD_BATCH || lasts <= 1.0, "{lasts} ms at {rate} hashes a ms");
+        }
+        assert_eq!(Pace { rate: 1e-9 }.batch(), 1, "there is no smaller one");
+    }
+
+    #[test]
+    fn a_pace_follows_a_lasting_change_and_a_single_batch_upsets_it_by_a_quarter_at_most() {
+        let mut pace = Pace { rate: 10_000.0 };
+        pace.learn(10_000, Duration::from_secs(1));
+        assert!(pace.rate >= 7500.0, "{}", pace.rate);
+        for _ in 0..30 {
+            pace.learn(10_000, Duration::from_millis(4));
+        }
+        assert!((pace.rate - 2500.0).abs() < 25.0, "{}", pace.rate);
+        pace.learn(1, Duration::ZERO);
+        assert!(pace.rate.is_finite());
+    }
+
+    #[test]
+    fn the_last_second_of_a_job_is_one_at_the_pace_and_duty_of_the_thread() {
+        let pace = Pace { rate: 1000.0 };
+        for (duty_percent, a_second) in [(100, 1_000_000), (10, 100_000)] {
+            assert!(!pace.is_last_second(a_second, duty_percent));
+            assert!(pace.is_last_second(a_second - 1, duty_percent));
+        }
     }
 }
