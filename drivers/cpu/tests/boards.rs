@@ -196,12 +196,13 @@ fn a_job_with_much_space_left_is_not_said_to_end() {
     assert!(matches!(first, BoardEvent::Hashes(_)));
 }
 
-/// The lower quartile of the times from a new job to its first hash, at this duty cycle.
-fn take_up(duty_percent: u8) -> Duration {
-    let mut board = board_with(&CpuOptions { duty_percent, ..options(2) }, space::ALL_NONCES);
-    let mut latencies = Vec::new();
+/// The lower quartiles of the times from a new job to its first hash: of jobs after idle time, and of jobs that come
+/// right after another, at a low duty cycle in the pause.
+fn take_up(duty_percent: u8) -> [Duration; 2] {
+    let mut board = board_with(&CpuOptions { duty_percent, ..options(1) }, space::ALL_NONCES);
+    let mut latencies = [vec![], vec![]];
     for id in (1..40).step_by(2) {
-        for job in [job(id, 40), job(id + 1, 40)] {
+        for (job, latencies) in [job(id, 40), job(id + 1, 40)].into_iter().zip(&mut latencies) {
             let id = job.id.0;
             let sent = Instant::now();
             board.job.send_replace(Some(job));
@@ -209,35 +210,41 @@ fn take_up(duty_percent: u8) -> Duration {
         }
         board.job.send_replace(None);
     }
-    latencies.sort_unstable();
-    println!("{latencies:?} at {duty_percent} %");
-    latencies[latencies.len() / 4]
+    latencies.map(|mut latencies| {
+        latencies.sort_unstable();
+        println!("{latencies:?} at {duty_percent} %");
+        latencies[latencies.len() / 4]
+    })
 }
 
 #[test]
 fn a_new_job_is_taken_up_at_once_also_in_the_pause_of_the_duty_cycle_and_after_an_idle_time() {
-    for duty_percent in [100, 5] {
-        // Where other programs have all cores, one of some rounds is undisturbed. Sleeping through takes 25 ms or more.
-        assert!((0..ROUNDS).any(|_| take_up(duty_percent) < Duration::from_millis(5)), "{duty_percent} %");
+    // At 1 % the first batch is more than the thread's part of a period, so the next job comes in a pause of 100 ms.
+    for duty_percent in [100, 1] {
+        // Where other programs have all cores, one of some rounds is undisturbed.
+        let is_quick = |_| take_up(duty_percent).iter().all(|quartile| *quartile < Duration::from_millis(5));
+        assert!((0..ROUNDS).any(is_quick), "{duty_percent} %");
     }
 }
 
-/// Hashes of two boards of one thread each in the same half of a second.
-fn hashes_side_by_side(duty_percent: [u8; 2]) -> [u64; 2] {
+/// Hashes of two boards, each with one thread on the same core, in the same time.
+fn hashes_side_by_side(duty_percent: [u8; 2], time: Duration) -> [u64; 2] {
     let boards = duty_percent.map(|duty_percent| {
-        let mut board = board_with(&CpuOptions { duty_percent, ..options(1) }, space::ALL_NONCES);
+        let options = CpuOptions { duty_percent, pin: true, ..options(1) };
+        let mut board = board_with(&options, space::ALL_NONCES);
         board.job.send_replace(Some(job(1, 40)));
         wait_for(&mut board, started(1));
         board
     });
-    thread::sleep(Duration::from_millis(500));
+    thread::sleep(time);
     boards.map(|board| sum_of_hashes(&stop(board)))
 }
 
 #[test]
-fn a_board_at_ten_percent_hashes_much_less_than_one_at_full_duty_at_the_same_time() {
+fn a_board_at_one_percent_hashes_much_less_than_one_at_full_duty_beside_it() {
+    // On one core both get the same share of what other programs leave, and a hundredth is less than all but the least.
     assert!((0..ROUNDS).any(|_| {
-        let [part, full] = hashes_side_by_side([10, 100]);
+        let [part, full] = hashes_side_by_side([1, 100], Duration::from_millis(500));
         println!("{part} and {full} hashes");
         part > 0 && part * 10 < full * 4
     }));
