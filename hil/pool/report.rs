@@ -110,11 +110,17 @@ pub struct PoolReport {
 impl fmt::Display for PoolReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = &self.total;
-        writeln!(
+        write!(
             f,
-            "{:.0} s, {:.3e} H/s as measured from the accepted shares",
-            self.seconds, self.hash_rate
+            "{:.0} s, {} as measured from the accepted shares",
+            self.seconds,
+            rate_text(self.hash_rate)
         )?;
+        if total.accepted > 0 {
+            // Shares come at random: n of them tell a rate with a standard error of 1/√n.
+            write!(f, " (± {:.0} %)", 100.0 / (total.accepted as f64).sqrt())?;
+        }
+        writeln!(f)?;
         writeln!(
             f,
             "shares: {} accepted (difficulty {:.6}), {} rejected, best {:.3e}",
@@ -130,6 +136,17 @@ impl fmt::Display for PoolReport {
         write!(f, "jobs: {} clean, {} not; ", total.clean_jobs, total.other_jobs)?;
         write!(f, "difficulty set {} times; connections: {}", total.difficulty_changes, self.connected)
     }
+}
+
+/// A hash rate in the unit that suits it.
+fn rate_text(rate: f64) -> String {
+    let units = ["H/s", "kH/s", "MH/s", "GH/s", "TH/s", "PH/s"];
+    let (mut scaled, mut unit) = (rate, 0);
+    while scaled >= 999.5 && unit + 1 < units.len() {
+        scaled /= 1000.0;
+        unit += 1;
+    }
+    format!("{scaled:.1} {}", units[unit])
 }
 
 #[derive(Debug, Default)]
@@ -212,6 +229,12 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_written_in_the_unit_that_suits_it() {
+        let texts = [0.0, 999.4, 12_345.0, 999_600.0, 4.816e6, 1.2e12].map(rate_text);
+        assert_eq!(texts, ["0.0 H/s", "999.4 H/s", "12.3 kH/s", "1.0 MH/s", "4.8 MH/s", "1.2 TH/s"]);
+    }
     use crate::pool::difficulty::Difficulty;
 
     fn told(seconds: f64, connection: u64, event: Event) -> PoolEvent {
