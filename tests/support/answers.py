@@ -1,4 +1,4 @@
-"""Answers to the client: how rejects look, and when and in which order they are sent."""
+"""When and in which order the answers to shares are sent."""
 
 from __future__ import annotations
 
@@ -6,21 +6,6 @@ import asyncio
 from typing import Callable
 
 RANDOM_ORDER_SECONDS = 0.05
-
-
-def accept(request_id: int, result) -> dict:
-    return {"id": request_id, "result": result, "error": None}
-
-
-def reject(request_id: int, code: int, text: str, style: str) -> dict:
-    """One of the forms that servers in the field use."""
-    if style == "object":
-        return {"id": request_id, "result": None, "error": {"code": code, "message": text, "data": None}}
-    if style == "string":
-        return {"id": request_id, "result": False, "error": text}
-    if style == "false-null":
-        return {"id": request_id, "result": False, "error": None}
-    return {"id": request_id, "result": None, "error": [code, text, None]}
 
 
 class AnswerQueue:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-MAX_LINE = 1024  # with its LF; one well-known server closes above this
 MAX_ID = 2**31 - 1
 CONFIGURE_PARAMS = {"version-rolling.mask", "version-rolling.min-bit-count"}
 
@@ -35,9 +34,13 @@ class ProtocolError(Exception):
         self.reason = reason
 
 
-def parse_line(line: bytes):
-    """A Request or an Answer. The line comes with its LF."""
-    if len(line) > MAX_LINE:
+class EndsConnection(ProtocolError):
+    """After this the server hangs up."""
+
+
+def parse_line(line: bytes, longest: int):
+    """A Request or an Answer. The line comes with its LF, and is counted with it."""
+    if len(line) > longest:
         raise ProtocolError("line-too-long")
     if line.endswith(b"\r\n"):
         raise ProtocolError("carriage-return")

@@ -10,6 +10,8 @@ import asyncio
 import json
 from typing import AsyncIterator
 
+from envelope import line
+
 BRANCHES = 10_000
 DEPTH = 50_000
 JOB_ID_SIZE = 100_000
@@ -18,11 +20,6 @@ STREAM_CHUNK = 65_536
 DRIP_SECONDS = 0.1
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b31m\r\n\x00"
 GOODBYE = b"Invalid JSON, disconnecting\n"
-
-
-def line(message: dict) -> bytes:
-    """Text goes out as UTF-8, not as escapes, where JSON leaves the choice."""
-    return json.dumps(message, ensure_ascii=False).encode(errors="replace") + b"\n"
 
 
 def notification(method: str, params: list) -> dict:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 
-from hostile_lines import ESCAPES, GOODBYE, LINES, STREAMS, line, notification
+from envelope import line
+from hostile_lines import ESCAPES, GOODBYE, LINES, STREAMS, notification
 
 LEAD_SECONDS = 0.3
 PAUSE_SECONDS = 0.2

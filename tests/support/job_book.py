@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from difficulty_rules import DifficultyLog, DifficultyRule
 from share_rules import Job, Terms
 
 # More than a flood of 1000 jobs a second leaves behind in the time a miner keeps a job.
@@ -19,7 +20,7 @@ class Sending:
     """One notify that was written completely."""
 
     job: Job
-    epoch: int  # number of clean jobs written so far, itself included
+    epoch: int  # number of jobs written so far that ended all before them, itself included
     written_at: float
 
 
@@ -29,15 +30,15 @@ class JobBook:
     def __init__(self, flight_seconds: float):
         self.flight_seconds = flight_seconds
         self.epoch = 0
-        self.clean_times = {}
+        self.end_times = {}
         self.sendings = {}
         self.replaced = {}
 
-    def written(self, job: Job, clean: bool, now: float) -> None:
-        if clean:
+    def written(self, job: Job, ends_others: bool, now: float) -> None:
+        if ends_others:
             self.epoch += 1
-            self.clean_times[self.epoch] = now
-            self.clean_times.pop(self.epoch - JOBS_KEPT, None)
+            self.end_times[self.epoch] = now
+            self.end_times.pop(self.epoch - JOBS_KEPT, None)
         job_id = job.notify.job_id
         earlier = self.sendings.pop(job_id, None)
         self.replaced.pop(job_id, None)
@@ -63,19 +64,21 @@ class JobBook:
         return [newest, earlier]
 
     def stale_seconds(self, sending: Sending, now: float) -> float | None:
-        """How long ago the clean job that ended this one was written; None while it is good."""
+        """How long ago the job that ended this one was written; None while it is good."""
         if sending.epoch == self.epoch:
             return None
-        return now - self.clean_times.get(sending.epoch + 1, 0.0)
+        return now - self.end_times.get(sending.epoch + 1, 0.0)
 
 
 class Session:
     """What `--resume` gives back to a client that returns with its session id."""
 
-    def __init__(self, session_id: str, terms: Terms, flight_seconds: float):
+    def __init__(self, session_id: str, terms: Terms, flight_seconds: float,
+                 rule: DifficultyRule = DifficultyRule()):
         self.session_id = session_id
         self.terms = terms  # as of the last line put into the outbox
         self.book = JobBook(flight_seconds)
+        self.difficulties = DifficultyLog(rule)
         self.block = None  # the block height of the last job sent
 
 
@@ -95,16 +98,16 @@ class SeenShare:
 
 
 class SeenShares:
-    """The last shares by header hash, over all connections."""
+    """The last shares by what tells them apart, over all connections."""
 
     def __init__(self):
         self.shares = {}
 
-    def find(self, header_hash: int) -> SeenShare | None:
-        return self.shares.get(header_hash)
+    def find(self, key) -> SeenShare | None:
+        return self.shares.get(key)
 
-    def add(self, header_hash: int, connection: int) -> SeenShare:
-        share = self.shares[header_hash] = SeenShare(connection)
+    def add(self, key, connection: int) -> SeenShare:
+        share = self.shares[key] = SeenShare(connection)
         if len(self.shares) > SHARES_KEPT:
             del self.shares[next(iter(self.shares))]
         return share

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
+from typing import Callable
 
-from answers import AnswerQueue, accept, reject
-from client_lines import Answer, ProtocolError, Request, parse_configure, parse_line
-from hostile_lines import line, notification
+from answers import AnswerQueue
+from client_lines import Answer, EndsConnection, ProtocolError, Request, parse_line
+from envelope import Writer, line
+from handshake import Handshake
+from hostile_lines import GOODBYE
 from outbox import Outbox
 from referee import GOOD, Ruling, Standing
 from share_rules import Job, Terms, difficulty_of_hash
 
-UNKNOWN_METHOD = (-3, "Method not found")
 REPEAT_RATIO = 0.3
 MAX_PROTOCOL_ERRORS = 100
-MIN_EXTRANONCE2 = 2
-MAX_EXTRANONCE_CHANGED = 8
+ANY_EXTRANONCES = tuple(itertools.product(range(2, 9), repeat=2))
 
 
 class Client:
@@ -27,9 +29,8 @@ class Client:
         self.outbox = Outbox(writer, pool.options, pool.rng)
         self.answers = AnswerQueue(pool.options, pool.rng)
         self.session = pool.new_session()
-        self.users = frozenset()
-        self.subscribed = False
-        self.agreed_mask = 0
+        self.writer = Writer(pool.profile.envelope)
+        self.handshake = Handshake(self)
         self.working = False  # the first job has been sent
         self.closed = False
         self.last_id = 0
@@ -84,51 +85,75 @@ class Client:
     # From the pool to the client.
 
     def send_difficulty(self, difficulty) -> None:
-        self._change_terms(difficulty=difficulty)
-        self.outbox.send(line(notification("mining.set_difficulty", [difficulty])))
+        session = self.session
+        self.change_terms(difficulty=difficulty)
+        self.notify("mining.set_difficulty", [self.writer.difficulty(difficulty)],
+                    then=lambda: session.difficulties.told(difficulty, self.pool.now()))
         self.pool.report.event("difficulty", connection=self.number, difficulty=difficulty)
 
-    def send_job(self, clean: bool, quiet: bool = False, job_id: str | None = None) -> None:
-        draft = self.pool.jobs.draft()
+    def send_job(self, clean: bool, quiet: bool = False, job_id: str | None = None, kind: str = "usual") -> None:
+        draft = self.pool.jobs.draft(kind)
         if job_id is not None:
             draft = dataclasses.replace(draft, job_id=job_id)
         self._send_draft(draft, clean, quiet)
 
     def send_next_job(self) -> None:
         """A new job, or with --repeat-job-ids sometimes the last one once more."""
-        chain_moved = self.session.block != self.pool.jobs.height
+        chain_moved = self._chain_moved()
         repeats = self.pool.options.repeat_job_ids and self.pool.rng.random() < REPEAT_RATIO
         if repeats and not chain_moved and self.last_draft is not None:
             self.pool.report.count("repeated_jobs")
             self._send_draft(self.last_draft, clean=False)
         else:
-            self.send_job(clean=chain_moved)
+            empty = chain_moved and self.pool.profile.jobs.empty_after_block
+            self.send_job(clean=chain_moved, kind="empty" if empty else "usual")
+
+    def send_same_job(self) -> None:
+        """The last job under its old id, unless there is a new block to work on."""
+        if self._chain_moved():
+            self.send_next_job()
+        else:
+            self.pool.report.count("repeated_jobs")
+            self._send_draft(self.last_draft, clean=False)
+
+    def _chain_moved(self) -> bool:
+        return self.session.block != self.pool.jobs.height
 
     def change_extranonce(self) -> None:
         """A new extranonce1 and size, and at once the notify from which on they hold."""
-        rng = self.pool.rng
-        size = rng.randint(MIN_EXTRANONCE2, MAX_EXTRANONCE_CHANGED)
-        extranonce1 = self.pool.new_extranonce1(rng.randint(MIN_EXTRANONCE2, MAX_EXTRANONCE_CHANGED))
-        self._change_terms(extranonce1=extranonce1, extranonce2_size=size)
-        self.outbox.send(line(notification("mining.set_extranonce", [extranonce1.hex(), size])))
+        form = self.pool.profile.subscription
+        if form.without_consent == "reconnect" and not self.handshake.extranonce_consent:
+            self.notify("client.reconnect", [])
+            return
+        sizes = form.changed_sizes or ANY_EXTRANONCES
+        extranonce1_size, size = self.pool.rng.choice(sizes)
+        extranonce1 = self.pool.new_extranonce1(extranonce1_size)
+        self.change_terms(extranonce1=extranonce1, extranonce2_size=size)
+        self.notify("mining.set_extranonce", [extranonce1.hex(), size])
         self.pool.report.count("extranonce_changes")
-        self.send_next_job()
+        if form.changed_job == "same-id":
+            self.send_same_job()
+        else:
+            self.send_next_job()
 
     def change_mask(self) -> None:
         """A part of the mask, and at once a job; only where version rolling was agreed."""
         if self.terms.mask is None:
             return
-        mask = self.agreed_mask & self.pool.rng.getrandbits(32) or self.agreed_mask
-        self._change_terms(mask=mask)
-        self.outbox.send(line(notification("mining.set_version_mask", [f"{mask:08x}"])))
+        agreed = self.handshake.agreed_mask
+        mask = agreed & self.pool.rng.getrandbits(32) or agreed
+        self.change_terms(mask=mask)
+        self.notify("mining.set_version_mask", [f"{mask:08x}"])
         self.pool.report.count("mask_changes")
         self.send_next_job()
 
     def send_pings(self) -> None:
-        """Two requests with ids that are the client's own last and next."""
+        """Two requests with ids that are the client's own last and next, or one with the profile's id."""
         if self.pings or not self.last_id:
             return
-        for request_id, method in ((self.last_id, "mining.ping"), (self.last_id + 1, "client.get_version")):
+        fixed = self.pool.profile.lines.ping_id
+        pings = ((self.last_id, "mining.ping"), (self.last_id + 1, "client.get_version"))
+        for request_id, method in pings if fixed is None else ((fixed, "mining.ping"),):
             self.pings[request_id] = method
             self.outbox.send(line({"id": request_id, "method": method, "params": []}))
             self.pool.report.count("pings_sent")
@@ -139,44 +164,53 @@ class Client:
         how = self.pool.rng.choice(("mid-line", "close", "abort"))
         self.pool.report.event("cut", connection=self.number, how=how)
         if how == "mid-line":
-            whole = line(notification("mining.notify", self.pool.jobs.draft().notify(self.terms).params(True)))
+            params = self.pool.jobs.draft().notify(self.terms).params(True)
+            whole = self.writer.notification("mining.notify", params)
             self.outbox.cut_after(whole[:self.pool.rng.randint(1, len(whole) - 2)])
         elif how == "close":
             self.outbox.close()
         else:
             self.outbox.abort()
 
-    def _start_work(self) -> None:
-        self.send_difficulty(self.terms.difficulty)
+    def start_work(self) -> None:
+        """The first job; some servers greet with it twice."""
         if self.pool.options.no_notify:
             return
-        self.working = True
-        self.send_job(clean=self.session.block != self.pool.jobs.height)
-        self.start(self.pool.hostile.play(self))
+        self.send_job(clean=self._chain_moved())
+        if not self.working:
+            self.working = True
+            self.start(self.pool.hostile.play(self))
 
     def _send_draft(self, draft, clean: bool, quiet: bool = False) -> None:
-        job, session, report = Job(draft.notify(self.terms), self.terms), self.session, self.pool.report
+        profile, session, report = self.pool.profile, self.session, self.pool.report
+        if profile.difficulty.before_every_job:
+            self.send_difficulty(self.terms.difficulty)
+        job = Job(draft.notify(self.terms), self.terms)
+        clean = clean or profile.jobs.always_clean
+        ends_others = {"clean-job": clean, "block": self._chain_moved(), "never": False}[profile.shares.stale_after]
         self.last_draft, session.block = draft, self.pool.jobs.height
 
         def written():
-            session.book.written(job, clean, self.pool.now())
+            session.book.written(job, ends_others, self.pool.now())
             report.count("jobs")
             if clean:
                 report.count("clean_jobs")
             if not quiet:
                 report.event("job", connection=self.number, job=draft.job_id, clean=clean, **_shown(job.terms))
 
-        self.outbox.send(line(notification("mining.notify", job.notify.params(clean))), then=written)
+        self.notify("mining.notify", job.notify.params(clean), then=written)
 
-    def _change_terms(self, **changes) -> None:
+    def change_terms(self, **changes) -> None:
         self.session.terms = dataclasses.replace(self.session.terms, **changes)
 
-    def _accept(self, request: Request, result) -> None:
-        self.outbox.send(line(accept(request.request_id, result)))
+    def accept(self, request: Request, result) -> None:
+        self.send(self.writer.accept(request.request_id, result))
 
-    def _reject(self, request: Request, code: int, text: str) -> None:
-        text = self.pool.hostile.reject_text(text)
-        self.outbox.send(line(reject(request.request_id, code, text, self.pool.options.error_style)))
+    def notify(self, method: str, params: list, then: Callable | None = None) -> None:
+        self.send(self.writer.notification(method, params), then)
+
+    def send(self, text: bytes, then: Callable | None = None) -> None:
+        self.outbox.send(text, then)
 
     # From the client to the pool.
 
@@ -184,7 +218,7 @@ class Client:
         if self.pool.options.zombie:
             return
         try:
-            message = parse_line(text)
+            message = self._parse(text)
             if isinstance(message, Answer):
                 self._pong(message)
             else:
@@ -192,66 +226,36 @@ class Client:
         except ProtocolError as error:
             self.pool.report.protocol_error(self.number, error.reason)
             self.errors += 1
-            if error.reason == "line-too-long" or self.errors > MAX_PROTOCOL_ERRORS:
+            if isinstance(error, EndsConnection) or self.errors > MAX_PROTOCOL_ERRORS:
                 raise
+
+    def _parse(self, text: bytes):
+        lines = self.pool.profile.lines
+        try:
+            message = parse_line(text, lines.longest)
+            if isinstance(message, Answer) and message.request_id not in self.pings:
+                raise ProtocolError("answer-to-nothing")
+            return message
+        except ProtocolError as error:
+            if lines.bad_line == "goodbye":
+                self.outbox.cut_after(GOODBYE)
+            elif lines.bad_line == "parse-error":
+                self.outbox.cut_after(self.writer.reject(None, -32700, "Parse error", "object"))
+            if error.reason == "line-too-long" or lines.bad_line == "close":
+                raise EndsConnection(error.reason) from None
+            raise
 
     def _request(self, request: Request) -> None:
         if request.request_id <= self.last_id:
             raise ProtocolError("id-not-increasing")
         self.last_id = request.request_id
-        handlers = {
-            "mining.configure": self._configure,
-            "mining.subscribe": self._subscribe,
-            "mining.authorize": self._authorize,
-            "mining.submit": self._submit,
-            "mining.extranonce.subscribe": lambda request: self._accept(request, True),
-            "mining.suggest_difficulty": lambda request: self._accept(request, True),
-            "mining.suggest_target": lambda request: self._accept(request, True),
-        }
-        handler = handlers.get(request.method)
-        if handler is None:
-            self._reject(request, *UNKNOWN_METHOD)
-            raise ProtocolError("unknown-method")
-        handler(request)
+        if request.method == "mining.submit":
+            self._submit(request)
+        else:
+            self.handshake.request(request)
 
-    def _configure(self, request: Request) -> None:
-        asked, offered = parse_configure(request.params), self.pool.options.mask
-        if offered == "silent":
-            return
-        if offered == "none":
-            self._reject(request, *UNKNOWN_METHOD)
-            return
-        if self.pool.options.pipeline_early_work and self.pool.rng.random() < 0.5:
-            self.send_difficulty(self.terms.difficulty)
-        result = {name: False for name in request.params[0] if isinstance(name, str)}
-        if asked is not None:
-            self.agreed_mask = asked & offered
-            self._change_terms(mask=self.agreed_mask or None)
-            result["version-rolling"] = True
-            result["version-rolling.mask"] = f"{self.agreed_mask:08x}"
-        self._accept(request, result)
-
-    def _subscribe(self, request: Request) -> None:
-        if self.subscribed:
-            raise ProtocolError("second-subscribe")
-        if not all(isinstance(param, str) for param in request.params) or len(request.params) > 2:
-            raise ProtocolError("subscribe-params")
-        self.subscribed = True
-        self._resume(request.params[1] if len(request.params) == 2 else None)
-        early = self.pool.options.pipeline_early_work
-        before = early and self.pool.rng.random() < 0.5
-        if before:
-            self._start_work()
-        subscriptions = [["mining.set_difficulty", self.session.session_id],
-                         ["mining.notify", self.session.session_id]]
-        result = [subscriptions, self.terms.extranonce1.hex(), self.terms.extranonce2_size]
-        self._accept(request, self.pool.hostile.subscribe_result(self, result))
-        if early and not before:
-            self._start_work()
-        self.pool.report.event("subscribe", connection=self.number, agent=(request.params or [None])[0],
-                               session=self.session.session_id, **_shown(self.terms))
-
-    def _resume(self, session_id: str | None) -> None:
+    def resume(self, session_id: str | None) -> None:
+        """The session of an earlier connection, if the pool resumes and knows it."""
         session = self.pool.sessions.get(session_id) if self.pool.options.resume else None
         if session is None:
             self.pool.keep_session(self.session)
@@ -260,28 +264,14 @@ class Client:
         self.session = session
         self.pool.report.count("resumed")
 
-    def _authorize(self, request: Request) -> None:
-        if self.users:
-            raise ProtocolError("second-authorize")
-        if len(request.params) != 2 or not all(isinstance(param, str) for param in request.params):
-            raise ProtocolError("authorize-params")
-        user = request.params[0]
-        refused = self.pool.options.refuse_authorize
-        self.pool.report.event("authorize", connection=self.number, user=user, accepted=not refused)
-        if refused:
-            self.working = False
-            self._reject(request, 24, "Unauthorized worker")
-            return
-        self.users = frozenset((user,))
-        self._accept(request, True)
-        if self.pool.options.show_message is not None:
-            self.outbox.send(line(notification("client.show_message", [self.pool.options.show_message])))
-        if self.subscribed and not self.working:
-            self._start_work()
+    def told_subscription(self, agent) -> None:
+        self.pool.report.event("subscribe", connection=self.number, agent=agent,
+                               session=self.session.session_id, **_shown(self.terms))
 
     def _submit(self, request: Request) -> None:
         self.pool.report.count("submits")
-        standing = Standing(self.number, self.session, self.subscribed, self.users, self.terms.mask is not None)
+        standing = Standing(self.number, self.session, self.handshake.subscribed, self.handshake.users,
+                            self.terms.mask is not None)
         ruling = self.pool.referee.rule(request.params, standing, self.pool.now())
         verdict = ruling.verdict
         if verdict == "accepted" and self.pool.hostile.rejects(ruling.sending):
@@ -293,18 +283,19 @@ class Client:
 
     def _answer_submit(self, request: Request, verdict: str, ruling: Ruling) -> None:
         if verdict in GOOD:
-            message = accept(request.request_id, True)
+            text = self.writer.accept(request.request_id, True)
         else:
-            code, text = ruling.error(verdict)
-            text = self.pool.hostile.reject_text(text)
-            message = reject(request.request_id, code, text, self.pool.options.error_style)
+            refusal = self.pool.referee.error(ruling, verdict)
+            style = refusal.style or self.pool.options.error_style
+            words = self.pool.hostile.reject_text(refusal.text)
+            text = self.writer.reject(request.request_id, refusal.code, words, style)
 
         def written():
             self.pool.report.count("answered")
             if ruling.seen is not None:
                 ruling.seen.answered_at = self.pool.now()
 
-        self.outbox.send(line(message), then=written)
+        self.send(text, then=written)
 
     def _record(self, verdict: str, ruling: Ruling) -> None:
         report, sending, proof = self.pool.report, ruling.sending, ruling.proof
@@ -326,9 +317,7 @@ class Client:
         )
 
     def _pong(self, answer: Answer) -> None:
-        method = self.pings.pop(answer.request_id, None)
-        if method is None:
-            raise ProtocolError("answer-to-nothing")
+        method = self.pings.pop(answer.request_id)
         result, report = answer.result, self.pool.report
         good = result == "pong" if method == "mining.ping" else isinstance(result, str) and bool(result)
         report.count("pings_answered" if good and answer.error is None else "pings_wrong")

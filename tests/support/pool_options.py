@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import get_args
 
 from hostile_lines import HOSTILE_NAMES
+from profiles import PROFILES
+from server_profile import RejectStyle
 
 NBITS = {"easy": 0x207FFFFF, "hard": 0x17023A04}
 MAX_EXTRANONCE1 = 32
@@ -15,12 +18,16 @@ LEGAL_MASK = 0x1FFFFFFF
 
 def parse_options(arguments=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="A strict Stratum V1 pool on 127.0.0.1 for tests.")
+    parser.add_argument("--profile", choices=PROFILES, default="strict", metavar="NAME",
+                        help=f"behave like one of: {', '.join(PROFILES)}")
     _add_pool(parser.add_argument_group("pool"))
     _add_jobs(parser.add_argument_group("jobs"))
     _add_negotiation(parser.add_argument_group("extranonce and version rolling"))
     _add_answers(parser.add_argument_group("answers"))
     _add_connection(parser.add_argument_group("connection"))
     _add_hostility(parser.add_argument_group("moods"))
+    profile = parser.parse_known_args(arguments)[0].profile
+    parser.set_defaults(**PROFILES[profile].options)
     return parser.parse_args(arguments)
 
 
@@ -58,7 +65,7 @@ def _add_answers(group) -> None:
     group.add_argument("--answer-order", choices=("fifo", "random"), default="fifo")
     group.add_argument("--answer-delay-ms", type=_not_negative, default=0.0)
     group.add_argument("--refuse-authorize", action="store_true")
-    group.add_argument("--error-style", choices=("list", "object", "string", "false-null"), default="list")
+    group.add_argument("--error-style", choices=get_args(RejectStyle), default="list")
 
 
 def _add_connection(group) -> None:

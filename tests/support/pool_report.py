@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 SHARE_COUNTS = ("accepted", "resubmitted", "duplicate", "stale", "stale_in_flight", "stale_block",
-                "hostile_reject")
+                "low_in_flight", "hostile_reject")
 COUNTS = ("connections", "resumed", "cuts", "jobs", "clean_jobs", "repeated_jobs",
           "difficulty_changes", "extranonce_changes", "mask_changes", "reconnects_sent",
           "submits", "answered", "blocks", "pings_sent", "pings_answered", "pings_wrong",
@@ -16,7 +16,8 @@ COUNTS = ("connections", "resumed", "cuts", "jobs", "clean_jobs", "repeated_jobs
 
 
 class Report:
-    def __init__(self, stream=sys.stdout):
+    def __init__(self, profile: str, stream=sys.stdout):
+        self.profile = profile
         self.stream = stream
         self.started = time.monotonic()
         self.counts = Counter()
@@ -65,7 +66,7 @@ class Report:
         verdicts = {names.get(name, name): self.verdicts[name] for name in SHARE_COUNTS}
         counts = {name: self.counts[name] for name in COUNTS}
         self.event(
-            "report", **verdicts, invalid=dict(self.invalid), **counts,
+            "report", profile=self.profile, **verdicts, invalid=dict(self.invalid), **counts,
             lost_unanswered=self.counts["submits"] - self.counts["answered"],
             protocol_errors=dict(self.protocol_errors),
             accepted_difficulty=self.accepted_difficulty,

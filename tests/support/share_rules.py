@@ -12,6 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 # The target of difficulty 1, which is what nbits 1d00ffff expands to.
 DIFFICULTY_1_TARGET = 0xFFFF << 208
@@ -65,6 +66,16 @@ class Submit:
     ntime: str
     nonce: str
     version_bits: str | None
+
+
+@dataclass(frozen=True)
+class ShareRules:
+    """In what servers differ when they rebuild a header."""
+
+    version: Literal["or", "xor", "replace", "xor-or-whole"] = "replace"
+    unagreed_bits: Literal["refused", "ignored"] = "refused"  # a sixth param though rolling was not agreed
+    ntime_from_job: bool = True  # no ntime before the job's
+    ntime_seconds: int | None = NTIME_ROLL_SECONDS  # and none so far behind it
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,17 @@ def replaced_version(job_version: int, version_bits: int, mask: int) -> int:
     return (job_version & ~mask) | (version_bits & mask)
 
 
+def rolled_version(rule: str, job_version: int, version_bits: int, mask: int) -> int:
+    """The header's version by the rule of a server, one of those in ShareRules."""
+    if rule == "replace":
+        return replaced_version(job_version, version_bits, mask)
+    if rule == "or":
+        return job_version | version_bits
+    if rule == "xor-or-whole" and version_bits & ~mask:
+        return version_bits
+    return job_version ^ version_bits
+
+
 def target_of_difficulty(difficulty) -> int:
     """floor(D1 / difficulty), exact: every finite double is a fraction."""
     if isinstance(difficulty, float) and not math.isfinite(difficulty):
@@ -159,42 +181,45 @@ def parse_submit(params) -> Submit:
     return Submit(*params[:5], params[5] if len(params) == 6 else None)
 
 
-def judge(job: Job, submit: Submit, negotiated: bool) -> Proof:
-    """Checks a submit against one job by the strictest reading of the protocol.
+def judge(job: Job, submit: Submit, negotiated: bool, rules: ShareRules = ShareRules(),
+          difficulty: float | None = None) -> Proof:
+    """Checks a submit against one job, by the strictest reading of the protocol unless `rules` say otherwise.
 
-    `negotiated` says whether version rolling is agreed on the connection by now; a job sent
+    `difficulty` is what the share has to meet, the job's own by default. `negotiated` says whether version rolling is agreed on the connection by now; a job sent
     before that may be answered with or without version bits, which then must be zero.
     """
     terms = job.terms
     extranonce2 = _hex_bytes(submit.extranonce2, terms.extranonce2_size, "extranonce2")
     ntime = _hex_number(submit.ntime, "ntime")
     nonce = _hex_number(submit.nonce, "nonce")
-    version = _version(job, submit, negotiated)
+    version = _version(job, submit, negotiated, rules)
     job_ntime = int(job.notify.ntime, 16)
-    if ntime < job_ntime:
+    if rules.ntime_from_job and ntime < job_ntime:
         raise Invalid("ntime-too-old")
-    if ntime > job_ntime + NTIME_ROLL_SECONDS:
+    if rules.ntime_seconds is not None and ntime > job_ntime + rules.ntime_seconds:
         raise Invalid("ntime-too-new")
     root = merkle_root(coinbase(job.notify, terms.extranonce1, extranonce2), job.notify.branches)
     number = hash_number(header(job.notify, root, version, ntime, nonce))
     block = number <= target_of_nbits(int(job.notify.nbits, 16))
-    if number > target_of_difficulty(terms.difficulty) and not block:
+    if number > target_of_difficulty(terms.difficulty if difficulty is None else difficulty) and not block:
         raise Invalid("low-difficulty", number)
     return Proof(number, difficulty_of_hash(number), block)
 
 
-def _version(job: Job, submit: Submit, negotiated: bool) -> int:
+def _version(job: Job, submit: Submit, negotiated: bool, rules: ShareRules) -> int:
     job_version, mask = int(job.notify.version, 16), job.terms.mask
     if submit.version_bits is None:
         if mask is not None:
             raise Invalid("version-bits-missing")
         return job_version
     if mask is None and not negotiated:
+        if rules.unagreed_bits == "ignored":
+            return job_version
         raise Invalid("version-bits-unexpected")
     bits = _hex_number(submit.version_bits, "version-bits")
-    if bits & ~(mask or 0):
+    if bits & ~(mask or 0) and rules.version != "xor-or-whole":
         raise Invalid("version-bits-outside-mask")
-    return replaced_version(job_version, bits, mask or 0)
+    return rolled_version(rules.version, job_version, bits, mask or 0)
 
 
 def _hex_bytes(text: str, size: int, name: str) -> bytes:

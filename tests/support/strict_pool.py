@@ -15,13 +15,12 @@ import signal
 import stat
 import sys
 
-from client_lines import MAX_LINE
-from hostile_lines import line, notification
 from hostile_script import HostileScript
 from job_book import Session
 from pool_client import Client
 from pool_options import LEGAL_MASK, parse_options
 from pool_report import Report
+from profiles import PROFILES
 from referee import Referee
 from share_rules import Terms
 from synthetic_jobs import JobMaker
@@ -38,12 +37,13 @@ CLOSE_POLL_SECONDS = 0.005
 class Pool:
     def __init__(self, options, report: Report):
         self.options = options
+        self.profile = PROFILES[options.profile]
         self.report = report
         self.rng = random.Random(f"{options.seed} pool")
         version_bits = options.mask if isinstance(options.mask, int) else LEGAL_MASK
         self.jobs = JobMaker(f"{options.seed} jobs", options.nbits,
-                             version_bits if options.job_version_bits else 0)
-        self.referee = Referee(options.flight_ms / 1000)
+                             version_bits if options.job_version_bits else 0, self.profile.jobs)
+        self.referee = Referee(options.flight_ms / 1000, self.profile.shares)
         self.hostile = HostileScript(options.hostile, random.Random(f"{options.seed} hostile"),
                                      report, self.now)
         self.sessions = {}
@@ -71,7 +71,10 @@ class Pool:
         if extranonce1 is None:
             extranonce1 = self.new_extranonce1(EXTRANONCE1_SIZE)
         terms = Terms(options.difficulty, extranonce1, options.extranonce2_size, None)
-        return Session(self.jobs.random_bytes(8).hex(), terms, self.referee.flight_seconds)
+        session_id = self.jobs.random_bytes(8).hex()
+        if self.profile.subscription.session_id == "extranonce1":
+            session_id = extranonce1.hex()
+        return Session(session_id, terms, self.referee.flight_seconds, self.profile.difficulty.rule)
 
     def keep_session(self, session: Session) -> None:
         self.sessions[session.session_id] = session
@@ -99,7 +102,7 @@ class Pool:
         self.reconnect_sent = True
         self.report.count("reconnects_sent")
         host, port = self.options.reconnect_to
-        client.outbox.send(line(notification("client.reconnect", [host, port, 0])))
+        client.notify("client.reconnect", [host, port, 0])
 
     def working_clients(self) -> list:
         return [client for client in self.clients.values() if client.working and client.outbox.open]
@@ -118,10 +121,21 @@ class Pool:
             changed = client.terms.difficulty * self.rng.uniform(0.5, 2)
             client.send_difficulty(min(max(changed, base / DIFFICULTY_SPAN), base * DIFFICULTY_SPAN))
             self.report.count("difficulty_changes")
-            if self.rng.random() < 0.5:
-                client.send_next_job()
-            else:
-                client.start(self.notify_late(client))
+            self.follow_difficulty(client)
+
+    def follow_difficulty(self, client: Client) -> None:
+        """The job after a change of difficulty; the next one by the clock brings it in any case."""
+        follower = self.profile.difficulty.followed_by
+        if follower == "clean-job":
+            client.send_job(clean=True)
+        elif follower == "quick-job":
+            client.send_job(clean=True, kind="quick")
+        elif follower == "same-job":
+            client.send_same_job()
+        elif follower == "either" and self.rng.random() < 0.5:
+            client.send_next_job()
+        elif follower == "either":
+            client.start(self.notify_late(client))
 
     async def notify_late(self, client: Client) -> None:
         await asyncio.sleep(self.rng.uniform(0, LATE_NOTIFY_SECONDS))
@@ -181,7 +195,8 @@ async def serve(options, report: Report) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, pool.stop.set)
-    server = await asyncio.start_server(pool.accept, "127.0.0.1", options.port, limit=MAX_LINE)
+    server = await asyncio.start_server(pool.accept, "127.0.0.1", options.port,
+                                        limit=pool.profile.lines.longest)
     report.event("listening", port=server.sockets[0].getsockname()[1])
     tasks = [loop.create_task(pool.every(*clock)) for clock in pool.clocks() if clock[0] is not None]
     tasks.append(loop.create_task(stop_at_end_of_stdin(pool.stop)))
@@ -210,7 +225,8 @@ async def stop_at_end_of_stdin(stop: asyncio.Event) -> None:
 
 
 def main() -> None:
-    asyncio.run(serve(parse_options(), Report()))
+    options = parse_options()
+    asyncio.run(serve(options, Report(options.profile)))
 
 
 if __name__ == "__main__":

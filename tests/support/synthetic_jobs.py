@@ -1,7 +1,7 @@
 """Seeded random jobs whose coinbase is a transaction that parses to its last byte.
 
 The scriptSig is: push of the height (BIP34), a tag, a push of extranonce1 and extranonce2, a
-second tag. Its length depends on the sizes of the extranonces, so a draft becomes a notify only
+second tag; or the extranonces stand in an OP_RETURN output behind all others. Lengths depend on the sizes of the extranonces, so a draft becomes a notify only
 when the terms are known; the same draft can be sent again under other terms.
 """
 
@@ -11,14 +11,16 @@ import random
 import struct
 import time
 from dataclasses import dataclass
+from typing import Literal
 
+from server_profile import Jobs
 from share_rules import Notify, Terms
 
 MAX_SCRIPT_SIG = 100
 MAX_BRANCHES = 12
 SUBSIDY = 312_500_000
-VERSION = 0x20000000
 NULL_OUTPOINT = bytes(32) + b"\xff\xff\xff\xff"
+UPPER_CASE_DIGITS = 40
 TAGS = (b"/strict/", b"Mined by strict", b"Public-Pool", b"/slush/", b"ckpool")
 LOCK_SCRIPTS = (  # around the hash: (before, size of the hash, after)
     (b"\x76\xa9\x14", 20, b"\x88\xac"),
@@ -51,26 +53,44 @@ class CoinbaseDraft:
 
 
 @dataclass(frozen=True)
+class OpReturnDraft:
+    """The extranonces behind two fixed bytes in the last output, far from the scriptSig."""
+
+    inner: CoinbaseDraft
+    marker: bytes
+
+    def around(self, extranonce_size: int) -> tuple:
+        coinb1, coinb2 = self.inner.around(0)
+        outputs = self.inner.outputs
+        carried = push(self.marker + bytes(extranonce_size))
+        script = push(b"\x6a" + carried)
+        more = bytes([outputs[0] + 1]) + outputs[1:] + bytes(8) + script[:-extranonce_size or None]
+        head = coinb1 + self.inner.tail.hex() + self.inner.sequence.hex()
+        return head + more.hex(), coinb2[-8:]
+
+
+@dataclass(frozen=True)
 class JobDraft:
     job_id: str
     prevhash: str
-    coinbase: CoinbaseDraft
+    coinbase: CoinbaseDraft | OpReturnDraft
     branches: tuple
-    version: int
-    nbits: int
-    ntime: int
+    header_numbers: tuple  # version, nbits, ntime as texts
+    upper_case: bool  # coinb1 ends in upper-case digits
 
     def notify(self, terms: Terms) -> Notify:
         coinb1, coinb2 = self.coinbase.around(len(terms.extranonce1) + terms.extranonce2_size)
-        return Notify(self.job_id, self.prevhash, coinb1, coinb2, self.branches,
-                      f"{self.version:08x}", f"{self.nbits:08x}", f"{self.ntime:08x}")
+        if self.upper_case:
+            coinb1 = coinb1[:-UPPER_CASE_DIGITS] + coinb1[-UPPER_CASE_DIGITS:].upper()
+        return Notify(self.job_id, self.prevhash, coinb1, coinb2, self.branches, *self.header_numbers)
 
 
 class JobMaker:
     """One chain for all connections: `new_block` moves its tip, `draft` makes work on it."""
 
-    def __init__(self, seed: str, nbits: int, version_bits: int):
+    def __init__(self, seed: str, nbits: int, version_bits: int, form: Jobs = Jobs()):
         self.rng = random.Random(seed)
+        self.form = form
         self.nbits = nbits
         self.version_bits = version_bits
         self.count = 0
@@ -82,23 +102,41 @@ class JobMaker:
         self.height += 1
         self.prevhash = self.random_bytes(28).hex() + "00000000"
 
-    def draft(self) -> JobDraft:
+    def draft(self, kind: Literal["usual", "quick", "empty"] = "usual") -> JobDraft:
+        """`quick` jobs follow a change of difficulty and `empty` ones a new block; both show it in their ids."""
         self.count += 1
-        branches = tuple(self.random_bytes(32).hex() for _ in range(self.rng.randint(0, MAX_BRANCHES)))
-        version = VERSION | (self.rng.getrandbits(32) & self.version_bits)
-        return JobDraft(self._job_id(), self.prevhash, self._coinbase(), branches, version,
-                        self.nbits, int(time.time()))
+        count = 0 if kind == "empty" else self.rng.randint(0, MAX_BRANCHES)
+        branches = tuple(self.random_bytes(32).hex() for _ in range(count))
+        versions = self.form.versions
+        version = versions[self.count % len(versions)] | (self.rng.getrandbits(32) & self.version_bits)
+        numbers = tuple(f"{number:08x}" if self.form.padded else f"{number:x}"
+                        for number in (version, self.nbits, int(time.time())))
+        return JobDraft(self._job_id(kind), self.prevhash, self._coinbase(), branches, numbers, kind == "quick")
 
     def random_bytes(self, size: int) -> bytes:
         return self.rng.getrandbits(8 * size).to_bytes(size, "big") if size else b""
 
-    def _job_id(self) -> str:
-        """The forms seen on public pools in turn; all stay unique."""
-        forms = (f"{self.count:x}", f"{self.rng.getrandbits(32):08x}{self.count:08x}",
-                 f"17{self.count:015d}", f"1369818357 {self.count}")
-        return forms[self.count % len(forms)]
+    def _job_id(self, kind: str) -> str:
+        """The forms of the profile in turn; all stay unique."""
+        hex16 = f"{self.rng.getrandbits(32):08x}{self.count:08x}"
+        forms = {
+            "hex": f"{self.count:x}",
+            "hex16": hex16,
+            "decimal": f"17{self.count:015d}",
+            "decimal128": str((self.count << 96) + self.rng.getrandbits(96)),
+            "spaced": f"1369818357 {self.count}",
+        }
+        if kind == "usual":
+            return forms[self.form.ids[self.count % len(self.form.ids)]]
+        return f"Q{hex16}" if kind == "quick" else f"N{hex16}ff"
 
-    def _coinbase(self) -> CoinbaseDraft:
+    def _coinbase(self) -> CoinbaseDraft | OpReturnDraft:
+        draft = self._script_sig_coinbase()
+        if self.form.extranonce_in == "op-return":
+            return OpReturnDraft(draft, self.random_bytes(2))
+        return draft
+
+    def _script_sig_coinbase(self) -> CoinbaseDraft:
         head = push(self.height.to_bytes(3, "little")) + push(self.rng.choice(TAGS))
         bip54 = self.rng.random() < 0.5
         return CoinbaseDraft(

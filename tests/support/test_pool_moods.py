@@ -126,7 +126,7 @@ class ClientLines(unittest.TestCase):
         }
         for reason, line in lines.items():
             with self.subTest(reason), self.assertRaises(ProtocolError) as caught:
-                parse_line(line)
+                parse_line(line, 1024)
             self.assertEqual(caught.exception.reason, reason)
 
     def test_configure_needs_a_mask_and_a_numeric_bit_count(self):
