@@ -3,5 +3,6 @@
 
 mod bad_input;
 mod commands;
+mod profiles;
 mod strict_pool;
 mod support;

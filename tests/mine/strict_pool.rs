@@ -23,6 +23,11 @@ fn mines_until(
     let mut miner = Miner::start(&pool.url, &[]);
     miner.wait_for_shares(shares);
     miner.wait_for_several(times, "events of the wanted kind", wanted);
+    Some(stops_without_a_fault(pool, miner, shares))
+}
+
+/// Stops both and checks what they counted; gives the pool's report.
+pub(crate) fn stops_without_a_fault(pool: StrictPool, miner: Miner, shares: usize) -> Value {
     let ended = miner.stop();
     let summary = ended.summary().clone();
     let report = pool.report();
@@ -34,7 +39,7 @@ fn mines_until(
     let board = &summary["boards"][0];
     assert_eq!((&board["hardware_errors"], &board["duplicates"]), (&0.into(), &0.into()), "{context}");
     assert!(report["accepted"].as_u64().unwrap() >= shares as u64, "{context}");
-    Some(report)
+    report
 }
 
 #[test]

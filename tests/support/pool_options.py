@@ -42,6 +42,8 @@ def _add_pool(group) -> None:
 def _add_jobs(group) -> None:
     group.add_argument("--difficulty", type=_difficulty, default=1)
     group.add_argument("--difficulty-changes", type=_positive, metavar="SECONDS")
+    group.add_argument("--difficulty-span", type=_span, default=16.0, metavar="FACTOR",
+                       help="changes stay within the difficulty / FACTOR and * FACTOR")
     group.add_argument("--job-every", type=_positive, default=5000.0, metavar="MS")
     group.add_argument("--clean-ratio", type=_ratio, default=0.2)
     group.add_argument("--repeat-job-ids", action="store_true")
@@ -93,6 +95,10 @@ def _number(text: str, good, what: str) -> float:
 
 def _positive(text: str) -> float:
     return _number(text, lambda value: value > 0, "above 0")
+
+
+def _span(text: str) -> float:
+    return _number(text, lambda value: value >= 1, "1 or above")
 
 
 def _not_negative(text: str) -> float:

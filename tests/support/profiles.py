@@ -18,13 +18,16 @@ STRICT = Profile()
 # Answers to what only some servers know; the requests are the same everywhere.
 EXTRANONCE, DIFFICULTY = "mining.extranonce.subscribe", "mining.suggest_difficulty"
 
+# Job versions with a bit inside the mask of version rolling.
+SIGNALLING = (0x30000000, 0x20004000)
+
 # ckpool (2026): work right after subscribe; a raise counts for later jobs, a lowering at once.
 CKPOOL = Profile(
     handshake=Handshake(first_difficulty=("subscribed",), first_job=("subscribed",), authorize_first="refused"),
     configure=Configure(answer="fixed", unknown_names="dropped"),
     subscription=Subscription(form="one-pair"),
     envelope=Envelope(members=("params", "id", "method", "result", "error")),
-    jobs=Jobs(ids=("hex16",)),
+    jobs=Jobs(ids=("hex16",), versions=(0x20000000, 0x30000000)),
     difficulty=DifficultyChanges(DifficultyRule(at="lower-at-once"), followed_by="nothing"),
     shares=Shares(
         rules=ShareRules(version="or", ntime_seconds=7000),
@@ -64,7 +67,7 @@ DATUM = Profile(
     configure=Configure(set_version_mask_follows=True, unknown_names="dropped",
                         members={"minimum-difficulty": False}),
     envelope=Envelope(members=("error", "id", "method", "params", "result")),
-    jobs=Jobs(ids=("hex16",), extranonce_in="op-return", empty_after_block=True),
+    jobs=Jobs(ids=("hex16",), versions=(0x20000000, 0x30000000), extranonce_in="op-return", empty_after_block=True),
     difficulty=DifficultyChanges(followed_by="quick-job"),
     shares=Shares(
         rules=ShareRules(version="or", unagreed_bits="ignored", ntime_seconds=7200),
@@ -110,7 +113,7 @@ PUBLIC_POOL = Profile(
 
 # The same while its node signals for a deployment with a bit inside the mask: here XOR differs from BIP 310.
 PUBLIC_POOL_SIGNALLING = replace(
-    PUBLIC_POOL, jobs=replace(PUBLIC_POOL.jobs, versions=(0x30000000, 0x20004000)))
+    PUBLIC_POOL, jobs=replace(PUBLIC_POOL.jobs, versions=SIGNALLING))
 
 # p2poolv2 and hydrapool: difficulty at once and without a job, hangs up on what it doesn't know.
 P2POOLV2 = Profile(
@@ -135,11 +138,13 @@ GOPOOL = Profile(
     handshake=Handshake(first_difficulty=("authorized",), first_job=("authorized",), first_job_seconds=0.25,
                         authorize_first="refused", second_subscribe="error", second_authorize="again"),
     configure=Configure(set_version_mask_follows=True, members={"version-rolling.min-bit-count": 1}),
-    jobs=Jobs(versions=(0x20000000, 0x20004000)),
     difficulty=DifficultyChanges(DifficultyRule(previous_seconds=60), followed_by="clean-job"),
     shares=Shares(rules=ShareRules(version="xor-or-whole", ntime_seconds=7000), duplicate_by="texts"),
     lines=Lines(longest=65_536),
 )
+
+# And while its node signals: inside the mask it takes the difference, as public-pool does.
+GOPOOL_SIGNALLING = replace(GOPOOL, jobs=Jobs(versions=SIGNALLING))
 
 MININGCORE = Profile(
     handshake=Handshake(first_difficulty=("subscribed",), first_job=("subscribed",)),
@@ -224,6 +229,7 @@ PROFILES = {
     "public-pool-signalling": PUBLIC_POOL_SIGNALLING,
     "p2poolv2": P2POOLV2,
     "gopool": GOPOOL,
+    "gopool-signalling": GOPOOL_SIGNALLING,
     "miningcore": MININGCORE,
     "nomp": NOMP,
     "sv2-translator": SV2_TRANSLATOR,

@@ -27,7 +27,6 @@ from synthetic_jobs import JobMaker
 
 SESSIONS_KEPT = 256
 EXTRANONCE1_SIZE = 4
-DIFFICULTY_SPAN = 16  # changes stay within the configured difficulty / span and * span
 PING_SECONDS = 0.5
 LATE_NOTIFY_SECONDS = 1.0
 CLOSE_SECONDS = 0.5
@@ -117,9 +116,9 @@ class Pool:
 
     def tick_difficulty(self) -> None:
         for client in self.working_clients():
-            base = self.options.difficulty
+            base, span = self.options.difficulty, self.options.difficulty_span
             changed = client.terms.difficulty * self.rng.uniform(0.5, 2)
-            client.send_difficulty(min(max(changed, base / DIFFICULTY_SPAN), base * DIFFICULTY_SPAN))
+            client.send_difficulty(min(max(changed, base / span), base * span))
             self.report.count("difficulty_changes")
             self.follow_difficulty(client)
 
