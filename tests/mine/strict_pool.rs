@@ -53,8 +53,18 @@ fn jobs_every_200_ms_clean_or_not_bring_no_wrong_share() {
 
 #[test]
 fn difficulty_and_mask_may_change_at_any_time() {
-    let options = ["--difficulty-changes", "0.3", "--mask-changes", "0.5", "--error-style", "object"];
-    mines_until("difficulty and mask changes", 60, &options, 5, |event| event["state"] == "difficulty");
+    // Hard enough that the board reports by the pool's difficulty and not by its own ceiling.
+    let options = [
+        "--difficulty",
+        "0.0005",
+        "--difficulty-changes",
+        "0.3",
+        "--mask-changes",
+        "0.5",
+        "--error-style",
+        "object",
+    ];
+    mines_until("difficulty and mask changes", 30, &options, 5, |event| event["state"] == "difficulty");
 }
 
 #[test]
