@@ -32,7 +32,7 @@ fn live(seeds: std::ops::Range<u64>, extranonce2_sizes: &'static [usize]) -> See
 
 #[test]
 fn whatever_pools_and_boards_do_each_submit_is_right_and_each_share_ends_once() {
-    let seen = live(0..200, &[0, 1, 2, 3, 4]);
+    let seen = live(0..400, &[0, 1, 2, 3, 4]);
     assert!(
         seen.submits > 2000 && seen.resubmits > 20 && seen.rolled > 700 && seen.stale_blocks > 100,
         "{seen:?}"

@@ -83,8 +83,9 @@ impl Job {
     /// Digest of everything a header takes from this job, for one ntime. Jobs of equal digest make equal headers.
     pub fn digest(&self, ntime: u32) -> WorkDigest {
         let mut hash = Sha256::new();
-        // Bits that may be rolled tell no two jobs apart: boards try them all.
-        hash.update((self.header.version & !self.version_mask.bits()).to_le_bytes());
+        // Bits that any mask may roll tell no two jobs apart: a board on either of them may try the other's headers.
+        let fixed = !VersionMask::new(u32::MAX).bits();
+        hash.update((self.header.version & fixed).to_le_bytes());
         hash.update(self.header.prev_hash);
         hash.update(ntime.to_le_bytes());
         hash.update(self.header.nbits.to_le_bytes());

@@ -11,8 +11,7 @@ use crate::job_book::{
     DIFFICULTY_PARTS, Extranonces, Header, JobBook, NTIME, Notify, Owed, Submit, Terms, Verdict,
 };
 
-/// The last holds a bit that masks have too. Under changing masks such a job and a plain one can come to the same
-/// header, which only the extranonce2 tells apart: it needs room.
+/// The last holds a bit that masks have too: under changing masks such a job and a plain one can come to the same header.
 const VERSIONS: [u32; 4] = [0x2000_0000, 0x2000_0000, 0x2000_0000, 0x2000_2000];
 const MASKS: [u32; 3] = [0, 0xe000, 0x1fff_e000];
 
@@ -251,9 +250,8 @@ impl Pool {
 
     /// Few contents and few parents, so that the same work comes up again and again.
     fn any_notify(&mut self, chance: &mut Chance) -> Option<Notify> {
-        let link = self.link.as_ref()?;
-        let (_, size) = link.next.as_ref().unwrap_or(&link.terms.extranonces);
-        let version = chance.pick(if *size < 2 { &VERSIONS[..1] } else { &VERSIONS });
+        self.link.as_ref()?;
+        let version = chance.pick(&VERSIONS);
         let newest = self.book.newest();
         if let Some(newest) = newest.filter(|_| chance.one_in(6)) {
             return Some(Notify { version, clean: chance.one_in(4), ..newest.clone() });
