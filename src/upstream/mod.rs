@@ -2,6 +2,7 @@
 
 pub mod pool;
 mod retry;
+mod transport;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

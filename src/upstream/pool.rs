@@ -1,15 +1,14 @@
-//! A pool: TCP and timers around the Stratum session. Moves bytes, wakes at the session's times, reconnects.
+//! A pool: a stream and timers around the Stratum session. Moves bytes, wakes at the session's times, reconnects.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 use super::retry::{GOOD_SERVICE, Retry};
+use super::transport::{self, ConnectError, Route, Stream, Traffic, address};
 use super::{Arrival, EVENT_CAPACITY, SHARE_CAPACITY, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::clock::{now, sleep_until};
 use crate::protocol::line::LineBuffer;
@@ -23,8 +22,6 @@ use crate::work::{Answered, Share};
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Bytes that may wait to be written: a pool that takes none for so long is dead.
 const MAX_UNWRITTEN: usize = 256 * 1024;
-/// Idle time after which the operating system asks whether the other end still lives; routers forget sooner than pools.
-const KEEP_ALIVE: Duration = Duration::from_secs(45);
 /// Characters of a line that the log shows.
 const MAX_LOGGED: usize = 4096;
 const READ_BUFFER: usize = 16 * 1024;
@@ -49,12 +46,8 @@ pub struct PoolOptions {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 enum ConnectionError {
-    #[error("cannot resolve {host}: {error}")]
-    Resolve { host: String, error: io::Error },
-    #[error("cannot connect to {address}: {error}")]
-    Connect { address: String, error: io::Error },
-    #[error("no connection to {address} within {} s", patience.as_secs_f64())]
-    Timeout { address: String, patience: Duration },
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     #[error("the pool closed the connection")]
     Closed,
     #[error("the connection broke: {0}")]
@@ -67,26 +60,25 @@ enum ConnectionError {
     Session(#[from] crate::protocol::session_error::SessionError),
 }
 
-type Connecting = Pin<Box<dyn Future<Output = Result<TcpStream, ConnectionError>> + Send>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
 
 /// What the network is doing.
 enum Link {
     Waiting { until: Instant },
     Connecting(Connecting),
-    Up { stream: TcpStream, lines: LineBuffer, unwritten: Vec<u8>, since: Instant },
+    Up { stream: Stream, lines: LineBuffer, unwritten: Vec<u8>, since: Instant },
 }
 
 /// What the network has done.
 enum Progress {
     Due,
-    Connected(Result<TcpStream, ConnectionError>),
-    Read(io::Result<usize>),
-    Wrote(io::Result<usize>),
+    Connected(Result<Stream, ConnectError>),
+    Moved(Traffic),
 }
 
 impl Link {
-    /// Waits for the next thing to happen. Cancelling loses nothing: what is awaited lives in `self`, and neither a
-    /// read nor a write that is dropped has moved a byte.
+    /// Waits for the next thing to happen. Cancelling loses nothing: what is awaited lives in `self`, or has moved no
+    /// byte.
     async fn progress(&mut self, buffer: &mut [u8]) -> Progress {
         match self {
             Self::Waiting { until } => {
@@ -94,13 +86,7 @@ impl Link {
                 Progress::Due
             }
             Self::Connecting(connecting) => Progress::Connected(connecting.await),
-            Self::Up { stream, unwritten, .. } => {
-                let (mut reader, mut writer) = stream.split();
-                tokio::select! {
-                    read = reader.read(buffer) => Progress::Read(read),
-                    wrote = writer.write(unwritten), if !unwritten.is_empty() => Progress::Wrote(wrote),
-                }
-            }
+            Self::Up { stream, unwritten, .. } => Progress::Moved(stream.exchange(buffer, unwritten).await),
         }
     }
 }
@@ -178,21 +164,22 @@ impl Pool {
                     self.session.handle_moved();
                 }
                 self.tell(UpstreamNews::Connecting(address(&to))).await;
-                self.link = Link::Connecting(Box::pin(connect(to, self.options.connect_timeout)));
+                let route = Route { to, patience: self.options.connect_timeout };
+                self.link = Link::Connecting(Box::pin(async move { transport::connect(&route).await }));
             }
             Progress::Connected(stream) => {
                 let (stream, since) = (stream?, now());
                 self.link = Link::Up { stream, lines: LineBuffer::default(), unwritten: Vec::new(), since };
                 self.session.handle_connected(since);
             }
-            Progress::Read(Ok(0)) => return Err(ConnectionError::Closed),
-            Progress::Read(Ok(length)) => self.read(&buffer[..length]).await?,
-            Progress::Wrote(Ok(length)) => {
+            Progress::Moved(Traffic::Read(Ok(0))) => return Err(ConnectionError::Closed),
+            Progress::Moved(Traffic::Read(Ok(length))) => self.read(&buffer[..length]).await?,
+            Progress::Moved(Traffic::Wrote(Ok(length))) => {
                 if let Link::Up { unwritten, .. } = &mut self.link {
                     unwritten.drain(..length);
                 }
             }
-            Progress::Read(Err(error)) | Progress::Wrote(Err(error)) => {
+            Progress::Moved(Traffic::Read(Err(error)) | Traffic::Wrote(Err(error))) => {
                 return Err(ConnectionError::Broken(error));
             }
         }
@@ -286,49 +273,5 @@ impl Pool {
     /// Nobody listens any more when the miner is being torn down; then there is nobody to tell.
     async fn send(&mut self, event: UpstreamEvent) {
         self.events.send(event).await.ok();
-    }
-}
-
-/// Resolves and connects, trying each address in turn.
-async fn connect(to: Destination, patience: Duration) -> Result<TcpStream, ConnectionError> {
-    let address = address(&to);
-    let attempt = async {
-        let resolve = |error| ConnectionError::Resolve { host: to.host.clone(), error };
-        let addresses: Vec<_> =
-            tokio::net::lookup_host((to.host.as_str(), to.port)).await.map_err(resolve)?.collect();
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        // Each address gets its part of the time, so that one that swallows packets does not hide the others.
-        let part = patience / addresses.len().max(1) as u32;
-        for candidate in &addresses {
-            match tokio::time::timeout(part, TcpStream::connect(candidate)).await {
-                Ok(Ok(stream)) => {
-                    tracing::debug!("connected to {address} at {candidate}");
-                    return prepare(stream).map_err(ConnectionError::Broken);
-                }
-                Ok(Err(error)) => last = error,
-                Err(_) => last = io::ErrorKind::TimedOut.into(),
-            }
-        }
-        Err(ConnectionError::Connect { address: address.clone(), error: last })
-    };
-    match tokio::time::timeout(patience, attempt).await {
-        Ok(result) => result,
-        Err(_) => Err(ConnectionError::Timeout { address, patience }),
-    }
-}
-
-/// A share is a small packet that must not wait for a larger one.
-fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
-    stream.set_nodelay(true)?;
-    let keep_alive = socket2::TcpKeepalive::new().with_time(KEEP_ALIVE);
-    socket2::SockRef::from(&stream).set_tcp_keepalive(&keep_alive)?;
-    Ok(stream)
-}
-
-fn address(to: &Destination) -> String {
-    if to.host.contains(':') {
-        format!("[{}]:{}", to.host, to.port)
-    } else {
-        format!("{}:{}", to.host, to.port)
     }
 }
