@@ -28,6 +28,7 @@ use crate::monitor::{Context, Display, Monitor};
 use crate::protocol::redirect::Destination;
 use crate::protocol::session_config::{Credentials, Deadlines, SessionConfig};
 use crate::upstream::pool::{self, PoolOptions};
+use crate::upstream::transport::Route;
 use crate::work::Difficulty;
 
 /// Boards that may wait to be taken in.
@@ -152,7 +153,7 @@ fn pool_options(pool: &Pool, stratum: &Stratum) -> PoolOptions {
     let nicehash = destination.host == "nicehash.com" || destination.host.ends_with(".nicehash.com");
     PoolOptions {
         name: pool.url.to_string(),
-        destination,
+        route: Route { to: destination, tls: None, proxy: None, patience: timeouts.connect },
         session: SessionConfig {
             credentials: Credentials { user: pool.user.clone(), password: pool.password.expose().to_owned() },
             user_agent: stratum.user_agent.clone(),
@@ -169,7 +170,6 @@ fn pool_options(pool: &Pool, stratum: &Stratum) -> PoolOptions {
             },
         },
         follow_redirect: stratum.follow_redirect,
-        connect_timeout: timeouts.connect,
         reconnect_max: timeouts.reconnect_max,
     }
 }

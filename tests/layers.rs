@@ -24,9 +24,11 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("protocol", &["work"], PURE),
     ("config", &[], PURE),
     ("config::environment", &[], &["std::env"]),
-    ("config::files", &[], &["std::fs", "std::io"]),
+    ("config::files", &["rustls"], &["std::fs", "std::io"]),
     ("upstream", &["clock", "work", "protocol"], SHELL),
     ("upstream::retry", &["backoff"], PURE),
+    ("upstream::proxy", &["tokio_socks"], PURE),
+    ("upstream::tls", &["rustls", "rustls_native_certs", "tokio_rustls"], PURE),
     ("engine", &["work", "signalcore_drivers"], PURE),
     ("engine::task", &["clock", "upstream"], &["tokio"]),
     ("monitor", &["work", "protocol", "engine", "upstream"], SHELL),
@@ -42,7 +44,16 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
 ];
 
 /// Crates that only the rows naming them may use.
-const WATCHED_CRATES: &[&str] = &["backoff", "signalcore_drivers", "signalcore_hil", "tokio"];
+const WATCHED_CRATES: &[&str] = &[
+    "backoff",
+    "rustls",
+    "rustls_native_certs",
+    "signalcore_drivers",
+    "signalcore_hil",
+    "tokio",
+    "tokio_rustls",
+    "tokio_socks",
+];
 
 /// What of `std::net` is a value and reaches nothing.
 const ADDRESSES: &[&str] =
@@ -205,8 +216,8 @@ impl Named<'_> {
             ["std", name, ..] if SHELL.contains(&format!("std::{name}").as_str()) => {
                 return Some(format!("std::{name}"));
             }
-            [name, ..] if name.starts_with("tokio_") => "tokio",
             [name, ..] if WATCHED_CRATES.contains(&name) => name,
+            [name, ..] if name.starts_with("tokio_") => "tokio",
             [.., "Instant" | "SystemTime", "now"] | [".", "elapsed"] => "clock",
             _ => return None,
         };

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The one test command: formatting, lints, dependencies, and every test there is, with the counts last.
 #
-# Needs Rust and a C linker; installs what else it needs, or says what is missing. Goes through all steps
+# Needs Rust and a C compiler; installs what else it needs, or says what is missing. Goes through all steps
 # even when one fails, and fails if one did. Leaves nothing in the tree but target/.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."

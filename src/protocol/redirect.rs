@@ -1,8 +1,9 @@
 //! What may become of a pool's `client.reconnect`.
 //!
 //! Without authentication anybody on the path can send that one line and take a miner away for good, as in the thefts
-//! of 2014. So it is followed to the same host only, or, when the operator allows it, to a host of the same
-//! registrable domain; seldom; and never for longer than the next failure.
+//! of 2014. So it is followed to the same host only, or, over TLS or when the operator allows it, to a host of the same
+//! registrable domain; seldom; and never for longer than the next failure. It changes host and port alone: who came over
+//! TLS or through a proxy goes on that way.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -42,8 +43,8 @@ pub enum RedirectRefused {
     /// The host is foreign.
     #[error("{0} is not of this pool's domain")]
     ForeignHost(String),
-    /// The host is of the pool's domain, but the operator has not allowed leaving the configured one.
-    #[error("{0} is another host and `follow_redirect` is off")]
+    /// The host is of the pool's domain, but the line is plain text and the operator has not allowed leaving the host.
+    #[error("{0} is another host, without TLS to prove itself, and `follow_redirect` is off")]
     NotAllowed(String),
     /// Bare addresses have no domain to trust.
     #[error("{0} is a bare address")]

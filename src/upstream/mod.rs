@@ -1,8 +1,10 @@
 //! Where jobs come from and shares go: one handle of channels per upstream, whatever stands behind it.
 
 pub mod pool;
+pub mod proxy;
 mod retry;
-mod transport;
+pub mod tls;
+pub mod transport;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

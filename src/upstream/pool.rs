@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use super::retry::{GOOD_SERVICE, Retry};
+use super::tls::is_alert;
 use super::transport::{self, ConnectError, Route, Stream, Traffic, address};
 use super::{Arrival, EVENT_CAPACITY, SHARE_CAPACITY, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::clock::{now, sleep_until};
@@ -31,14 +32,12 @@ const READ_BUFFER: usize = 16 * 1024;
 pub struct PoolOptions {
     /// Name for logs and displays.
     pub name: String,
-    /// Where the pool lives.
-    pub destination: Destination,
+    /// How to reach it.
+    pub route: Route,
     /// What the session shall do.
     pub session: SessionConfig,
     /// Whether `client.reconnect` may lead to another host of the same domain.
     pub follow_redirect: bool,
-    /// How long resolving and connecting may take.
-    pub connect_timeout: Duration,
     /// Longest wait between attempts.
     pub reconnect_max: Duration,
 }
@@ -50,6 +49,8 @@ enum ConnectionError {
     Connect(#[from] ConnectError),
     #[error("the pool closed the connection")]
     Closed,
+    #[error("the pool speaks TLS on this port; write stratum+ssl:// for it, or take its port for plain text")]
+    TlsOnly,
     #[error("the connection broke: {0}")]
     Broken(io::Error),
     #[error("the pool sent {0}")]
@@ -110,7 +111,9 @@ pub fn open(options: PoolOptions) -> UpstreamHandle {
     let (share_sender, shares) = mpsc::channel(SHARE_CAPACITY);
     let (events, event_receiver) = mpsc::channel(EVENT_CAPACITY);
     let name = options.name.clone();
-    let policy = RedirectPolicy::new(options.destination.clone(), options.follow_redirect);
+    let Route { to, tls, .. } = &options.route;
+    // With TLS the other host must prove that it belongs to the pool.
+    let policy = RedirectPolicy::new(to.clone(), options.follow_redirect || tls.is_some());
     let pool = Pool {
         session: Session::new(options.session.clone(), policy),
         link: Link::Waiting { until: Instant::now() },
@@ -159,12 +162,14 @@ impl Pool {
     async fn advance(&mut self, progress: Progress, buffer: &[u8]) -> Result<(), ConnectionError> {
         match progress {
             Progress::Due => {
-                let to = self.redirected.clone().unwrap_or_else(|| self.options.destination.clone());
-                if self.last_host.replace(to.host.clone()).is_some_and(|last| last != to.host) {
+                let mut route = self.options.route.clone();
+                if let Some(to) = &self.redirected {
+                    route.to = to.clone();
+                }
+                if self.last_host.replace(route.to.host.clone()).is_some_and(|last| last != route.to.host) {
                     self.session.handle_moved();
                 }
-                self.tell(UpstreamNews::Connecting(address(&to))).await;
-                let route = Route { to, patience: self.options.connect_timeout };
+                self.tell(UpstreamNews::Connecting(address(&route.to))).await;
                 self.link = Link::Connecting(Box::pin(async move { transport::connect(&route).await }));
             }
             Progress::Connected(stream) => {
@@ -188,6 +193,9 @@ impl Pool {
 
     async fn read(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
         let read_at = now();
+        if self.options.route.tls.is_none() && is_alert(bytes) {
+            return Err(ConnectionError::TlsOnly);
+        }
         if let Link::Up { lines, .. } = &mut self.link {
             lines.extend(bytes);
         }

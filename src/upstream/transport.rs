@@ -1,14 +1,18 @@
-//! From a pool's address to a stream of bytes.
+//! From a pool's address to a stream of bytes: plain TCP or TLS, straight or through a SOCKS5 proxy. The configuration
+//! decides which; nothing here ever falls back to another.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::proxy::{Proxy, ProxyError};
+use super::tls::{HandshakeError, Tls};
+use crate::clock::now;
 use crate::protocol::redirect::Destination;
 
 /// Idle time after which the operating system asks whether the other end still lives; routers forget sooner than pools.
@@ -16,22 +20,39 @@ const KEEP_ALIVE: Duration = Duration::from_secs(45);
 
 /// How to reach a pool.
 #[derive(Debug, Clone)]
-pub(super) struct Route {
+pub struct Route {
     /// Where the pool listens.
-    pub(super) to: Destination,
-    /// How long all of it may take.
-    pub(super) patience: Duration,
+    pub to: Destination,
+    /// What makes the line private; `None` is plain text.
+    pub tls: Option<Tls>,
+    /// What leads there.
+    pub proxy: Option<Proxy>,
+    /// How long all of it may take: resolving, connecting, the proxy and TLS.
+    pub patience: Duration,
 }
 
 /// Why no connection came about.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
+    #[error(transparent)]
+    Dial(DialError),
+    #[error("the proxy is out of reach: {0}")]
+    ProxyDown(DialError),
+    #[error("no way through the proxy {proxy}: {error}")]
+    Proxy { proxy: String, error: ProxyError },
+    #[error("no TLS with {address}: {error}")]
+    Tls { address: String, error: HandshakeError },
+    #[error("no connection to {address} within {} s: {step}", patience.as_secs_f64())]
+    Timeout { address: String, step: &'static str, patience: Duration },
+}
+
+/// Why there is no TCP connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
     #[error("cannot resolve {host}: {error}")]
     Resolve { host: String, error: io::Error },
     #[error("cannot connect to {address}: {error}")]
     Connect { address: String, error: io::Error },
-    #[error("no connection to {address} within {} s", patience.as_secs_f64())]
-    Timeout { address: String, patience: Duration },
 }
 
 /// What carries the bytes.
@@ -81,21 +102,55 @@ impl Stream {
         }
         let mut buffer = ReadBuf::new(buffer);
         let read = carrier.poll_read(context, &mut buffer);
-        read.map(|read| Traffic::Read(read.map(|()| buffer.filled().len())))
+        read.map(|read| match read {
+            // The end of a TLS stream without a goodbye. A line cut short is no line, so nothing is lost by it.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Traffic::Read(Ok(0)),
+            read => Traffic::Read(read.map(|()| buffer.filled().len())),
+        })
     }
 }
 
 /// Connects along a route.
 pub(super) async fn connect(route: &Route) -> Result<Stream, ConnectError> {
-    match tokio::time::timeout(route.patience, dial(&route.to, route.patience)).await {
-        Ok(stream) => Ok(Stream::new(stream?)),
-        Err(_) => Err(ConnectError::Timeout { address: address(&route.to), patience: route.patience }),
+    let Route { to, tls, proxy, patience } = route;
+    let steps = Steps { address: address(to), patience: *patience, until: now() + *patience };
+    let stream = match proxy {
+        None => {
+            let dialled = steps.within("it does not answer", dial(to, *patience)).await?;
+            dialled.map_err(ConnectError::Dial)?
+        }
+        Some(proxy) => {
+            let dialled = steps.within("the proxy does not answer", dial(&proxy.at, *patience)).await?;
+            let stream = dialled.map_err(ConnectError::ProxyDown)?;
+            let led = steps.within("the proxy does not get there", proxy.lead(stream, to)).await?;
+            led.map_err(|error| ConnectError::Proxy { proxy: address(&proxy.at), error })?
+        }
+    };
+    let Some(tls) = tls else { return Ok(Stream::new(stream)) };
+    let step = "it does not answer the TLS handshake; check that the pool has TLS on this port";
+    let secured = steps.within(step, tls.secure(&to.host, stream)).await?;
+    Ok(Stream::new(secured.map_err(|error| ConnectError::Tls { address: steps.address, error })?))
+}
+
+/// The steps of one attempt, which share its time.
+struct Steps {
+    address: String,
+    patience: Duration,
+    until: Instant,
+}
+
+impl Steps {
+    /// `step` says what happens while the time runs out.
+    async fn within<T>(&self, step: &'static str, work: impl Future<Output = T>) -> Result<T, ConnectError> {
+        let (address, patience) = (&self.address, self.patience);
+        let late = |_| ConnectError::Timeout { address: address.clone(), step, patience };
+        tokio::time::timeout_at(self.until.into(), work).await.map_err(late)
     }
 }
 
 /// A TCP connection: resolves, and tries each address in turn.
-async fn dial(to: &Destination, patience: Duration) -> Result<TcpStream, ConnectError> {
-    let resolve = |error| ConnectError::Resolve { host: to.host.clone(), error };
+async fn dial(to: &Destination, patience: Duration) -> Result<TcpStream, DialError> {
+    let resolve = |error| DialError::Resolve { host: to.host.clone(), error };
     let addresses: Vec<_> =
         tokio::net::lookup_host((to.host.as_str(), to.port)).await.map_err(resolve)?.collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -114,7 +169,7 @@ async fn dial(to: &Destination, patience: Duration) -> Result<TcpStream, Connect
             Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
     }
-    Err(ConnectError::Connect { address: address(to), error: last })
+    Err(DialError::Connect { address: address(to), error: last })
 }
 
 /// A share is a small packet that must not wait for a larger one.
