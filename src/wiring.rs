@@ -17,17 +17,20 @@ use std::future::Future;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use signalcore_drivers::cpu::{self, CpuOptions};
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Pool, Stratum, Threads};
+use crate::config::{self, Config, Pool, Secret, Stratum, Threads};
 use crate::engine::task::{End, EngineTask, Limits};
 use crate::monitor::{Context, Display, Monitor};
 use crate::protocol::redirect::Destination;
 use crate::protocol::session_config::{Credentials, Deadlines, SessionConfig};
 use crate::upstream::pool::{self, PoolOptions};
+use crate::upstream::proxy::Proxy;
+use crate::upstream::tls::{Tls, TlsError, Trust};
 use crate::upstream::transport::Route;
 use crate::work::Difficulty;
 
@@ -56,6 +59,14 @@ pub enum PlanError {
     /// The CPU cannot be used this way.
     #[error("cpu: {0}")]
     Cpu(String),
+    /// Nobody can be believed to be the pool.
+    #[error("pool {url}: {error}")]
+    Tls {
+        /// The pool.
+        url: String,
+        /// Why.
+        error: TlsError,
+    },
     /// No driver.
     #[error("device {0:?}: this version opens no such device; use auto, or none to leave all devices alone")]
     Device(String),
@@ -80,7 +91,11 @@ impl Plan {
         Self::check(config)?;
         let cpu = cpu_options(config).ok_or(PlanError::NoBoard)?;
         Ok(Self {
-            pools: config.pools.iter().map(|pool| pool_options(pool, &config.stratum)).collect(),
+            pools: config
+                .pools
+                .iter()
+                .map(|pool| pool_options(pool, &config.stratum))
+                .collect::<Result<_, _>>()?,
             cpu,
             limits: Limits {
                 seconds: config.stop.seconds,
@@ -146,19 +161,21 @@ fn cpu_options(config: &Config) -> Option<CpuOptions> {
     })
 }
 
-fn pool_options(pool: &Pool, stratum: &Stratum) -> PoolOptions {
+fn pool_options(pool: &Pool, stratum: &Stratum) -> Result<PoolOptions, PlanError> {
     let timeouts = &stratum.timeouts;
-    let destination = Destination { host: pool.url.host(), port: pool.url.port() };
+    let route = route(pool, timeouts.connect)?;
     // NiceHash reconnects at each change of order unless asked this way.
-    let nicehash = destination.host == "nicehash.com" || destination.host.ends_with(".nicehash.com");
-    PoolOptions {
+    let nicehash = route.to.host == "nicehash.com" || route.to.host.ends_with(".nicehash.com");
+    Ok(PoolOptions {
         name: pool.url.to_string(),
-        route: Route { to: destination, tls: None, proxy: None, patience: timeouts.connect },
+        route,
         session: SessionConfig {
-            credentials: Credentials { user: pool.user.clone(), password: pool.password.expose().to_owned() },
+            credentials: credentials(&pool.user, &pool.password),
             user_agent: stratum.user_agent.clone(),
             version_rolling: stratum.version_rolling,
-            extranonce_subscribe: stratum.extranonce_subscribe || nicehash,
+            extranonce_subscribe: pool
+                .extranonce_subscribe
+                .unwrap_or(stratum.extranonce_subscribe || nicehash),
             suggest_difficulty: stratum.suggest_difficulty.map(|wish| {
                 Difficulty::new(wish).expect("the range of the setting lies within that of difficulties")
             }),
@@ -171,5 +188,25 @@ fn pool_options(pool: &Pool, stratum: &Stratum) -> PoolOptions {
         },
         follow_redirect: stratum.follow_redirect,
         reconnect_max: timeouts.reconnect_max,
-    }
+    })
+}
+
+fn route(pool: &Pool, patience: Duration) -> Result<Route, PlanError> {
+    let trust =
+        Trust { authorities: pool.tls.authorities.clone(), pin: pool.tls.pin.map(config::TlsPin::bytes) };
+    let tls = pool.url.is_tls().then(|| Tls::new(&trust)).transpose();
+    let proxy = pool.proxy.as_ref().map(|proxy| Proxy {
+        at: Destination { host: proxy.host(), port: proxy.port() },
+        login: proxy.login().map(|(user, password)| credentials(user.expose(), password)),
+    });
+    Ok(Route {
+        to: Destination { host: pool.url.host(), port: pool.url.port() },
+        tls: tls.map_err(|error| PlanError::Tls { url: pool.url.to_string(), error })?,
+        proxy,
+        patience,
+    })
+}
+
+fn credentials(user: &str, password: &Secret) -> Credentials {
+    Credentials { user: user.to_owned(), password: password.expose().to_owned() }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use serde_json::json;
-use signalcore::config::{Config, Log, Pool, Secret, Threads};
+use signalcore::config::{Config, Log, Pool, Secret, Threads, TlsTrust};
 use signalcore::monitor::{Display, Style};
 use signalcore::wiring::{self, Plan};
 use signalcore_hil::pool::{Difficulty, PoolConfig, PoolReport, PracticePool, VardiffConfig};
@@ -89,6 +89,9 @@ async fn demonstrate(args: &Args, display: Display) -> anyhow::Result<PoolReport
         user: "demo".to_owned(),
         password: Secret::new("x"),
         password_file: None,
+        tls: TlsTrust::default(),
+        proxy: None,
+        extranonce_subscribe: None,
     };
     let mut config = Config { pools: vec![upstream], ..Config::default() };
     config.cpu.threads = args.cpu_threads.map_or(Threads::Auto, Threads::Count);

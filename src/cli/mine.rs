@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-use signalcore::config::{self, Config, Environment, Flags, PoolFlags, Secret};
+use signalcore::config::{self, Config, Environment, Flags, PoolFlags, PoolLists, Secret};
 use signalcore::monitor::{Display, Style};
 use signalcore::wiring::{self, Plan, PlanError};
 
@@ -14,6 +14,7 @@ Examples:
   signalcore mine --pool stratum+tcp://pool.example.com:3333 --user ADDRESS.worker
   signalcore mine -o pool.example.com:3333 -u ADDRESS -p x --cpu-threads 2
   signalcore mine -o first:3333 -u A -o second:3333 -u B        two pools, the first preferred
+  signalcore mine -o stratum+ssl://pool.example.com:4333 -u ADDRESS --proxy socks5://127.0.0.1:9050
   signalcore mine --config miner.toml --json | jq 'select(.event == \"share\")'
   SIGNALCORE_LOG=debug signalcore mine --log-file miner.log
 
@@ -59,6 +60,15 @@ struct PoolArgs {
     /// User and password in one; instead of --user and --password.
     #[arg(short = 'O', long = "userpass", value_name = "NAME:WORD", conflicts_with_all = ["users", "passwords"])]
     userpasses: Vec<Secret>,
+    /// SOCKS5 proxy, socks5://[USER:PASSWORD@]HOST:PORT; one for all pools or one for each, '' for none.
+    #[arg(long = "proxy", value_name = "URL")]
+    proxies: Vec<Secret>,
+    /// File with the authorities that may vouch for a pool over TLS; one for all pools or one for each.
+    #[arg(long = "tls-ca", value_name = "FILE")]
+    tls_cas: Vec<String>,
+    /// SHA-256 of a pool's public key, for TLS; one for all pools or one for each.
+    #[arg(long = "tls-pin", value_name = "HASH")]
+    tls_pins: Vec<String>,
 }
 
 /// What is shown.
@@ -155,7 +165,7 @@ fn plan_exit_code(error: &PlanError, no_file: bool) -> u8 {
     match error {
         PlanError::NoBoard => exit::UNAVAILABLE,
         PlanError::NoPool if no_file => exit::USAGE,
-        PlanError::NoPool | PlanError::Cpu(_) | PlanError::Device(_) => exit::CONFIG,
+        PlanError::NoPool | PlanError::Cpu(_) | PlanError::Tls { .. } | PlanError::Device(_) => exit::CONFIG,
     }
 }
 
@@ -174,13 +184,13 @@ fn flags(args: Args) -> anyhow::Result<Flags> {
 }
 
 fn pools(args: PoolArgs) -> anyhow::Result<Vec<PoolFlags>> {
-    let PoolArgs { pools, users, passwords, userpasses } = args;
-    if userpasses.is_empty() {
-        return Ok(config::pair_pools(&pools, &users, &passwords)?);
+    let PoolArgs { pools: urls, mut users, mut passwords, userpasses, proxies, tls_cas, tls_pins } = args;
+    for both in &userpasses {
+        let (user, password) = split_userpass(both)?;
+        users.push(user);
+        passwords.push(password);
     }
-    let pairs = userpasses.iter().map(split_userpass).collect::<anyhow::Result<Vec<_>>>()?;
-    let (users, passwords): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-    Ok(config::pair_pools(&pools, &users, &passwords)?)
+    Ok(config::pair_pools(&PoolLists { urls, users, passwords, proxies, tls_cas, tls_pins })?)
 }
 
 /// At the first colon, as cgminer does; the password may hold more of them.

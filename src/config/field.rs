@@ -6,7 +6,8 @@ use toml::de::DeValue;
 
 use super::document::given;
 use super::kind::{Kind, TextRule};
-use super::{Config, PoolUrl, Secret};
+use super::pool_address::PoolAddress;
+use super::{Config, Proxy, Secret, TlsTrust};
 
 /// One setting of `T`.
 pub(super) struct Field<T: 'static> {
@@ -35,10 +36,13 @@ pub(super) enum Preset {
 /// A `[[pool]]` while it is read: the URL may still be missing.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PoolDraft {
-    pub(super) url: Option<PoolUrl>,
+    pub(super) url: Option<PoolAddress>,
     pub(super) user: String,
     pub(super) password: Secret,
     pub(super) password_file: Option<PathBuf>,
+    pub(super) tls: TlsTrust,
+    pub(super) proxy: Option<Proxy>,
+    pub(super) extranonce_subscribe: Option<bool>,
 }
 
 static ANY: TextRule =
@@ -77,7 +81,7 @@ pub(super) static POOL_FIELDS: &[Field<PoolDraft>] = &[
         "SIGNALCORE_POOL_URL",
         Kind::Url(|p| &mut p.url),
         Preset::Required("\"stratum+tcp://pool.example.com:3333\""),
-        "The address of the pool.",
+        "The address of the pool: stratum+tcp:// is plain text, stratum+ssl:// is TLS and needs the port.",
     ),
     row(
         "user",
@@ -99,6 +103,34 @@ pub(super) static POOL_FIELDS: &[Field<PoolDraft>] = &[
         Kind::Path(|p| &mut p.password_file),
         Preset::Unset("\"/etc/signalcore/pool.password\""),
         "A file whose first line is the password, instead of password.",
+    ),
+    row(
+        "tls_ca",
+        "SIGNALCORE_POOL_TLS_CA",
+        Kind::Path(|p| &mut p.tls.ca),
+        Preset::Unset("\"/etc/signalcore/pool-ca.pem\""),
+        "A file in PEM with the authorities that may vouch for the pool over TLS, instead of the system's.",
+    ),
+    row(
+        "tls_pin",
+        "SIGNALCORE_POOL_TLS_PIN",
+        Kind::Pin(|p| &mut p.tls.pin),
+        Preset::Unset("\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\""),
+        "The only public key the pool may have over TLS. Without tls_ca it alone decides, for self-signed ones.",
+    ),
+    row(
+        "proxy",
+        "SIGNALCORE_POOL_PROXY",
+        Kind::Proxy(|p| &mut p.proxy),
+        Preset::Unset("\"socks5://127.0.0.1:9050\""),
+        "A SOCKS5 proxy to go through, such as Tor's; it resolves the pool's name.",
+    ),
+    row(
+        "extranonce_subscribe",
+        "SIGNALCORE_POOL_EXTRANONCE_SUBSCRIBE",
+        Kind::OptionalBool(|p| &mut p.extranonce_subscribe),
+        Preset::Unset("true"),
+        "For this pool instead of stratum.extranonce_subscribe; #xnsub behind the url means true.",
     ),
 ];
 
@@ -175,14 +207,14 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         "SIGNALCORE_STRATUM_FOLLOW_REDIRECT",
         Kind::Bool(|c| &mut c.stratum.follow_redirect),
         Preset::Value("false"),
-        "Whether client.reconnect may lead to another host of the same domain; the same host always may.",
+        "Whether client.reconnect may lead to another host of the same domain in plain text too; over TLS it may.",
     ),
     row(
         "stratum.connect_timeout",
         "SIGNALCORE_STRATUM_CONNECT_TIMEOUT",
         Kind::Seconds { place: |c| &mut c.stratum.timeouts.connect, from: 1, to: 120 },
         Preset::Value("10"),
-        "How long to wait for the TCP connection.",
+        "How long to wait for the connection, with proxy and TLS.",
     ),
     row(
         "stratum.handshake_timeout",

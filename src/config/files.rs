@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
 use super::problem::{Mistake, Origin, Problem};
 use super::{Environment, Secret};
 
@@ -107,6 +110,18 @@ pub(super) fn read_password(path: &Path) -> Result<Secret, Mistake> {
     match text.lines().next() {
         Some(password) if !password.is_empty() => Ok(Secret::new(password)),
         _ => Err(Mistake::EmptyPasswordFile { path: path.to_owned() }),
+    }
+}
+
+/// The certificates of a file in PEM, each in DER.
+pub(super) fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, Mistake> {
+    let text = read_text(path, MAX_FILE)?;
+    let read = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
+    match read {
+        Ok(certificates) if !certificates.is_empty() => {
+            Ok(certificates.iter().map(|certificate| certificate.to_vec()).collect())
+        }
+        _ => Err(Mistake::NoCertificate { path: path.to_owned() }),
     }
 }
 

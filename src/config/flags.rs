@@ -9,7 +9,7 @@ use super::Secret;
 pub struct Flags {
     /// `--config`: the file to read instead of searching one.
     pub config: Option<PathBuf>,
-    /// `--pool`, `--user`, `--password`: if there are any, they replace the pools of all other layers.
+    /// `--pool` and what belongs to it: if there are any, they replace the pools of all other layers.
     pub pools: Vec<PoolFlags>,
     /// `--cpu-threads`.
     pub cpu_threads: Option<String>,
@@ -28,7 +28,7 @@ pub struct Flags {
 }
 
 /// One pool of the command line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PoolFlags {
     /// `--pool`.
     pub url: String,
@@ -36,58 +36,76 @@ pub struct PoolFlags {
     pub user: Option<String>,
     /// `--password`.
     pub password: Option<Secret>,
+    /// `--proxy`, which may hold a password.
+    pub proxy: Option<Secret>,
+    /// `--tls-ca`.
+    pub tls_ca: Option<String>,
+    /// `--tls-pin`.
+    pub tls_pin: Option<String>,
 }
 
-/// Why users or passwords cannot be told to belong to the URLs.
+/// The flags of pools, each in the order of the command line.
+#[derive(Debug, Clone, Default)]
+pub struct PoolLists {
+    /// `--pool`.
+    pub urls: Vec<String>,
+    /// `--user`.
+    pub users: Vec<String>,
+    /// `--password`.
+    pub passwords: Vec<Secret>,
+    /// `--proxy`.
+    pub proxies: Vec<Secret>,
+    /// `--tls-ca`.
+    pub tls_cas: Vec<String>,
+    /// `--tls-pin`.
+    pub tls_pins: Vec<String>,
+}
+
+/// Why flags cannot be told to belong to the URLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PairingError {
-    /// More than one user, but not one for each URL.
-    #[error("{users} --user for {urls} --pool; give one for all pools or one for each, in the same order")]
-    Users {
-        /// How many users.
-        users: usize,
+    /// More than one, but not one for each URL.
+    #[error("{count} {flag} for {urls} --pool; give one for all pools or one for each, in the same order")]
+    Count {
+        /// The flag.
+        flag: &'static str,
+        /// How often it stands there.
+        count: usize,
         /// How many URLs.
         urls: usize,
     },
-    /// More than one password, but not one for each URL.
-    #[error(
-        "{passwords} --password for {urls} --pool; give one for all pools or one for each, in the same order"
-    )]
-    Passwords {
-        /// How many passwords.
-        passwords: usize,
-        /// How many URLs.
-        urls: usize,
-    },
-    /// Credentials, but no URL they are for.
-    #[error(
-        "--user or --password without --pool; they are never sent to a pool of the configuration, so name the pool too"
-    )]
-    NoUrl,
+    /// A flag, but no URL it is for.
+    #[error("{0} without --pool; it is never used for a pool of the configuration, so name the pool too")]
+    NoUrl(&'static str),
 }
 
-/// cgminer's pairing of repeated `-o -u -p`: the i-th user and password belong to the i-th URL. A single user
-/// or password serves all of them; with any other number the counts must match, because guessing could send
-/// the credentials of one pool to another.
-pub fn pair_pools(
-    urls: &[String],
-    users: &[String],
-    passwords: &[Secret],
-) -> Result<Vec<PoolFlags>, PairingError> {
-    if urls.is_empty() && !(users.is_empty() && passwords.is_empty()) {
-        return Err(PairingError::NoUrl);
-    }
-    let fits = |count: usize| count <= 1 || count == urls.len();
-    if !fits(users.len()) {
-        return Err(PairingError::Users { users: users.len(), urls: urls.len() });
-    }
-    if !fits(passwords.len()) {
-        return Err(PairingError::Passwords { passwords: passwords.len(), urls: urls.len() });
+/// cgminer's pairing of repeated `-o -u -p`: the i-th user and password belong to the i-th URL, and so does the rest.
+/// A single one serves all URLs; with any other number the counts must match, because guessing could send the
+/// credentials of one pool to another. An empty word stands for none.
+pub fn pair_pools(lists: &PoolLists) -> Result<Vec<PoolFlags>, PairingError> {
+    let PoolLists { urls, users, passwords, proxies, tls_cas, tls_pins } = lists;
+    let counts = [
+        ("--user", users.len()),
+        ("--password", passwords.len()),
+        ("--proxy", proxies.len()),
+        ("--tls-ca", tls_cas.len()),
+        ("--tls-pin", tls_pins.len()),
+    ];
+    for (flag, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        if urls.is_empty() {
+            return Err(PairingError::NoUrl(flag));
+        }
+        if count > 1 && count != urls.len() {
+            return Err(PairingError::Count { flag, count, urls: urls.len() });
+        }
     }
     let pool = |(i, url): (usize, &String)| PoolFlags {
         url: url.clone(),
         user: for_pool(users, i),
         password: for_pool(passwords, i),
+        proxy: for_pool(proxies, i).filter(|proxy| !proxy.expose().is_empty()),
+        tls_ca: for_pool(tls_cas, i).filter(|path| !path.is_empty()),
+        tls_pin: for_pool(tls_pins, i).filter(|pin| !pin.is_empty()),
     };
     Ok(urls.iter().enumerate().map(pool).collect())
 }
@@ -103,12 +121,14 @@ mod tests {
 
     fn pair(urls: &[&str], users: &[&str], passwords: &[&str]) -> Result<Vec<PoolFlags>, PairingError> {
         let texts = |items: &[&str]| items.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let secrets: Vec<_> = passwords.iter().map(|p| Secret::new(*p)).collect();
-        pair_pools(&texts(urls), &texts(users), &secrets)
+        let passwords = passwords.iter().map(|p| Secret::new(*p)).collect();
+        let (urls, users) = (texts(urls), texts(users));
+        pair_pools(&PoolLists { urls, users, passwords, ..PoolLists::default() })
     }
 
     fn pool(url: &str, user: Option<&str>, password: Option<&str>) -> PoolFlags {
-        PoolFlags { url: url.into(), user: user.map(Into::into), password: password.map(Secret::new) }
+        let (user, password) = (user.map(Into::into), password.map(Secret::new));
+        PoolFlags { url: url.into(), user, password, ..PoolFlags::default() }
     }
 
     #[test]
@@ -140,9 +160,26 @@ mod tests {
             message(pair(&["a"], &["u"], &["pa", "pb"])),
             "2 --password for 1 --pool; give one for all pools or one for each, in the same order"
         );
-        let no_url = "--user or --password without --pool; they are never sent to a pool of the configuration, \
-                      so name the pool too";
-        assert_eq!(message(pair(&[], &["u"], &[])), no_url);
-        assert_eq!(message(pair(&[], &["u", "v"], &["p"])), no_url);
+        let rest = "without --pool; it is never used for a pool of the configuration, so name the pool too";
+        assert_eq!(message(pair(&[], &["u"], &[])), format!("--user {rest}"));
+        assert_eq!(message(pair(&[], &[], &["p"])), format!("--password {rest}"));
+    }
+
+    #[test]
+    fn proxies_and_trust_are_paired_alike_and_an_empty_word_is_none() {
+        let texts = |items: &[&str]| items.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut lists = PoolLists {
+            urls: texts(&["a", "b"]),
+            proxies: vec![Secret::new("socks5://h:1")],
+            tls_cas: texts(&["", "ca.pem"]),
+            tls_pins: texts(&["aa", ""]),
+            ..PoolLists::default()
+        };
+        let pools = pair_pools(&lists).unwrap();
+        assert!(pools.iter().all(|pool| pool.proxy == Some(Secret::new("socks5://h:1"))));
+        assert_eq!((pools[0].tls_ca.as_deref(), pools[1].tls_ca.as_deref()), (None, Some("ca.pem")));
+        assert_eq!((pools[0].tls_pin.as_deref(), pools[1].tls_pin.as_deref()), (Some("aa"), None));
+        lists.tls_pins.push("bb".into());
+        assert_eq!(pair_pools(&lists), Err(PairingError::Count { flag: "--tls-pin", count: 3, urls: 2 }));
     }
 }

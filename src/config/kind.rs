@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{PoolUrl, PoolUrlError, Secret, Threads};
+use super::pool_address::PoolAddress;
+use super::{PoolUrlError, Proxy, ProxyError, Secret, Threads, TlsPin, pool_url, proxy};
 
 /// The most hashing threads. More than any machine has; a larger number is a slip of the hand.
 const MAX_THREADS: u16 = 1024;
@@ -41,6 +42,7 @@ pub(super) struct TextRule {
 /// The kind of a setting of `T`: the type and range of its values, and the place they are stored in.
 pub(super) enum Kind<T: 'static> {
     Bool(fn(&mut T) -> &mut bool),
+    OptionalBool(fn(&mut T) -> &mut Option<bool>),
     Percent(fn(&mut T) -> &mut u8),
     Count(fn(&mut T) -> &mut Option<u64>),
     Positive(fn(&mut T) -> &mut Option<f64>),
@@ -50,7 +52,9 @@ pub(super) enum Kind<T: 'static> {
     Texts(fn(&mut T) -> &mut Vec<String>),
     Path(fn(&mut T) -> &mut Option<PathBuf>),
     Threads(fn(&mut T) -> &mut Threads),
-    Url(fn(&mut T) -> &mut Option<PoolUrl>),
+    Url(fn(&mut T) -> &mut Option<PoolAddress>),
+    Proxy(fn(&mut T) -> &mut Option<Proxy>),
+    Pin(fn(&mut T) -> &mut Option<TlsPin>),
     Secret(fn(&mut T) -> &mut Secret),
 }
 
@@ -61,22 +65,27 @@ pub(super) enum Refusal {
     Value,
     /// It is a text, but no address of a pool.
     Url(PoolUrlError),
+    /// It is a text, but no proxy.
+    Proxy(ProxyError),
 }
 
 impl<T> Kind<T> {
     /// Checks `given` and stores it in `target`. A relative path counts from `base`.
     pub(super) fn store(&self, target: &mut T, given: &Given, base: Option<&Path>) -> Result<(), Refusal> {
-        if let Self::Url(place) = self {
-            let url = given.text().ok_or(Refusal::Value)?.parse().map_err(Refusal::Url)?;
-            *place(target) = Some(url);
-            return Ok(());
+        let text = || given.text().ok_or(Refusal::Value);
+        match self {
+            Self::Url(place) => *place(target) = Some(text()?.parse().map_err(Refusal::Url)?),
+            Self::Proxy(place) => *place(target) = Some(text()?.parse().map_err(Refusal::Proxy)?),
+            _ => self.store_plain(target, given, base).ok_or(Refusal::Value)?,
         }
-        self.store_plain(target, given, base).ok_or(Refusal::Value)
+        Ok(())
     }
 
     fn store_plain(&self, target: &mut T, given: &Given, base: Option<&Path>) -> Option<()> {
         match self {
             Self::Bool(place) => *place(target) = given.boolean()?,
+            Self::OptionalBool(place) => *place(target) = Some(given.boolean()?),
+            Self::Pin(place) => *place(target) = Some(TlsPin::parse(given.text()?)?),
             Self::Percent(place) => {
                 *place(target) = given.integer().filter(|n| (1..=100).contains(n))? as u8;
             }
@@ -103,7 +112,7 @@ impl<T> Kind<T> {
             Self::Secret(place) => {
                 *place(target) = Secret::new(given.text().filter(|t| !t.contains(char::is_control))?);
             }
-            Self::Url(_) => return None,
+            Self::Url(_) | Self::Proxy(_) => return None,
         }
         Some(())
     }
@@ -112,6 +121,7 @@ impl<T> Kind<T> {
     pub(super) fn stored(&self, target: &mut T) -> Option<Given> {
         Some(match self {
             Self::Bool(place) => Given::Bool(*place(target)),
+            Self::OptionalBool(place) => Given::Bool((*place(target))?),
             Self::Percent(place) => Given::Integer((*place(target)).into()),
             Self::Count(place) => Given::Integer((*place(target))? as i64),
             Self::Positive(place) => Given::Number((*place(target))?),
@@ -125,7 +135,9 @@ impl<T> Kind<T> {
                 Threads::Off => Given::Text("off".into()),
                 Threads::Count(count) => Given::Integer(count.into()),
             },
-            Self::Url(place) => Given::Text(place(target).as_ref()?.to_string()),
+            Self::Url(place) => Given::Text(place(target).as_ref()?.url.to_string()),
+            Self::Proxy(place) => Given::Text(place(target).as_ref()?.to_string()),
+            Self::Pin(place) => Given::Text((*place(target))?.to_string()),
             Self::Secret(_) => Given::Text("***".into()),
         })
     }
@@ -133,7 +145,7 @@ impl<T> Kind<T> {
     /// Type, unit and range, as a message or the default file names them.
     pub(super) fn expected(&self) -> String {
         match self {
-            Self::Bool(_) => "true or false".into(),
+            Self::Bool(_) | Self::OptionalBool(_) => "true or false".into(),
             Self::Percent(_) => "a whole number from 1 to 100".into(),
             Self::Count(_) => "a whole number above 0".into(),
             Self::Positive(_) => format!("a number above 0, at most {MAX_POSITIVE:e}"),
@@ -143,14 +155,25 @@ impl<T> Kind<T> {
             Self::Texts(_) => "a list of one or more texts".into(),
             Self::Path(_) => "a path".into(),
             Self::Threads(_) => format!(r#""auto", "off" or a whole number from 0 to {MAX_THREADS}"#),
-            Self::Url(_) => "stratum+tcp://HOST:PORT".into(),
+            Self::Url(_) => pool_url::EXPECTED.into(),
+            Self::Proxy(_) => proxy::EXPECTED.into(),
+            Self::Pin(_) => TlsPin::EXPECTED.into(),
             Self::Secret(_) => "a text without control characters".into(),
         }
     }
 
     /// Whether a message must not repeat the value.
     pub(super) fn is_secret(&self) -> bool {
-        matches!(self, Self::Secret(_))
+        matches!(self, Self::Secret(_) | Self::Proxy(_))
+    }
+
+    /// Whether a listing leaves out a part of the stored value.
+    pub(super) fn is_hidden(&self, target: &mut T) -> bool {
+        match self {
+            Self::Secret(_) => true,
+            Self::Proxy(place) => place(target).as_ref().is_some_and(|proxy| proxy.login().is_some()),
+            _ => false,
+        }
     }
 }
 

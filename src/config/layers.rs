@@ -8,6 +8,7 @@ use super::document::{self, Entry, Fault};
 use super::field::{self, FIELDS, Field, POOL_FIELDS, PoolDraft};
 use super::files::{self, SourceFile};
 use super::kind::{Given, Kind, Refusal, quoted};
+use super::pool_address::PoolAddress;
 use super::pool_url::without_credentials;
 use super::problem::{ConfigError, Mistake, Origin, Problem};
 use super::{Config, Environment, Flags, Pool};
@@ -59,7 +60,7 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
     }
     layers.environment(environment);
     layers.flags(flags);
-    layers.read_passwords();
+    layers.read_named_files();
     let files = sources.into_iter().map(|source| source.path).collect();
     layers.finish(files)
 }
@@ -183,6 +184,9 @@ impl Layers {
                 ("url", "--pool", Some(pool.url.clone())),
                 ("user", "--user", pool.user.clone()),
                 ("password", "--password", password),
+                ("proxy", "--proxy", pool.proxy.as_ref().map(|proxy| proxy.expose().to_owned())),
+                ("tls_ca", "--tls-ca", pool.tls_ca.clone()),
+                ("tls_pin", "--tls-pin", pool.tls_pin.clone()),
             ];
             let entries = words.into_iter().filter_map(|(name, flag, word)| {
                 Some((name.to_owned(), Given::Word(word?), Origin::Flag(flag)))
@@ -225,22 +229,49 @@ impl Layers {
                 mistake: Mistake::MissingUrl,
             });
         }
-        if let (Some(_), Some(origin)) = (origins.get("password"), origins.get("password_file")) {
-            let (origin, field) = (origin.clone(), pool_path("password_file"));
-            self.problems.push(Problem { origin, field, mistake: Mistake::TwoPasswords });
+        for (name, mistake) in conflicts(&draft, &origins) {
+            let origin = origins.get(name).cloned().unwrap_or(Origin::Default);
+            self.problems.push(Problem { origin, field: pool_path(name), mistake });
         }
-        let PoolDraft { url, user, password, password_file } = draft;
-        Some((Pool { url: url?, user, password, password_file }, origins))
+        let PoolDraft { url, user, password, password_file, tls, proxy, extranonce_subscribe } = draft;
+        let address = url?;
+        for (name, inside) in [
+            ("proxy", address.proxy.is_some()),
+            ("extranonce_subscribe", address.extranonce_subscribe.is_some()),
+        ] {
+            if let Some(origin) = origins.get("url").filter(|_| inside).cloned() {
+                origins.insert(name, origin);
+            }
+        }
+        let pool = Pool {
+            url: address.url,
+            user,
+            password,
+            password_file,
+            tls,
+            proxy: proxy.or(address.proxy),
+            extranonce_subscribe: extranonce_subscribe.or(address.extranonce_subscribe),
+        };
+        Some((pool, origins))
     }
 
-    fn read_passwords(&mut self) {
+    /// Reads the files that pools name: passwords and certificates.
+    fn read_named_files(&mut self) {
         for (pool, origins) in &mut self.pools {
-            let Some(path) = &pool.password_file else { continue };
-            match files::read_password(path) {
-                Ok(password) => pool.password = password,
-                Err(mistake) => {
-                    let origin = origins.get("password_file").cloned().unwrap_or(Origin::Default);
-                    self.problems.push(Problem { origin, field: pool_path("password_file"), mistake });
+            let mut problem = |name, mistake| {
+                let origin = origins.get(name).cloned().unwrap_or(Origin::Default);
+                self.problems.push(Problem { origin, field: pool_path(name), mistake });
+            };
+            if let Some(path) = &pool.password_file {
+                match files::read_password(path) {
+                    Ok(password) => pool.password = password,
+                    Err(mistake) => problem("password_file", mistake),
+                }
+            }
+            if let Some(path) = &pool.tls.ca {
+                match files::read_certificates(path) {
+                    Ok(authorities) => pool.tls.authorities = authorities,
+                    Err(mistake) => problem("tls_ca", mistake),
                 }
             }
         }
@@ -258,6 +289,23 @@ impl Layers {
 }
 
 const URL_VARIABLE: &str = "SIGNALCORE_POOL_URL";
+
+/// Settings of a pool that contradict each other, by the name of the one that is to go.
+fn conflicts(draft: &PoolDraft, origins: &OriginOf) -> Vec<(&'static str, Mistake)> {
+    let is_given = |name| origins.contains_key(name);
+    let in_url = |is_there: fn(&PoolAddress) -> bool| draft.url.as_ref().is_some_and(is_there);
+    let is_plain = in_url(|address| !address.url.is_tls());
+    let in_url_too =
+        |name, inside, is_there| (is_given(name) && in_url(is_there), name, Mistake::InUrlToo(inside));
+    let rules = [
+        (is_given("password") && is_given("password_file"), "password_file", Mistake::TwoPasswords),
+        (is_given("tls_ca") && is_plain, "tls_ca", Mistake::NoTls),
+        (is_given("tls_pin") && is_plain, "tls_pin", Mistake::NoTls),
+        in_url_too("proxy", "the proxy", |address| address.proxy.is_some()),
+        in_url_too("extranonce_subscribe", "#xnsub", |address| address.extranonce_subscribe.is_some()),
+    ];
+    rules.into_iter().filter(|(holds, ..)| *holds).map(|(_, name, mistake)| (name, mistake)).collect()
+}
 
 fn pool_path(name: &str) -> String {
     format!("pool.{name}")
@@ -283,6 +331,7 @@ fn store<T: Clone>(
         Err(Refusal::Url(error)) => {
             Err(Mistake::Url { found: shown(&quoted(&without_credentials(text))), error })
         }
+        Err(Refusal::Proxy(error)) => Err(Mistake::Proxy(error)),
         Err(Refusal::Value) => {
             let found = if field.kind.is_secret() { "***".into() } else { shown(&given.to_toml()) };
             let remedy = remedy(field, target, given, origin);

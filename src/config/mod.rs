@@ -10,22 +10,27 @@ mod files;
 mod flags;
 mod kind;
 mod layers;
+mod pool_address;
 mod pool_url;
 mod problem;
+mod proxy;
 mod render;
 mod secret;
+mod tls;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use environment::Environment;
 pub use files::user_file;
-pub use flags::{Flags, PairingError, PoolFlags, pair_pools};
+pub use flags::{Flags, PairingError, PoolFlags, PoolLists, pair_pools};
 pub use layers::{Loaded, Origins, load};
 pub use pool_url::{PoolUrl, PoolUrlError};
 pub use problem::{ConfigError, Mistake, Origin, Problem};
+pub use proxy::{Proxy, ProxyError};
 pub use render::{annotated_default, show_json, show_toml};
 pub use secret::Secret;
+pub use tls::{TlsPin, TlsTrust};
 
 /// What the miner shall do, each value within its range. [`load`] makes it; its `Default` is what holds where
 /// no layer says anything. The `Default` of the structs within is only the blank that the table fills in.
@@ -71,6 +76,12 @@ pub struct Pool {
     pub password: Secret,
     /// Where the password came from, if from a file of its own.
     pub password_file: Option<PathBuf>,
+    /// Whom to take for the pool over TLS.
+    pub tls: TlsTrust,
+    /// What leads to it.
+    pub proxy: Option<Proxy>,
+    /// Whether to send `mining.extranonce.subscribe`, instead of what holds for all pools.
+    pub extranonce_subscribe: Option<bool>,
 }
 
 /// Hashing on the processor.

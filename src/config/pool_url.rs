@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use super::ProxyError;
+
 /// The port when the URL names none. Source: the custom of Stratum V1 pools for plain TCP.
 const DEFAULT_PORT: u16 = 3333;
 
@@ -15,15 +17,20 @@ const TLS: &[&str] = &["stratum+ssl", "stratum+tls", "stratum+tcps", "ssl", "tls
 const NODE: &[&str] = &["http", "https"];
 const STRATUM_V2: &[&str] = &["stratum2+tcp", "stratum2"];
 
-/// Where a Stratum V1 pool listens, over plain TCP. Only parsing makes one, so host and port are sound.
+/// What a URL may look like, for messages.
+pub(super) const EXPECTED: &str = "stratum+tcp://HOST:PORT, or stratum+ssl://HOST:PORT for TLS";
+
+/// Where a Stratum V1 pool listens. Only parsing makes one, so host and port are sound.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PoolUrl {
     host: Host,
     port: u16,
+    tls: bool,
 }
 
+/// A host name or IP address that can be one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Host {
+pub(super) enum Host {
     Name(String), // lower case; an IPv4 address too
     V6(Ipv6Addr),
 }
@@ -47,14 +54,24 @@ pub enum PoolUrlError {
     #[error("the port is no number from 1 to 65535; write the one the pool names, or none for 3333")]
     BadPort,
     /// `user:password@` before the host.
-    #[error("user and password don't belong into the URL; give them as user and password of the pool")]
+    #[error(
+        "user and password don't belong into the URL; give them as user and password of the pool, or in its proxy"
+    )]
     Credentials,
-    /// BFGMiner's options behind `#`.
-    #[error("the options #{0} are unsupported; remove the # and what follows")]
-    Options(String),
-    /// One of the TLS schemes.
-    #[error("TLS is not available in this version; use the pool's stratum+tcp:// address and port")]
-    Tls,
+    /// One of BFGMiner's options behind `#` that stands elsewhere here, or nowhere.
+    #[error("the option #{name} is not taken here; remove it{}", if remedy.is_empty() { "" } else { *remedy })]
+    Option {
+        /// The option.
+        name: String,
+        /// What there is instead.
+        remedy: &'static str,
+    },
+    /// TLS without a port.
+    #[error("pools have no customary port for TLS; write the one the pool names, stratum+ssl://HOST:PORT")]
+    TlsPort,
+    /// Something that is no proxy before cgminer's `|`.
+    #[error("what stands before the | is not taken as a proxy: {0}")]
+    Proxy(ProxyError),
     /// The scheme of Stratum V2.
     #[error("Stratum V2 is not spoken; use the pool's Stratum V1 address, stratum+tcp://")]
     StratumV2,
@@ -64,30 +81,49 @@ pub enum PoolUrlError {
     )]
     Node,
     /// Another scheme.
-    #[error("the scheme is unknown; write stratum+tcp:// or no scheme at all")]
+    #[error("the scheme is unknown; write stratum+tcp://, stratum+ssl:// for TLS, or no scheme at all")]
     Scheme,
 }
 
 impl PoolUrl {
     /// The host to connect to; an IPv6 address without its brackets.
     pub fn host(&self) -> String {
-        match &self.host {
-            Host::Name(name) => name.clone(),
-            Host::V6(address) => address.to_string(),
-        }
+        self.host.unbracketed()
     }
 
     /// The port to connect to, never 0.
     pub fn port(&self) -> u16 {
         self.port
     }
+
+    /// Whether the pool speaks TLS there. The scheme alone decides; nothing ever falls back to plain text.
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
 }
 
 impl fmt::Display for PoolUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            Host::Name(name) => write!(f, "stratum+tcp://{name}:{}", self.port),
-            Host::V6(address) => write!(f, "stratum+tcp://[{address}]:{}", self.port),
+        let scheme = if self.tls { "stratum+ssl" } else { "stratum+tcp" };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
+    }
+}
+
+impl Host {
+    /// The text that connecting takes.
+    pub(super) fn unbracketed(&self) -> String {
+        match self {
+            Self::Name(name) => name.clone(),
+            Self::V6(address) => address.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::V6(address) => write!(f, "[{address}]"),
         }
     }
 }
@@ -100,33 +136,39 @@ impl FromStr for PoolUrl {
             return Err(PoolUrlError::Space);
         }
         let (scheme, rest) = text.split_once("://").map_or((None, text), |(s, rest)| (Some(s), rest));
+        let tls = scheme.is_some_and(|scheme| is_in(TLS, scheme));
         if let Some(scheme) = scheme {
-            check_scheme(&scheme.to_ascii_lowercase())?;
+            check_scheme(scheme)?;
         }
         if rest.contains('@') {
             return Err(PoolUrlError::Credentials);
         }
-        if let Some((_, options)) = rest.split_once('#') {
-            return Err(PoolUrlError::Options(options.to_owned()));
-        }
         let authority = rest.split(['/', '?']).next().unwrap_or_default();
         let (host, port) = split_authority(authority)?;
-        Ok(Self { host, port: port.map_or(Ok(DEFAULT_PORT), parse_port)? })
+        let port = match port {
+            Some(port) => parse_port(port)?,
+            None if tls => return Err(PoolUrlError::TlsPort),
+            None => DEFAULT_PORT,
+        };
+        Ok(Self { host, port, tls })
     }
 }
 
+fn is_in(schemes: &[&str], scheme: &str) -> bool {
+    schemes.iter().any(|known| scheme.eq_ignore_ascii_case(known))
+}
+
 fn check_scheme(scheme: &str) -> Result<(), PoolUrlError> {
-    let is_in = |schemes: &[&str]| schemes.contains(&scheme);
     match () {
-        () if is_in(PLAIN) => Ok(()),
-        () if is_in(TLS) => Err(PoolUrlError::Tls),
-        () if is_in(NODE) => Err(PoolUrlError::Node),
-        () if is_in(STRATUM_V2) => Err(PoolUrlError::StratumV2),
+        () if is_in(PLAIN, scheme) || is_in(TLS, scheme) => Ok(()),
+        () if is_in(NODE, scheme) => Err(PoolUrlError::Node),
+        () if is_in(STRATUM_V2, scheme) => Err(PoolUrlError::StratumV2),
         () => Err(PoolUrlError::Scheme),
     }
 }
 
-fn split_authority(authority: &str) -> Result<(Host, Option<&str>), PoolUrlError> {
+/// HOST or HOST:PORT, the port not yet read.
+pub(super) fn split_authority(authority: &str) -> Result<(Host, Option<&str>), PoolUrlError> {
     if let Some(bracketed) = authority.strip_prefix('[') {
         let (address, after) = bracketed.split_once(']').ok_or(PoolUrlError::BadIpv6)?;
         let address = address.parse().map_err(|_| PoolUrlError::BadIpv6)?;
@@ -156,7 +198,7 @@ fn split_authority(authority: &str) -> Result<(Host, Option<&str>), PoolUrlError
     Ok((Host::Name(name.to_ascii_lowercase()), port))
 }
 
-fn parse_port(text: &str) -> Result<u16, PoolUrlError> {
+pub(super) fn parse_port(text: &str) -> Result<u16, PoolUrlError> {
     let is_digits = text.bytes().all(|b| b.is_ascii_digit()); // u16's own parser takes "+80" too
     match text.parse() {
         Ok(port) if is_digits && port != 0 => Ok(port),
@@ -216,10 +258,19 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_that_is_not_plain_stratum_says_what_it_is() {
+    fn every_spelling_of_tls_names_the_same_pool_and_needs_its_port() {
         for scheme in ["stratum+ssl", "stratum+tls", "stratum+tcps", "ssl", "TLS"] {
-            assert_eq!(error(&format!("{scheme}://pool.example.com:443")), PoolUrlError::Tls, "{scheme}");
+            let text = format!("{scheme}://Pool.Example.com:443/path");
+            assert_eq!(normal(&text), "stratum+ssl://pool.example.com:443", "{scheme}");
+            assert!(text.parse::<PoolUrl>().unwrap().is_tls());
+            assert_eq!(error(&format!("{scheme}://pool.example.com")), PoolUrlError::TlsPort, "{scheme}");
         }
+        assert_eq!(normal("ssl://[2001:db8::1]:443"), "stratum+ssl://[2001:db8::1]:443");
+        assert!(!"tcp://pool.example.com:443".parse::<PoolUrl>().unwrap().is_tls());
+    }
+
+    #[test]
+    fn a_scheme_that_is_not_stratum_v1_says_what_it_is() {
         assert_eq!(error("stratum2+tcp://pool.example.com/key"), PoolUrlError::StratumV2);
         assert_eq!(error("http://127.0.0.1:8332"), PoolUrlError::Node);
         assert_eq!(error("https://pool.example.com"), PoolUrlError::Node);
@@ -239,14 +290,6 @@ mod tests {
     }
 
     #[test]
-    fn options_behind_a_hash_are_named() {
-        assert_eq!(
-            error("stratum+tcp://pool:3333#xnsub").to_string(),
-            "the options #xnsub are unsupported; remove the # and what follows"
-        );
-    }
-
-    #[test]
     fn credentials_in_the_url_are_refused_and_never_repeated() {
         for text in ["tcp://me:hunter2@pool:1", "me:hunter2@pool", "me:hun#ter2@pool", "me:hun/ter2@pool"] {
             assert_eq!(error(text), PoolUrlError::Credentials, "{text}");
@@ -260,7 +303,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_the_parser_panic_and_what_parses_survives_printing(
-            text in prop_oneof![".*", "(stratum\\+tcp://)?[a-z0-9.:\\[\\]@#/-]{0,24}(:[0-9]{1,6})?"],
+            text in prop_oneof![".*", "(stratum\\+tcp://|ssl://)?[a-z0-9.:\\[\\]@#/-]{0,24}(:[0-9]{1,6})?"],
         ) {
             if let Ok(url) = text.parse::<PoolUrl>() {
                 prop_assert_eq!(url.to_string().parse::<PoolUrl>(), Ok(url));

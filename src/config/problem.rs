@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::PoolUrlError;
+use super::{PoolUrlError, ProxyError, pool_url, proxy};
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +86,8 @@ pub enum Mistake {
         /// Why.
         error: PoolUrlError,
     },
+    /// A text that is no proxy. It may hold a password wherever it is misspelt, so it is not repeated.
+    Proxy(ProxyError),
     /// An environment variable that is not UTF-8.
     NotUtf8Variable,
     /// A `[[pool]]` without `url`.
@@ -97,6 +99,15 @@ pub enum Mistake {
     },
     /// Both `password` and `password_file`.
     TwoPasswords,
+    /// A setting of a pool that its url has too.
+    InUrlToo(&'static str),
+    /// A setting for TLS, and a url that is not.
+    NoTls,
+    /// A file without certificates in PEM.
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file that cannot be read.
     Unreadable {
         /// The file.
@@ -131,10 +142,16 @@ impl Problem {
             Mistake::UnknownName { name, .. } => format!("the unknown name {name}"),
             Mistake::UnknownVariable { .. } => "an unknown variable".into(),
             Mistake::Value { found, .. } | Mistake::Url { found, .. } => found.clone(),
+            Mistake::Proxy(_) => "***".into(),
             Mistake::NotUtf8Variable => "a value that is not UTF-8".into(),
             Mistake::MissingUrl => "a pool without url".into(),
             Mistake::CredentialsWithoutUrl { .. } => "credentials without a pool".into(),
             Mistake::TwoPasswords => "both password and password_file".into(),
+            Mistake::InUrlToo(inside) => format!("it beside {inside} in the url"),
+            Mistake::NoTls => "it beside a url in plain text".into(),
+            Mistake::NoCertificate { path } => {
+                format!("{} has no certificate that can be read", path.display())
+            }
             Mistake::Unreadable { path, error } => format!("{} cannot be read ({error})", path.display()),
             Mistake::TooLarge { path, .. } => format!("{} is too large", path.display()),
             Mistake::NotUtf8File { path } => format!("{} is not UTF-8", path.display()),
@@ -149,10 +166,13 @@ impl Problem {
             Mistake::UnknownName { known, .. } => format!("one of {known}"),
             Mistake::UnknownVariable { nearest } => nearest.clone(),
             Mistake::Value { expected, .. } => expected.clone(),
-            Mistake::Url { .. } | Mistake::MissingUrl => "stratum+tcp://HOST:PORT".into(),
+            Mistake::Url { .. } | Mistake::MissingUrl => pool_url::EXPECTED.into(),
+            Mistake::Proxy(_) => proxy::EXPECTED.into(),
             Mistake::NotUtf8Variable | Mistake::NotUtf8File { .. } => "text in UTF-8".into(),
             Mistake::CredentialsWithoutUrl { url } => format!("{url} beside them"),
-            Mistake::TwoPasswords => "one of them".into(),
+            Mistake::TwoPasswords | Mistake::InUrlToo(_) => "one of them".into(),
+            Mistake::NoTls => "stratum+ssl://HOST:PORT".into(),
+            Mistake::NoCertificate { .. } => "one or more in PEM".into(),
             Mistake::Unreadable { .. } => "a readable file".into(),
             Mistake::TooLarge { limit, .. } => format!("at most {limit} bytes"),
             Mistake::EmptyPasswordFile { .. } => "the password there".into(),
@@ -168,12 +188,17 @@ impl Problem {
             Mistake::UnknownVariable { nearest } => format!("did you mean {nearest}? Otherwise unset it"),
             Mistake::Value { remedy, .. } => remedy.clone(),
             Mistake::Url { error, .. } => error.to_string(),
+            Mistake::Proxy(error) => error.to_string(),
             Mistake::NotUtf8Variable => "correct it or unset it".into(),
             Mistake::MissingUrl => "add a line url = \"stratum+tcp://HOST:PORT\" to this [[pool]]".into(),
             Mistake::CredentialsWithoutUrl { url } => {
                 format!("give {url} too; credentials are never sent to a pool they were not given for")
             }
-            Mistake::TwoPasswords => "delete one of the two".into(),
+            Mistake::TwoPasswords | Mistake::InUrlToo(_) => "delete one of the two".into(),
+            Mistake::NoTls => "write the pool's address for TLS as url, or delete this setting".into(),
+            Mistake::NoCertificate { .. } => {
+                "it must have lines BEGIN CERTIFICATE and END CERTIFICATE".into()
+            }
             Mistake::Unreadable { .. } => "correct the path or the file's permissions".into(),
             Mistake::TooLarge { .. } => "check that it is the right file".into(),
             Mistake::NotUtf8File { .. } => "save it as UTF-8".into(),

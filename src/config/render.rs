@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::field::{FIELDS, Field, POOL_FIELDS, PoolDraft, Preset, TABLES};
+use super::kind::Kind;
 use super::{Loaded, Origin, Pool};
 
 const HEAD: &str = r"# Configuration of signalcore.
@@ -75,7 +76,7 @@ pub fn show_toml(loaded: &Loaded) -> String {
 
 fn show<T>(text: &mut String, field: &Field<T>, target: &mut T, origin: &Origin) {
     let (_, name) = field.table_and_name();
-    let comment = if field.kind.is_secret() { "# " } else { "" };
+    let comment = if field.kind.is_hidden(target) { "# " } else { "" };
     _ = match field.kind.stored(target) {
         Some(value) => writeln!(text, "{comment}{name} = {}  # {origin}", value.to_toml()),
         None => writeln!(text, "# {name} is not set"),
@@ -105,10 +106,10 @@ fn value_json<T>(field: &Field<T>, target: &mut T, origin: &Origin) -> Value {
 
 /// A password out of a file is that file's line, not one of its own.
 fn is_in_force(field: &Field<PoolDraft>, pool: &Pool) -> bool {
-    !(field.kind.is_secret() && pool.password_file.is_some())
+    !(matches!(field.kind, Kind::Secret(_)) && pool.password_file.is_some())
 }
 
 fn draft(pool: &Pool) -> PoolDraft {
-    let Pool { url, user, password, password_file } = pool.clone();
-    PoolDraft { url: Some(url), user, password, password_file }
+    let Pool { url, user, password, password_file, tls, proxy, extranonce_subscribe } = pool.clone();
+    PoolDraft { url: Some(url.into()), user, password, password_file, tls, proxy, extranonce_subscribe }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::setup::Setup;
 use signalcore::config::{
-    Config, Environment, Flags, Loaded, Secret, Threads, pair_pools, show_json, show_toml,
+    Config, Environment, Flags, Loaded, PoolLists, Secret, Threads, pair_pools, show_json, show_toml,
 };
 
 const TWO_POOLS: &str = "
@@ -23,7 +23,8 @@ fn urls(loaded: &Loaded) -> Vec<String> {
 
 fn flag_pools(urls: &[&str], users: &[&str]) -> impl FnOnce(&mut Flags) {
     let texts = |items: &[&str]| items.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let pools = pair_pools(&texts(urls), &texts(users), &[]).unwrap();
+    let (urls, users) = (texts(urls), texts(users));
+    let pools = pair_pools(&PoolLists { urls, users, ..PoolLists::default() }).unwrap();
     |flags| flags.pools = pools
 }
 
@@ -59,6 +60,12 @@ fn a_file_reaches_every_field() {
         url = '[::1]:1'
         user = 'alice.1'
         password = 'p'
+        proxy = 'socks5://me:word@[::1]:9050'
+        extranonce_subscribe = false
+        [[pool]]
+        url = 'ssl://tls.example.com:2'
+        tls_ca = 'ca.pem'
+        tls_pin = '47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='
         [cpu]
         threads = 4
         pin = true
@@ -82,11 +89,18 @@ fn a_file_reaches_every_field() {
         seconds = 1.5
         shares = 7",
     );
+    let authority = rcgen::generate_simple_self_signed(["an authority".to_owned()]).unwrap().cert;
+    let setup = setup.beside("ca.pem", authority.pem());
     let Config { pools, cpu, devices, stratum, log, stop } = setup.loaded().config;
     assert_eq!(
         (pools[0].user.as_str(), &pools[0].password, pools[0].url.port()),
         ("alice.1", &Secret::new("p"), 1)
     );
+    let (user, password) = pools[0].proxy.as_ref().unwrap().login().unwrap();
+    assert_eq!((user, password), (&Secret::new("me"), &Secret::new("word")));
+    assert_eq!((pools[0].extranonce_subscribe, pools[1].extranonce_subscribe), (Some(false), None));
+    assert_eq!(pools[1].tls.authorities, [authority.der().to_vec()]);
+    assert!(pools[1].tls.pin.unwrap().to_string().starts_with("e3b0c44298fc1c14"));
     assert_eq!(devices, ["/dev/ttyACM0", "cpu:auto"]);
     assert_eq!(
         (cpu.threads, cpu.pin, cpu.duty_percent, cpu.kernel.as_str()),
@@ -264,6 +278,31 @@ fn the_listing_names_the_origin_of_each_value_and_reads_back_as_the_same_configu
 }
 
 #[test]
+fn what_stands_around_a_url_becomes_settings_of_the_pool() {
+    let setup = Setup::with_file("[[pool]]\nurl = 'socks5:h:9050|ssl://p:1#xnsub'");
+    let loaded = setup.loaded();
+    let shown = setup.relative(&show_toml(&loaded));
+    for line in [
+        "url = \"stratum+ssl://p:1\"  # config.toml:2",
+        "proxy = \"socks5://h:9050\"  # config.toml:2",
+        "extranonce_subscribe = true  # config.toml:2",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
+    }
+    assert_eq!(Setup::with_file(shown).loaded().config, loaded.config);
+}
+
+#[test]
+fn a_proxys_login_is_in_no_listing_and_the_rest_reads_back_without_it() {
+    let setup = Setup::with_file("[[pool]]\nurl = 'a'\nproxy = 'socks5://alice:hunter2@h:1'");
+    let loaded = setup.loaded();
+    let printed = format!("{loaded:?} {} {}", show_toml(&loaded), show_json(&loaded));
+    assert!(!printed.contains("hunter2") && !printed.contains("alice"), "{printed}");
+    assert!(show_toml(&loaded).contains("\n# proxy = \"socks5://***@h:1\"  # "), "{printed}");
+    assert_eq!(Setup::with_file(show_toml(&loaded)).loaded().config.pools[0].proxy, None);
+}
+
+#[test]
 fn the_listing_in_json_has_value_and_origin_of_each_setting() {
     let setup = Setup::with_file(TWO_POOLS);
     let shown = show_json(&setup.loaded());
@@ -283,7 +322,8 @@ fn a_password_is_in_no_listing_and_no_debug_output_wherever_it_comes_from() {
         .variable("SIGNALCORE_POOL_URL", "a")
         .variable("SIGNALCORE_POOL_PASSWORD", password.clone());
     let flag = Setup::with_file("").flags(|flags| {
-        flags.pools = pair_pools(&["a".into()], &[], &[Secret::new("hunter2")]).unwrap();
+        let (urls, passwords) = (vec!["a".into()], vec![Secret::new("hunter2")]);
+        flags.pools = pair_pools(&PoolLists { urls, passwords, ..PoolLists::default() }).unwrap();
         assert!(!format!("{flags:?}").contains("hunter2"));
     });
     let password_file = Setup::with_file("[[pool]]\nurl = 'a'\npassword_file = 'p'").beside("p", "hunter2");

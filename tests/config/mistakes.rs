@@ -86,7 +86,8 @@ fn unknown_names_get_the_nearest_known_one() {
     );
     assert_eq!(
         mistake("[[pool]]\nurl = 'a'\npass = 'hunter2'"),
-        "config.toml:3: pool: found the unknown name pass, expected one of url, user, password, password_file; \
+        "config.toml:3: pool: found the unknown name pass, expected one of url, user, password, password_file, \
+         tls_ca, tls_pin, proxy, extranonce_subscribe; \
          did you mean password?"
     );
 }
@@ -217,14 +218,15 @@ fn a_long_value_is_cut() {
 #[test]
 fn a_url_that_is_no_pool_says_why() {
     assert_eq!(
-        mistake("[[pool]]\nurl = 'stratum+ssl://pool.example.com:443'"),
-        "config.toml:2: pool.url: found \"stratum+ssl://pool.example.com:443\", expected \
-         stratum+tcp://HOST:PORT; TLS is not available in this version; \
-         use the pool's stratum+tcp:// address and port"
+        mistake("[[pool]]\nurl = 'stratum+ssl://pool.example.com'"),
+        "config.toml:2: pool.url: found \"stratum+ssl://pool.example.com\", expected \
+         stratum+tcp://HOST:PORT, or stratum+ssl://HOST:PORT for TLS; \
+         pools have no customary port for TLS; write the one the pool names, stratum+ssl://HOST:PORT"
     );
     assert_eq!(
         mistake("[[pool]]\nurl = 5"),
-        "config.toml:2: pool.url: found 5, expected stratum+tcp://HOST:PORT; correct it or delete the line"
+        "config.toml:2: pool.url: found 5, expected stratum+tcp://HOST:PORT, or stratum+ssl://HOST:PORT \
+         for TLS; correct it or delete the line"
     );
 }
 
@@ -232,14 +234,63 @@ fn a_url_that_is_no_pool_says_why() {
 fn a_pool_needs_a_url_and_one_password_at_the_most() {
     assert_eq!(
         mistake("\n[[pool]]\nuser = 'alice'"),
-        "config.toml:2: pool.url: found a pool without url, expected stratum+tcp://HOST:PORT; \
-         add a line url = \"stratum+tcp://HOST:PORT\" to this [[pool]]"
+        "config.toml:2: pool.url: found a pool without url, expected stratum+tcp://HOST:PORT, \
+         or stratum+ssl://HOST:PORT for TLS; add a line url = \"stratum+tcp://HOST:PORT\" to this [[pool]]"
     );
     let setup = Setup::with_file("[[pool]]\nurl = 'a'\npassword_file = 'p'\npassword = 'hunter2'");
     assert_eq!(
         setup.beside("p", "p").mistakes(),
         ["config.toml:3: pool.password_file: found both password and password_file, expected one of them; \
           delete one of the two"]
+    );
+}
+
+#[test]
+fn a_proxy_that_is_none_says_why_and_is_not_repeated() {
+    assert_eq!(
+        mistake("[[pool]]\nurl = 'a'\nproxy = 'http://me:hunter2@h:8080'"),
+        "config.toml:3: pool.proxy: found ***, expected socks5://HOST:PORT or \
+         socks5://USER:PASSWORD@HOST:PORT; only SOCKS5 proxies can be used, no http; \
+         most others offer it too, as Tor and ssh -D do"
+    );
+    assert!(mistake("[[pool]]\nurl = 'socks4:h:1|a'").ends_with(
+        "; what stands before the | is not taken as a proxy: only SOCKS5 proxies can be used, no socks4; \
+             most others offer it too, as Tor and ssh -D do"
+    ));
+}
+
+#[test]
+fn settings_for_tls_need_a_url_for_tls() {
+    let pin = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(
+        mistake(&format!("[[pool]]\nurl = 'a'\ntls_pin = '{pin}'")),
+        "config.toml:3: pool.tls_pin: found it beside a url in plain text, expected stratum+ssl://HOST:PORT; \
+         write the pool's address for TLS as url, or delete this setting"
+    );
+    assert_eq!(
+        mistake("[[pool]]\nurl = 'ssl://a:1'\ntls_pin = 'e3b0'"),
+        "config.toml:3: pool.tls_pin: found \"e3b0\", expected the SHA-256 of a public key as 64 hex digits \
+         or 44 characters of base64; correct it or delete the line"
+    );
+    let setup = Setup::with_file("[[pool]]\nurl = 'ssl://a:1'\ntls_ca = 'ca.pem'").beside("ca.pem", "none");
+    assert_eq!(
+        setup.mistakes(),
+        ["config.toml:3: pool.tls_ca: found ca.pem has no certificate that can be read, \
+          expected one or more in PEM; it must have lines BEGIN CERTIFICATE and END CERTIFICATE"]
+    );
+}
+
+#[test]
+fn what_the_url_says_already_is_not_said_twice() {
+    assert_eq!(
+        mistake("[[pool]]\nurl = 'socks5:h:1|a'\nproxy = 'socks5://h:2'"),
+        "config.toml:3: pool.proxy: found it beside the proxy in the url, expected one of them; \
+         delete one of the two"
+    );
+    assert_eq!(
+        mistake("[[pool]]\nurl = 'a#xnsub'\nextranonce_subscribe = false"),
+        "config.toml:3: pool.extranonce_subscribe: found it beside #xnsub in the url, expected one of them; \
+         delete one of the two"
     );
 }
 
@@ -327,6 +378,10 @@ fn no_mistake_repeats_a_secret() {
         "[[pool]]\nurl = 'stratum+tcp://me:hunter2@a'",
         "[[pool]]\nurl = 'http://me:hunter2@127.0.0.1:8332'",
         "[[pool]]\nurl = 'me:hunter2 @a'",
+        "[[pool]]\nurl = 'socks5:me:hunter2@h:1|a'",
+        "[[pool]]\nurl = 'a'\nproxy = 'socks5://me:hunter2@'",
+        "[[pool]]\nurl = 'a'\nproxy = 'me:hunter2'",
+        "[[pool]]\nurl = 'a'\nproxy = ['socks5://me:hunter2@h:1']",
         "pool = 'hunter2'",
         "pool = [{password = 'hunter2'}]",
         "pool.password = 'hunter2'",
@@ -337,10 +392,11 @@ fn no_mistake_repeats_a_secret() {
     }
     let setup = Setup::with_file("").flags(|flags| {
         let password = Some(Secret::new("hunter2\n"));
-        flags.pools = vec![PoolFlags { url: "me:hunter2@a".into(), user: None, password }];
+        let proxy = Some(Secret::new("socks5://me:hunter2"));
+        flags.pools = vec![PoolFlags { url: "me:hunter2@a".into(), password, proxy, ..PoolFlags::default() }];
     });
     let error = setup.load().unwrap_err();
-    assert_eq!(error.problems.len(), 2);
+    assert_eq!(error.problems.len(), 3);
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
 }
 
