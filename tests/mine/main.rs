@@ -3,6 +3,9 @@
 
 mod bad_input;
 mod commands;
+mod identity;
 mod profiles;
+mod socks;
 mod strict_pool;
 mod support;
+mod transport;

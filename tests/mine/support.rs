@@ -1,8 +1,8 @@
 //! The actors of these tests: the miner as a real process, the strict pool in Python as another, and pools that a test
 //! scripts line by line over a real socket.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+
+use crate::identity::Identity;
 
 /// Longest time without any progress before a test fails. Nothing here waits for time to pass: each wait ends with an
 /// event. The miner hashes at the lowest priority, so on a busy machine a share may take its time.
@@ -208,7 +210,7 @@ impl StrictPool {
 }
 
 /// Reports a test that must leave its real part out.
-fn skipped(test: &str, reason: &str) {
+pub(crate) fn skipped(test: &str, reason: &str) {
     let line = format!("SKIPPED: {test}: {reason}\n");
     // Past the test harness, which keeps what passing tests print to itself.
     std::io::stderr().write_all(line.as_bytes()).unwrap();
@@ -218,24 +220,39 @@ fn skipped(test: &str, reason: &str) {
     }
 }
 
-/// A pool that says what the test tells it to.
+/// A pool that says what the test tells it to, in plain text or over TLS.
 pub(crate) struct ScriptedPool {
     listener: TcpListener,
+    /// Whom it proves to be; `None` is plain text.
+    pub(crate) identity: Option<Identity>,
     pub(crate) url: String,
 }
 
 impl ScriptedPool {
     pub(crate) fn listen() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("stratum+tcp://{}", listener.local_addr().unwrap());
-        Self { listener, url }
+        Self::listen_at("127.0.0.1:0", None).unwrap()
     }
 
-    /// The miner's next connection.
+    pub(crate) fn listen_at(address: &str, identity: Option<Identity>) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        let scheme = if identity.is_some() { "stratum+ssl" } else { "stratum+tcp" };
+        let url = format!("{scheme}://{}", listener.local_addr()?);
+        Ok(Self { listener, identity, url })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
+    /// The miner's next connection. The handshake of TLS comes with the first thing read or said.
     pub(crate) fn accept(&self) -> ScriptedConnection {
         let (stream, _) = self.listener.accept().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        ScriptedConnection { reader: BufReader::new(stream.try_clone().unwrap()), stream }
+        let pipe: Box<dyn Pipe> = match &self.identity {
+            None => Box::new(stream),
+            Some(identity) => Box::new(identity.serve(stream)),
+        };
+        ScriptedConnection { reader: BufReader::new(pipe) }
     }
 
     /// The next connection, taken as far as authorised and with one job of difficulty 1e-6.
@@ -257,9 +274,12 @@ pub(crate) fn good_job(id: &str, clean: bool) -> Value {
 
 /// One connection of the miner to a scripted pool.
 pub(crate) struct ScriptedConnection {
-    stream: TcpStream,
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Box<dyn Pipe>>,
 }
+
+/// What carries bytes both ways.
+trait Pipe: Read + Write + Send {}
+impl<T: Read + Write + Send> Pipe for T {}
 
 impl ScriptedConnection {
     pub(crate) fn say(&mut self, line: Value) {
@@ -268,7 +288,8 @@ impl ScriptedConnection {
 
     pub(crate) fn say_bytes(&mut self, bytes: &[u8]) {
         // The miner may have hung up already; the test then sees what it tells of that.
-        self.stream.write_all(bytes).ok();
+        let pipe = self.reader.get_mut();
+        pipe.write_all(bytes).and_then(|()| pipe.flush()).ok();
     }
 
     /// The next request of this method; others before it are passed over. `None` when the miner hung up.
