@@ -1,7 +1,7 @@
 //! The actors of these tests: the miner as a real process, the strict pool in Python as another, and pools that a test
 //! scripts line by line over a real socket.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write, stderr};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -213,7 +213,7 @@ impl StrictPool {
 pub(crate) fn skipped(test: &str, reason: &str) {
     let line = format!("SKIPPED: {test}: {reason}\n");
     // Past the test harness, which keeps what passing tests print to itself.
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    stderr().write_all(line.as_bytes()).unwrap();
     if let Some(path) = std::env::var_os("SIGNALCORE_SKIPPED") {
         let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
         file.write_all(line.as_bytes()).unwrap();
