@@ -7,6 +7,7 @@ pub mod reject;
 pub mod remarks;
 pub mod session_config;
 pub mod session_error;
+mod session_link;
 pub mod stratum_message;
 pub mod stratum_request;
 pub mod stratum_session;

@@ -4,7 +4,7 @@
 //! requests. Work is taken in any state, since some pools send it before they answer anything; shares wait until the
 //! worker is authorised.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use super::redirect::{Destination, RedirectPolicy};
 use super::remarks::{Remarks, Verdict};
 use super::session_config::{Credentials, SessionConfig};
 use super::session_error::SessionError;
+use super::session_link::{Asked, Link, Phase, Rolling};
 use super::stratum_message::{Call, Message, Response};
 use super::stratum_request::{MAX_SENT, Request, answer};
 use super::text::printable;
@@ -43,81 +44,6 @@ pub enum Event {
     Complaint(String),
     /// Leave this connection and connect there after the wait.
     Redirect(Destination, Duration),
-}
-
-/// What a request of ours was, to read its answer by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Configure,
-    Subscribe,
-    Authorize,
-    Optional,
-}
-
-#[derive(Debug)]
-enum Phase {
-    Offline,
-    Subscribing {
-        give_up_at: Instant,
-    },
-    /// A job that came early waits: a pool that refuses the worker gives no work.
-    Authorizing {
-        give_up_at: Instant,
-        early: Option<Arc<Job>>,
-    },
-    /// `quiet_since`: the last job, or the authorisation before the first.
-    Mining {
-        quiet_since: Instant,
-    },
-}
-
-/// How far version rolling is agreed on a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rolling {
-    NotAsked,
-    Asked,
-    Agreed,
-    Refused,
-}
-
-/// What one connection needs and the next does not. (Not `Debug`: a line that waits may hold the password.)
-struct Link {
-    phase: Phase,
-    asked: HashMap<u64, Asked>,
-    next_id: u64,
-    out: VecDeque<String>,
-    bad_lines: u32,
-    heard_anything: bool,
-    rolling: Rolling,
-    /// Of the last job that went out; `None` before the first.
-    difficulty: Option<Difficulty>,
-}
-
-impl Link {
-    fn new(phase: Phase) -> Self {
-        Self {
-            phase,
-            asked: HashMap::new(),
-            next_id: 1,
-            out: VecDeque::new(),
-            bad_lines: 0,
-            heard_anything: false,
-            rolling: Rolling::NotAsked,
-            difficulty: None,
-        }
-    }
-
-    fn ask(&mut self, asked: Asked, request: &Request) {
-        let id = self.request_id();
-        self.asked.insert(id, asked);
-        self.out.push_back(request.line(id));
-    }
-
-    fn request_id(&mut self) -> u64 {
-        let id = self.next_id;
-        self.next_id += 1;
-        id
-    }
 }
 
 /// What earlier connections taught us about this pool.

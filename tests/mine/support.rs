@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write, stderr};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -120,19 +120,18 @@ impl Miner {
 
     /// Waits for the end.
     pub(crate) fn end(mut self) -> Ended {
-        let give_up_at = Instant::now() + PATIENCE;
-        let code = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status.code();
+        // Its standard output closes when it ends, and only then.
+        loop {
+            match self.events.recv_timeout(PATIENCE) {
+                Ok(line) => self.seen.push(serde_json::from_str(&line).unwrap()),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.child.kill().ok();
+                    panic!("the miner did not end; it told of {:#?}", self.seen);
+                }
             }
-            // Its lines are read by threads, so there is nothing to wait for but the process itself.
-            std::thread::sleep(Duration::from_millis(5));
-            if Instant::now() > give_up_at {
-                self.child.kill().ok();
-                panic!("the miner did not end; it told of {:#?}", self.seen);
-            }
-        };
-        self.seen.extend(self.events.iter().map(|line| serde_json::from_str::<Value>(&line).unwrap()));
+        }
+        let code = self.child.wait().unwrap().code();
         let errors = self.errors.iter().collect::<Vec<_>>().join("\n");
         Ended { code, events: std::mem::take(&mut self.seen), errors }
     }
