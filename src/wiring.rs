@@ -24,6 +24,7 @@ use signalcore_drivers::cpu::{self, CpuOptions};
 use tokio::sync::mpsc;
 
 use crate::config::{self, Config, Pool, Secret, Stratum, Threads};
+use crate::engine::policy::Policy;
 use crate::engine::task::{End, EngineTask, Limits};
 use crate::monitor::{Context, Display, Monitor};
 use crate::protocol::redirect::Destination;
@@ -40,7 +41,8 @@ const BOARD_CAPACITY: usize = 8;
 /// What a configuration comes down to.
 #[derive(Debug)]
 pub struct Plan {
-    pools: Vec<PoolOptions>,
+    pools: Vec<(PoolOptions, u32)>,
+    policy: Policy,
     cpu: CpuOptions,
     limits: Limits,
 }
@@ -94,8 +96,9 @@ impl Plan {
             pools: config
                 .pools
                 .iter()
-                .map(|pool| pool_options(pool, &config.stratum))
+                .map(|pool| Ok((pool_options(pool, &config.stratum)?, 1)))
                 .collect::<Result<_, _>>()?,
+            policy: Policy::default(),
             cpu,
             limits: Limits {
                 seconds: config.stop.seconds,
@@ -126,8 +129,9 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Outcome> {
     // Pools first: connecting takes longer than anything else, and opening the CPU takes tens of milliseconds.
-    let upstreams: Vec<_> = plan.pools.into_iter().map(pool::open).collect();
-    let names: Vec<_> = upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+    let upstreams: Vec<_> =
+        plan.pools.into_iter().map(|(options, weight)| (pool::open(options), weight)).collect();
+    let names: Vec<_> = upstreams.iter().map(|(upstream, _)| upstream.name.clone()).collect();
     let monitor =
         Monitor::start(Context::new(names.clone()), display, out).context("start the monitor's thread")?;
     let (board_sender, boards) = mpsc::channel(BOARD_CAPACITY);
@@ -136,7 +140,7 @@ pub async fn run(
         board_sender.blocking_send(cpu::open(&plan.cpu)?).ok();
         Ok::<_, cpu::CpuError>(())
     });
-    let engine = EngineTask::new(upstreams, plan.limits, |notice| monitor.notify(notice));
+    let engine = EngineTask::new(upstreams, plan.policy, plan.limits, |notice| monitor.notify(notice));
     let finish = engine.run(boards, stop).await;
     let told = |(name, reason): (&String, &Option<String>)| Some(format!("{name}: {}", reason.as_ref()?));
     let failures = names.iter().zip(&finish.failures).filter_map(told).collect();

@@ -1,9 +1,9 @@
-//! Hash rates, shares by how they ended, and how long job switches took.
+//! Hash rates, and shares by how they ended.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Instant;
 
-use crate::work::{Answered, HashRate, Outcome, RejectKind};
+use crate::work::{Answered, HashRate, LostReason, Outcome, RejectKind};
 
 /// Counters of one upstream.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,12 +14,16 @@ pub struct ShareCounts {
     pub rejected: BTreeMap<RejectKind, u64>,
     /// Shares not sent because their job had been replaced.
     pub stale: u64,
-    /// Shares that were never answered.
-    pub lost: u64,
+    /// Shares that were never answered, by why.
+    pub lost: BTreeMap<LostReason, u64>,
     /// Sum of the job difficulties of the accepted shares.
     pub accepted_difficulty: f64,
     /// The same of the rejected ones.
     pub rejected_difficulty: f64,
+    /// The same of the stale ones.
+    pub stale_difficulty: f64,
+    /// The same of the lost ones.
+    pub lost_difficulty: f64,
     /// Best difficulty an accepted share reached.
     pub best: f64,
     /// Accepted shares that solve a block.
@@ -30,25 +34,44 @@ impl ShareCounts {
     /// Counts the end of a share.
     pub fn count(&mut self, answered: &Answered) {
         let share = &answered.share;
+        let asked = share.job().difficulty.value();
         match &answered.outcome {
             Outcome::Accepted => {
                 self.accepted += 1;
-                self.accepted_difficulty += share.job().difficulty.value();
+                self.accepted_difficulty += asked;
                 self.best = self.best.max(share.difficulty().value());
                 self.blocks += u64::from(share.solves_block());
             }
             Outcome::Rejected(reject) => {
                 *self.rejected.entry(reject.kind).or_default() += 1;
-                self.rejected_difficulty += share.job().difficulty.value();
+                self.rejected_difficulty += asked;
             }
-            Outcome::Stale => self.stale += 1,
-            Outcome::Lost(_) => self.lost += 1,
+            Outcome::Stale => {
+                self.stale += 1;
+                self.stale_difficulty += asked;
+            }
+            Outcome::Lost(reason) => {
+                *self.lost.entry(*reason).or_default() += 1;
+                self.lost_difficulty += asked;
+            }
         }
     }
 
     /// All refusals.
     pub fn rejected_total(&self) -> u64 {
         self.rejected.values().sum()
+    }
+
+    /// All that were never answered.
+    pub fn lost_total(&self) -> u64 {
+        self.lost.values().sum()
+    }
+
+    /// The part of the shares found too late, by our own judgement or the pool's; `None` before the first.
+    pub fn stale_rate(&self) -> Option<f64> {
+        let late = self.stale + self.rejected.get(&RejectKind::Stale).copied().unwrap_or(0);
+        let all = self.accepted + self.rejected_total() + self.stale;
+        (all > 0).then(|| late as f64 / all as f64)
     }
 
     /// Adds the counters of another upstream.
@@ -58,9 +81,13 @@ impl ShareCounts {
             *self.rejected.entry(*kind).or_default() += count;
         }
         self.stale += other.stale;
-        self.lost += other.lost;
+        for (reason, count) in &other.lost {
+            *self.lost.entry(*reason).or_default() += count;
+        }
         self.accepted_difficulty += other.accepted_difficulty;
         self.rejected_difficulty += other.rejected_difficulty;
+        self.stale_difficulty += other.stale_difficulty;
+        self.lost_difficulty += other.lost_difficulty;
         self.best = self.best.max(other.best);
         self.blocks += other.blocks;
     }
@@ -132,38 +159,10 @@ impl RateMeter {
     }
 }
 
-/// The latest job switches: from reading a job's line to the first batch on it.
-#[derive(Debug, Clone, Default)]
-pub struct SwitchTimes {
-    samples: VecDeque<Duration>,
-    /// All switches so far.
-    pub count: u64,
-}
-
-/// Samples kept for the percentiles.
-const SAMPLES: usize = 1024;
-
-impl SwitchTimes {
-    /// One switch.
-    pub fn add(&mut self, time: Duration) {
-        if self.samples.len() == SAMPLES {
-            self.samples.pop_front();
-        }
-        self.samples.push_back(time);
-        self.count += 1;
-    }
-
-    /// The given fraction (0 to 1) of the samples is at most this; `None` before the first.
-    pub fn quantile(&self, fraction: f64) -> Option<Duration> {
-        let mut sorted: Vec<_> = self.samples.iter().copied().collect();
-        sorted.sort_unstable();
-        let last = sorted.len().checked_sub(1)?;
-        Some(sorted[(last as f64 * fraction).round() as usize])
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -179,15 +178,5 @@ mod tests {
         }
         let idle = start + Duration::from_secs(200);
         assert!(meter.recent(idle).0 < 1.0, "ten time constants later nothing is left");
-    }
-
-    #[test]
-    fn quantiles_are_those_of_the_samples() {
-        let mut times = SwitchTimes::default();
-        assert_eq!(times.quantile(0.5), None);
-        (1..=101).for_each(|ms| times.add(Duration::from_millis(ms)));
-        assert_eq!(times.quantile(0.0), Some(Duration::from_millis(1)));
-        assert_eq!(times.quantile(0.5), Some(Duration::from_millis(51)));
-        assert_eq!(times.quantile(1.0), Some(Duration::from_millis(101)));
     }
 }

@@ -1,24 +1,40 @@
 //! The engine as a pure state machine: jobs, nonces, answers and time in; chip jobs and shares out. It waits for
 //! nobody and does no I/O; `task` is the shell around it.
 
+pub mod account;
+mod boards;
+pub mod crosscheck;
 pub mod dispatch;
 pub mod inflight;
+mod ledger;
 pub mod meter;
+pub mod pace;
+pub mod policy;
 pub mod snapshot;
+mod steering;
 pub mod task;
 pub mod throttle;
+mod upstreams;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signalcore_drivers::{BoardEvent, ChipJob, ChipJobId};
 
-use self::dispatch::Source;
+use self::account::Times;
+pub use self::boards::BoardAbout;
+use self::boards::{Board, BoardState};
+use self::crosscheck::Verdict;
 use self::inflight::{Dispatched, InFlight};
-use self::meter::{BoardCounts, RateMeter, ShareCounts, SwitchTimes};
+use self::ledger::Ledger;
+use self::meter::BoardCounts;
+use self::pace::Pace;
+use self::policy::{Policy, Strategy};
+use self::steering::Steering;
 use self::throttle::Throttle;
-use crate::work::{Answered, Difficulty, Extranonce2Allocator, HashRate, Job, NotAShare, Outcome, Share};
+use self::upstreams::Upstreams;
+use crate::work::{Answered, Difficulty, Job, NotAShare, Outcome, Share};
 
 /// An upstream's place in the operator's order; the first is the most wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,20 +44,9 @@ pub struct UpstreamId(pub usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BoardId(pub usize);
 
-/// What is known of a board before it hashes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BoardAbout {
-    /// Its name.
-    pub name: String,
-    /// What it is made of.
-    pub detail: String,
-    /// What it should reach.
-    pub expected_rate: HashRate,
-}
-
-/// How long boards go on with the last job when no upstream is left: most outages are shorter, and a pool that resumes
-/// takes the shares. After that it would only burn power.
-const GRACE: Duration = Duration::from_secs(30);
+/// How long a board hashes for one upstream at a time where hashing is shared. A switch costs a chip a fraction of a
+/// millisecond to some tens; what one slice gives too much the next ones take back.
+const SLICE: Duration = Duration::from_secs(2);
 
 /// What the engine wants done.
 #[derive(Debug)]
@@ -50,6 +55,8 @@ pub enum Action {
     Dispatch(BoardId, Option<ChipJob>),
     /// Send the share to the upstream that wanted it.
     Submit(UpstreamId, Box<Share>),
+    /// Keep the upstream connected, or no longer.
+    Want(UpstreamId, bool),
     /// Tell the operator.
     Report(Report),
 }
@@ -66,13 +73,17 @@ pub enum Report {
         /// Whether older work is void.
         clean: bool,
     },
-    /// Hashing goes over to another upstream, or to none.
+    /// Hashing goes over to other upstreams, or to none.
     Switched {
-        /// Whom we leave.
-        from: Option<UpstreamId>,
+        /// Whom we leave, in the operator's order.
+        from: Vec<UpstreamId>,
         /// Whom we join.
-        to: Option<UpstreamId>,
+        to: Vec<UpstreamId>,
+        /// Why, for the operator.
+        reason: String,
     },
+    /// Something is held against an upstream, or no longer.
+    Judged(UpstreamId, Verdict),
     /// A share has come to its end.
     Share(UpstreamId, Answered),
     /// A board came, went or complains.
@@ -99,76 +110,65 @@ pub enum BoardReport {
     HardwareError(NotAShare),
 }
 
+/// A change of work that has not reached all boards.
 #[derive(Debug)]
-struct Upstream {
-    /// The newest job, kept for a while after the upstream is lost.
-    source: Option<Source>,
-    lost_at: Option<Instant>,
-    extranonces: Extranonce2Allocator,
-    counts: ShareCounts,
-}
-
-impl Upstream {
-    fn is_live(&self) -> bool {
-        self.source.is_some() && self.lost_at.is_none()
-    }
-}
-
-#[derive(Debug)]
-struct Board {
-    name: String,
-    expected_rate: HashRate,
-    rate: RateMeter,
-    counts: BoardCounts,
-    state: BoardState,
-    /// The pool difficulty below which it was last told that the board reports less.
-    ceiling_told: Option<Difficulty>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BoardState {
-    /// It takes work.
-    Ready,
-    /// It idles for want of unused work and shall get some as soon as there is.
-    Starved,
-    /// It is no more; only its counters are.
-    Gone,
+struct Switch {
+    began: Instant,
+    waiting: BTreeSet<BoardId>,
+    is_failover: bool,
 }
 
 /// The engine.
 #[derive(Debug)]
 pub struct Engine {
     started: Instant,
-    upstreams: Vec<Upstream>,
+    upstreams: Upstreams,
     boards: BTreeMap<BoardId, Board>,
-    current: Option<UpstreamId>,
+    steering: Steering,
+    ledger: Ledger,
+    strategy: Strategy,
     in_flight: InFlight,
     next_chip_job: u64,
     throttle: Throttle,
-    switches: SwitchTimes,
+    pace: Pace,
+    /// When the jobs that came too thick are passed on.
+    passes_on_at: Option<Instant>,
+    /// When the upstreams may stand otherwise without a word from anybody.
+    review_at: Option<Instant>,
+    /// Since when nobody whom we hash for gives work.
+    left_at: Option<Instant>,
+    switch: Option<Switch>,
+    /// From reading a job's line to the last board on it.
+    switches: Times,
+    /// From losing an upstream to the last board on another's work.
+    failovers: Times,
     outbox: VecDeque<Action>,
 }
 
 impl Engine {
-    /// An engine for `upstreams` upstreams in order of priority, with no board yet.
-    pub fn new(upstreams: usize, now: Instant) -> Self {
-        let upstream = || Upstream {
-            source: None,
-            lost_at: None,
-            extranonces: Extranonce2Allocator::default(),
-            counts: ShareCounts::default(),
-        };
-        Self {
+    /// An engine for upstreams of these weights in order of priority, with no board yet.
+    pub fn new(policy: Policy, weights: &[u32], now: Instant) -> Self {
+        let mut engine = Self {
             started: now,
-            upstreams: std::iter::repeat_with(upstream).take(upstreams).collect(),
+            upstreams: Upstreams::new(weights.len(), policy),
             boards: BTreeMap::new(),
-            current: None,
+            steering: Steering::new(policy.strategy),
+            ledger: Ledger::new(weights),
+            strategy: policy.strategy,
             in_flight: InFlight::default(),
             next_chip_job: 0,
             throttle: Throttle::new(now),
-            switches: SwitchTimes::default(),
+            pace: Pace::default(),
+            passes_on_at: None,
+            review_at: None,
+            left_at: None,
+            switch: None,
+            switches: Times::default(),
+            failovers: Times::default(),
             outbox: VecDeque::new(),
-        }
+        };
+        engine.update_wanted(now);
+        engine
     }
 
     /// What to do next; `None` when all is done for now.
@@ -178,23 +178,20 @@ impl Engine {
 
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let upstream = &self.upstreams[self.current?.0];
-        let grace_ends = upstream.lost_at.map(|lost| lost + GRACE);
-        let starved = self.boards.values().any(|board| board.state == BoardState::Starved);
-        let more_work = upstream.source.as_ref().filter(|_| starved).and_then(Source::next_second);
-        grace_ends.into_iter().chain(more_work).min()
+        let ready = self.boards.values().filter(|board| board.state != BoardState::Gone);
+        let boards = ready.filter_map(|board| match board.state {
+            BoardState::Starved => self.upstreams.find(board.upstream?).source.as_ref()?.next_second(),
+            _ => board.slice_ends,
+        });
+        let others = [self.review_at, self.steering.turn_ends(), self.passes_on_at];
+        boards.chain(others.into_iter().flatten()).min()
     }
 
     /// A board joins; it gets its own part of the running job at once.
     pub fn add_board(&mut self, board: BoardId, about: BoardAbout, now: Instant) {
-        let rate = RateMeter::new(now);
-        let counts = BoardCounts::default();
-        let (name, expected_rate) = (about.name.clone(), about.expected_rate);
-        self.boards.insert(
-            board,
-            Board { name, expected_rate, rate, counts, state: BoardState::Ready, ceiling_told: None },
-        );
+        self.boards.insert(board, Board::new(&about, now));
         self.report(Report::Board(board, BoardReport::Joined(about)));
+        self.assign(board, now);
         self.dispatch(board, now);
     }
 
@@ -207,35 +204,52 @@ impl Engine {
         self.report(Report::Board(board, BoardReport::Gone));
     }
 
-    /// An upstream has a new job, read at `arrived`.
-    pub fn handle_job(&mut self, upstream: UpstreamId, job: Arc<Job>, arrived: Instant, now: Instant) {
-        let Some(place) = self.upstreams.get_mut(upstream.0) else { return };
-        let clean = place.source.as_ref().is_none_or(|source| source.job.epoch < job.epoch);
-        place.lost_at = None;
-        place.source = Some(Source::new(Arc::clone(&job), arrived));
-        if !self.steer(now) && self.current == Some(upstream) {
-            self.dispatch_all(now);
+    /// An upstream has authorised us.
+    pub fn handle_upstream_up(&mut self, upstream: UpstreamId, now: Instant) {
+        self.upstreams.find_mut(upstream).account.connected(now);
+    }
+
+    /// An upstream has a new job, read at `arrived`; `unix` is the time of day in seconds.
+    pub fn handle_job(
+        &mut self,
+        upstream: UpstreamId,
+        job: Arc<Job>,
+        arrived: Instant,
+        now: Instant,
+        unix: u64,
+    ) {
+        let clean = self.upstreams.take_job(upstream, &job, arrived, now, unix);
+        if !self.settle(now) && self.steering.active().contains(&upstream) {
+            match self.pace.take(now) {
+                Ok(()) => self.dispatch_where(now, |board| board.upstream == Some(upstream)),
+                Err(free_at) => self.passes_on_at = Some(free_at),
+            }
         }
-        if self.current == Some(upstream) {
+        if self.steering.active().contains(&upstream) {
             self.report(Report::Job { upstream, job, clean });
         }
     }
 
-    /// An upstream has lost its connection: its job lives on only as the last resort.
-    pub fn handle_upstream_lost(&mut self, upstream: UpstreamId, now: Instant) {
-        let Some(place) = self.upstreams.get_mut(upstream.0) else { return };
-        if place.source.is_some() && place.lost_at.is_none() {
-            place.lost_at = Some(now);
-            self.steer(now);
-        }
+    /// An upstream has failed or lost its connection, for a `reason` where one is known: its job lives on only as the
+    /// last resort.
+    pub fn handle_upstream_lost(&mut self, upstream: UpstreamId, reason: Option<String>, now: Instant) {
+        self.upstreams.lose(upstream, reason, now);
+        self.settle(now);
     }
 
     /// A share has come to its end at its upstream.
-    pub fn handle_answer(&mut self, upstream: UpstreamId, answered: Answered) {
-        if let Some(place) = self.upstreams.get_mut(upstream.0) {
-            place.counts.count(&answered);
+    pub fn handle_answer(&mut self, upstream: UpstreamId, answered: Answered, now: Instant) {
+        let board = self.upstreams.ended(upstream, answered.share.hash());
+        let account = &mut self.upstreams.find_mut(upstream).account;
+        account.shares.count(&answered);
+        if let Some(latency) = answered.latency {
+            account.answers.add(latency);
+        }
+        if let Some(board) = board.and_then(|board| self.boards.get_mut(&board)) {
+            board.shares.count(&answered);
         }
         self.report(Report::Share(upstream, answered));
+        self.settle(now);
     }
 
     /// A board has something to say.
@@ -243,12 +257,7 @@ impl Engine {
         match event {
             BoardEvent::Nonce { job, nonce, version } => self.handle_nonce(board, job, nonce, version, now),
             BoardEvent::Started { job, at } => self.handle_started(board, job, at),
-            BoardEvent::Hashes(hashes) => {
-                if let Some(board) = self.boards.get_mut(&board) {
-                    board.counts.hashes += hashes;
-                    board.rate.count(hashes, now);
-                }
-            }
+            BoardEvent::Hashes(hashes) => self.handle_hashes(board, hashes, now),
             BoardEvent::JobEnding(job) if self.in_flight.newest_id(board) == Some(job) => {
                 self.dispatch(board, now);
             }
@@ -261,82 +270,155 @@ impl Engine {
 
     /// The time has come that [`Self::poll_timeout`] named.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.steer(now);
-        let starved: Vec<_> = self
-            .boards
-            .iter()
-            .filter(|(_, board)| board.state == BoardState::Starved)
-            .map(|(id, _)| *id)
-            .collect();
-        for board in starved {
-            self.dispatch(board, now);
+        if self.passes_on_at.is_some_and(|at| now >= at) {
+            self.passes_on_at = None;
+            if self.pace.take(now).is_ok() {
+                self.dispatch_where(now, |_| true);
+            }
         }
+        self.settle(now);
+        let over = |board: &Board| board.slice_ends.is_some_and(|end| now >= end);
+        for board in self.boards_where(over) {
+            if self.assign(board, now) {
+                self.dispatch(board, now);
+            }
+        }
+        self.dispatch_where(now, |board| board.state == BoardState::Starved);
     }
 
     /// All boards idle; nonces and answers on their way are still taken.
     pub fn stop(&mut self) {
-        self.upstreams.iter_mut().for_each(|upstream| upstream.source = None);
-        self.current = None;
+        self.upstreams.stop();
+        self.steering.stop();
         self.idle_all();
     }
 
-    /// The first upstream that has work; the current one for a while after it is lost when there is none. True when
-    /// that is another than before; then all boards have been told.
-    fn steer(&mut self, now: Instant) -> bool {
-        let live = self.upstreams.iter().position(Upstream::is_live).map(UpstreamId);
-        let last_resort = self.current.filter(|current| {
-            let upstream = &self.upstreams[current.0];
-            upstream.source.is_some() && upstream.lost_at.is_some_and(|lost| now < lost + GRACE)
-        });
-        let to = live.or(last_resort);
-        if to == self.current {
-            return false;
+    /// Looks at all upstreams anew and hashes for whom the strategy wants. True when that is another than before; then
+    /// all boards have been told.
+    fn settle(&mut self, now: Instant) -> bool {
+        for (upstream, verdict) in self.upstreams.review(now) {
+            self.report(Report::Judged(upstream, verdict));
         }
-        let from = std::mem::replace(&mut self.current, to);
-        self.report(Report::Switched { from, to });
-        match to {
-            Some(_) => self.dispatch_all(now),
-            None => self.idle_all(),
+        let standings = self.upstreams.standings(now);
+        let changed = self.steering.steer(&standings, now);
+        let from = changed.as_deref().unwrap_or(self.steering.active());
+        if !from.is_empty() || self.left_at.is_none() {
+            self.left_at = self.upstreams.all_lost_at(from).filter(|_| !from.is_empty());
         }
-        true
+        if let Some(from) = &changed {
+            self.switch_over(from, now);
+        }
+        self.update_wanted(now);
+        self.review_at = self.upstreams.next_change(now);
+        changed.is_some()
     }
 
-    fn dispatch_all(&mut self, now: Instant) {
-        let boards: Vec<_> = self.boards.keys().copied().collect();
-        for board in boards {
+    fn switch_over(&mut self, from: &[UpstreamId], now: Instant) {
+        let to = self.steering.active().to_vec();
+        let left = from.iter().find(|id| !to.contains(id)).copied();
+        let joined = to.iter().find(|id| !from.contains(id)).copied();
+        let reason = self.upstreams.reason(left, joined);
+        if self.strategy == Strategy::LoadBalance {
+            self.ledger.level(&to);
+        }
+        let is_shared = self.steering.is_shared();
+        self.report(Report::Switched { from: from.to_vec(), to: to.clone(), reason });
+        if to.is_empty() {
+            return self.idle_all();
+        }
+        // Where hashing is shared, who stays keeps its boards until their slices end.
+        let must_move = |board: &Board| !is_shared || board.upstream.is_none_or(|id| !to.contains(&id));
+        for board in self.boards_where(must_move) {
+            self.assign(board, now);
+            self.dispatch(board, now);
+        }
+        self.left_at = None;
+        let alone = is_shared && to.len() > 1;
+        self.boards.values_mut().filter(|board| alone && board.slice_ends.is_none()).for_each(|board| {
+            board.slice_ends = Some(now);
+        });
+    }
+
+    fn update_wanted(&mut self, now: Instant) {
+        for (upstream, is_wanted) in self.upstreams.update_wanted(now) {
+            self.outbox.push_back(Action::Want(upstream, is_wanted));
+        }
+    }
+
+    /// Gives a board to the upstream that shall have it. True when that is another than before.
+    fn assign(&mut self, board: BoardId, now: Instant) -> bool {
+        let active = self.steering.active();
+        let promised = |upstream| {
+            let others =
+                self.boards.iter().filter(|(id, other)| **id != board && other.upstream == Some(upstream));
+            others.map(|(_, other)| other.promised(now)).sum()
+        };
+        let upstream = match active {
+            [one] => Some(*one),
+            several => self.ledger.neediest(several, promised),
+        };
+        let is_sliced = active.len() > 1;
+        let Some(place) = self.boards.get_mut(&board) else { return false };
+        place.slice_ends = is_sliced.then(|| now + SLICE);
+        std::mem::replace(&mut place.upstream, upstream) != upstream
+    }
+
+    fn boards_where(&self, wanted: impl Fn(&Board) -> bool) -> Vec<BoardId> {
+        let ready = self.boards.iter().filter(|(_, board)| board.state != BoardState::Gone);
+        ready.filter(|(_, board)| wanted(board)).map(|(id, _)| *id).collect()
+    }
+
+    fn dispatch_where(&mut self, now: Instant, wanted: impl Fn(&Board) -> bool) {
+        for board in self.boards_where(wanted) {
             self.dispatch(board, now);
         }
     }
 
     fn idle_all(&mut self) {
         for (id, board) in self.boards.iter_mut().filter(|(_, board)| board.state != BoardState::Gone) {
-            board.state = BoardState::Ready;
+            (board.state, board.upstream, board.slice_ends) = (BoardState::Ready, None, None);
             self.outbox.push_back(Action::Dispatch(*id, None));
         }
     }
 
     /// Gives a board work that no board has had yet.
     fn dispatch(&mut self, board: BoardId, now: Instant) {
-        let Some(current) = self.current else { return };
         let Some(place) = self.boards.get_mut(&board).filter(|place| place.state != BoardState::Gone) else {
             return;
         };
-        let upstream = &mut self.upstreams[current.0];
+        let Some(current) = place.upstream else { return };
+        let upstream = self.upstreams.find_mut(current);
         let Some(source) = &mut upstream.source else { return };
         let work = source.next_work(&mut upstream.extranonces, now);
         place.state = if work.is_some() { BoardState::Ready } else { BoardState::Starved };
         let chip_job = work.map(|work| {
             let id = ChipJobId(self.next_chip_job);
             self.next_chip_job += 1;
-            let rate = place.rate.measured_or(place.expected_rate, now);
-            let target = dispatch::chip_target(&work, rate);
+            let target = dispatch::chip_target(&work, place.likely_rate(now));
             let ceiling = (target < work.target()).then(|| target.difficulty());
             let chip_job = dispatch::chip_job(id, &work, target);
             let newest = self.in_flight.newest(board);
             let before = newest.filter(|newest| !Arc::ptr_eq(newest.work.job(), work.job()));
-            let began = before.map(|before| if before.upstream == current { source.arrived } else { now });
+            let began = before.map(|before| {
+                let is_same = before.upstream == current;
+                (
+                    if is_same { source.arrived } else { self.left_at.unwrap_or(now) },
+                    !is_same && self.left_at.is_some(),
+                )
+            });
+            if let Some((began, is_failover)) = began {
+                let fits = |switch: &&mut Switch| switch.began == began;
+                match self.switch.as_mut().filter(fits) {
+                    Some(switch) => drop(switch.waiting.insert(board)),
+                    None => self.switch = Some(Switch { began, waiting: [board].into(), is_failover }),
+                }
+            }
             let asked = work.job().difficulty;
-            self.in_flight.insert(board, id, Dispatched::new(current, work, target, began));
+            self.in_flight.insert(
+                board,
+                id,
+                Dispatched::new(current, work, target, began.map(|(began, _)| began)),
+            );
             // Once for each difficulty: a person then knows why fewer shares come than the pool asks for.
             if let Some(reported) = ceiling.filter(|_| place.ceiling_told != Some(asked)) {
                 place.ceiling_told = Some(asked);
@@ -349,8 +431,32 @@ impl Engine {
     }
 
     fn handle_started(&mut self, board: BoardId, job: ChipJobId, at: Instant) {
-        if let Some(began) = self.in_flight.find(board, job).and_then(|dispatched| dispatched.switch_began) {
-            self.switches.add(at.saturating_duration_since(began));
+        let Some(dispatched) = self.in_flight.find(board, job) else { return };
+        let (upstream, began) = (dispatched.upstream, dispatched.switch_began);
+        if let Some(place) = self.boards.get_mut(&board) {
+            place.hashing_for = Some(upstream);
+        }
+        let is_of_it = |switch: &&mut Switch| Some(switch.began) == began;
+        if let Some(switch) = self.switch.as_mut().filter(is_of_it)
+            && switch.waiting.remove(&board)
+            && switch.waiting.is_empty()
+        {
+            let took = at.saturating_duration_since(switch.began);
+            if switch.is_failover {
+                self.failovers.add(took);
+            }
+            self.switches.add(took);
+            self.switch = None;
+        }
+    }
+
+    fn handle_hashes(&mut self, board: BoardId, hashes: u64, now: Instant) {
+        let Some(place) = self.boards.get_mut(&board) else { return };
+        place.counts.hashes += hashes;
+        place.rate.count(hashes, now);
+        if let Some(upstream) = place.hashing_for {
+            self.ledger.count(upstream, hashes);
+            self.upstreams.find_mut(upstream).account.hashes += hashes;
         }
     }
 
@@ -377,11 +483,14 @@ impl Engine {
 
     fn handle_share(&mut self, board: BoardId, upstream: UpstreamId, share: Box<Share>, now: Instant) {
         self.count(board, |counts| counts.shares += 1);
-        let newest = self.upstreams[upstream.0].source.as_ref().map(|source| source.job.epoch);
+        let newest = self.upstreams.find(upstream).source.as_ref().map(|source| source.job.epoch);
         let is_stale = newest.is_some_and(|newest| share.job().epoch < newest);
         if is_stale && !share.solves_block() {
-            self.handle_answer(upstream, Answered { share, outcome: Outcome::Stale, latency: None });
+            self.upstreams.sent(upstream, *share.hash(), board, now);
+            self.handle_answer(upstream, Answered { share, outcome: Outcome::Stale, latency: None }, now);
         } else if share.solves_block() || self.throttle.allows(now) {
+            self.upstreams.sent(upstream, *share.hash(), board, now);
+            self.review_at = self.upstreams.next_change(now);
             self.outbox.push_back(Action::Submit(upstream, share));
         } else {
             self.count(board, |counts| counts.filtered += 1);

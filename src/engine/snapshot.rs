@@ -3,7 +3,10 @@
 use std::ops::Add;
 use std::time::{Duration, Instant};
 
-use super::meter::{BoardCounts, ShareCounts, SwitchTimes};
+use super::account::{Account, Times};
+use super::boards::{Board, BoardState};
+use super::crosscheck::Verdict;
+use super::meter::{BoardCounts, ShareCounts};
 use super::{BoardId, Engine, UpstreamId};
 use crate::work::HashRate;
 
@@ -12,18 +15,35 @@ use crate::work::HashRate;
 pub struct Snapshot {
     /// Since the engine began.
     pub uptime: Duration,
-    /// Whose work is hashed.
-    pub current: Option<UpstreamId>,
+    /// Whose work is hashed, in the operator's order.
+    pub active: Vec<UpstreamId>,
     /// Of all boards, about the last ten seconds.
     pub recent_rate: HashRate,
     /// Of all boards since they joined.
     pub mean_rate: HashRate,
     /// By upstream, in the operator's order.
-    pub upstreams: Vec<ShareCounts>,
+    pub upstreams: Vec<UpstreamSnapshot>,
     /// By board.
     pub boards: Vec<BoardSnapshot>,
-    /// From reading a job's line to the first batch on it.
-    pub switches: SwitchTimes,
+    /// From reading a job's line to the last board's first batch on it.
+    pub switches: Times,
+    /// From losing the upstream in use to the last board's first batch on another's work.
+    pub failovers: Times,
+}
+
+/// One upstream at one moment.
+#[derive(Debug, Clone)]
+pub struct UpstreamSnapshot {
+    /// Over all its connections.
+    pub account: Account,
+    /// How long it has been connected in all.
+    pub connected_for: Duration,
+    /// What is held against it.
+    pub verdict: Verdict,
+    /// Bytes that came from it, over all its connections.
+    pub bytes_read: u64,
+    /// Bytes that went to it.
+    pub bytes_written: u64,
 }
 
 /// One board at one moment.
@@ -39,6 +59,8 @@ pub struct BoardSnapshot {
     pub mean_rate: HashRate,
     /// Its counters.
     pub counts: BoardCounts,
+    /// Its shares by how they ended.
+    pub shares: ShareCounts,
 }
 
 /// Shares by how they ended.
@@ -58,32 +80,41 @@ impl Snapshot {
     /// All upstreams together.
     pub fn totals(&self) -> ShareCounts {
         let mut totals = ShareCounts::default();
-        self.upstreams.iter().for_each(|counts| totals.add(counts));
+        self.upstreams.iter().for_each(|upstream| totals.add(&upstream.account.shares));
         totals
     }
 }
 
 impl Engine {
-    /// What there is to see now.
+    /// What there is to see now, but for the bytes, which the engine does not see.
     pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let board = |(id, board): (&BoardId, &super::Board)| BoardSnapshot {
+        let board = |(id, board): (&BoardId, &Board)| BoardSnapshot {
             id: *id,
             name: board.name.clone(),
             recent_rate: board.rate.recent(now),
             mean_rate: board.rate.mean(now),
             counts: board.counts,
+            shares: board.shares.clone(),
         };
         let boards: Vec<_> = self.boards.iter().map(board).collect();
         let sum = |rate: fn(&BoardSnapshot) -> HashRate| {
             HashRate(boards.iter().map(|board| rate(board).0).fold(0.0, f64::add))
         };
+        let upstream = |upstream: &super::upstreams::Upstream| UpstreamSnapshot {
+            account: upstream.account.clone(),
+            connected_for: upstream.account.connected_for(now),
+            verdict: upstream.verdict.clone(),
+            bytes_read: 0,
+            bytes_written: 0,
+        };
         Snapshot {
             uptime: now.duration_since(self.started),
-            current: self.current,
+            active: self.steering.active().to_vec(),
             recent_rate: sum(|board| board.recent_rate),
             mean_rate: sum(|board| board.mean_rate),
-            upstreams: self.upstreams.iter().map(|upstream| upstream.counts.clone()).collect(),
+            upstreams: self.upstreams.iter().map(upstream).collect(),
             switches: self.switches.clone(),
+            failovers: self.failovers.clone(),
             boards,
         }
     }
@@ -93,14 +124,22 @@ impl Engine {
         HashRate(self.boards.values().map(|board| board.rate.recent(now).0).fold(0.0, f64::add))
     }
 
+    /// What an upstream is hashed for with by the strategy, or would be if it were its turn.
+    pub fn rate_for(&self, upstream: UpstreamId, now: Instant) -> HashRate {
+        let boards = self.boards.values().filter(|board| board.state != BoardState::Gone);
+        let total = boards.map(|board| board.likely_rate(now).0).fold(0.0, f64::add);
+        let is_shared = self.steering.is_shared();
+        HashRate(if is_shared { total * self.ledger.part(upstream, self.steering.active()) } else { total })
+    }
+
     /// Shares of all upstreams by how they ended.
     pub fn tally(&self) -> Tally {
         let mut tally = Tally::default();
-        for upstream in &self.upstreams {
-            tally.accepted += upstream.counts.accepted;
-            tally.rejected += upstream.counts.rejected_total();
-            tally.stale += upstream.counts.stale;
-            tally.lost += upstream.counts.lost;
+        for shares in self.upstreams.iter().map(|upstream| &upstream.account.shares) {
+            tally.accepted += shares.accepted;
+            tally.rejected += shares.rejected_total();
+            tally.stale += shares.stale;
+            tally.lost += shares.lost_total();
         }
         tally
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use signalcore_drivers::{BoardEvent, BoardHandle, ChipJob};
@@ -10,10 +12,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tokio_stream::{Stream, StreamExt, StreamMap};
 
+use super::policy::Policy;
 use super::snapshot::{Snapshot, Tally};
 use super::{Action, BoardAbout, BoardId, Engine, Report, UpstreamId};
-use crate::clock::{now, sleep_until};
-use crate::upstream::{Arrival, UpstreamEvent, UpstreamHandle, UpstreamNews};
+use crate::clock::{now, sleep_until, unix_now};
+use crate::upstream::{Arrival, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::work::{Answered, HashRate, LostReason, Outcome, Share};
 
 /// How long boards may take to hand over their last nonces, and upstreams to bring their last shares home; the latter
@@ -32,9 +35,14 @@ pub struct Notice {
     pub event: NoticeEvent,
 }
 
+/// How often programs are told the figures of the run.
+const STATS_EVERY: Duration = Duration::from_secs(60);
+
 /// What happened.
 #[derive(Debug)]
 pub enum NoticeEvent {
+    /// Nothing did; a minute has passed.
+    Stats(Box<Snapshot>),
     /// The engine has something to report.
     Engine(Report),
     /// An upstream has.
@@ -88,11 +96,14 @@ pub struct EngineTask<N> {
     engine: Engine,
     limits: Limits,
     ends_at: Option<Instant>,
+    stats_at: Instant,
     /// Takes notices; must not wait.
     notify: N,
     board_jobs: BTreeMap<BoardId, watch::Sender<Option<ChipJob>>>,
     board_events: StreamMap<BoardId, BoardEvents>,
     shares: Vec<Option<mpsc::Sender<Box<Share>>>>,
+    wanted: Vec<watch::Sender<bool>>,
+    traffic: Vec<Arc<Traffic>>,
     upstreams: UpstreamStreams,
     progress: Progress,
 }
@@ -113,16 +124,20 @@ struct Progress {
 }
 
 impl<N: FnMut(Notice)> EngineTask<N> {
-    /// An engine for these upstreams, in order of priority.
-    pub fn new(upstreams: Vec<UpstreamHandle>, limits: Limits, notify: N) -> Self {
+    /// An engine for these upstreams, in order of priority, each with its weight.
+    pub fn new(upstreams: Vec<(UpstreamHandle, u32)>, policy: Policy, limits: Limits, notify: N) -> Self {
+        let weights: Vec<_> = upstreams.iter().map(|(_, weight)| *weight).collect();
         let mut task = Self {
-            engine: Engine::new(upstreams.len(), now()),
+            engine: Engine::new(policy, &weights, now()),
             ends_at: limits.seconds.map(|seconds| now() + seconds),
+            stats_at: now() + STATS_EVERY,
             limits,
             notify,
             board_jobs: BTreeMap::new(),
             board_events: StreamMap::new(),
             shares: Vec::new(),
+            wanted: Vec::new(),
+            traffic: Vec::new(),
             upstreams: UpstreamStreams { jobs: StreamMap::new(), events: StreamMap::new() },
             progress: Progress {
                 failures: vec![None; upstreams.len()],
@@ -130,10 +145,12 @@ impl<N: FnMut(Notice)> EngineTask<N> {
                 ..Progress::default()
             },
         };
-        for (index, upstream) in upstreams.into_iter().enumerate() {
+        for (index, (upstream, _)) in upstreams.into_iter().enumerate() {
             task.upstreams.jobs.insert(UpstreamId(index), WatchStream::new(upstream.jobs));
             task.upstreams.events.insert(UpstreamId(index), ReceiverStream::new(upstream.events));
             task.shares.push(Some(upstream.shares));
+            task.wanted.push(upstream.wanted);
+            task.traffic.push(upstream.traffic);
         }
         task
     }
@@ -151,7 +168,9 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             if let Some(end) = self.end() {
                 break end;
             }
-            let wake_at = self.engine.poll_timeout().into_iter().chain(self.ends_at).min();
+            self.tell_stats();
+            let due = [self.engine.poll_timeout(), self.ends_at, Some(self.stats_at)];
+            let wake_at = due.into_iter().flatten().min();
             // In this order, one thing a turn: what a pool tells before its job is heard before it, and a fresh job
             // comes before the nonces of the one it replaces.
             tokio::select! {
@@ -168,8 +187,26 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             }
         };
         self.shut_down().await;
+        let snapshot = self.snapshot();
         let Progress { had_work, failures, .. } = self.progress;
-        Finish { end, had_work, failures, snapshot: self.engine.snapshot(now()) }
+        Finish { end, had_work, failures, snapshot }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.engine.snapshot(now());
+        for (upstream, traffic) in snapshot.upstreams.iter_mut().zip(&self.traffic) {
+            upstream.bytes_read = traffic.read.load(Ordering::Relaxed);
+            upstream.bytes_written = traffic.written.load(Ordering::Relaxed);
+        }
+        snapshot
+    }
+
+    fn tell_stats(&mut self) {
+        if now() >= self.stats_at {
+            self.stats_at = now() + STATS_EVERY;
+            let snapshot = self.snapshot();
+            self.notify(NoticeEvent::Stats(Box::new(snapshot)));
+        }
     }
 
     fn end(&self) -> Option<End> {
@@ -202,18 +239,23 @@ impl<N: FnMut(Notice)> EngineTask<N> {
         match arrival {
             Some(Arrival { job, at }) => {
                 self.progress.had_work = true;
-                self.engine.handle_job(upstream, job, at, now());
+                self.engine.handle_job(upstream, job, at, now(), unix_now());
             }
-            None => self.engine.handle_upstream_lost(upstream, now()),
+            None => self.engine.handle_upstream_lost(upstream, None, now()),
         }
     }
 
     fn take_event(&mut self, upstream: UpstreamId, event: UpstreamEvent) {
         match event {
-            UpstreamEvent::Answered(answered) => self.engine.handle_answer(upstream, answered),
+            UpstreamEvent::Answered(answered) => self.engine.handle_answer(upstream, answered, now()),
             UpstreamEvent::News(news) => {
-                if let UpstreamNews::Down { reason, .. } = &news {
-                    self.progress.failures[upstream.0] = Some(reason.clone());
+                match &news {
+                    UpstreamNews::Mining => self.engine.handle_upstream_up(upstream, now()),
+                    UpstreamNews::Down { reason, .. } => {
+                        self.progress.failures[upstream.0] = Some(reason.clone());
+                        self.engine.handle_upstream_lost(upstream, Some(reason.clone()), now());
+                    }
+                    _ => {}
                 }
                 self.notify(NoticeEvent::Upstream(upstream, news));
             }
@@ -239,6 +281,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
                     }
                 }
                 Action::Submit(upstream, share) => self.submit(upstream, share),
+                Action::Want(upstream, is_wanted) => drop(self.wanted[upstream.0].send_replace(is_wanted)),
                 Action::Report(report) => self.notify(NoticeEvent::Engine(report)),
             }
         }
@@ -254,8 +297,8 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             None => (share, LostReason::Stopped),
         };
         let (share, reason) = refused;
-        self.engine
-            .handle_answer(upstream, Answered { share, outcome: Outcome::Lost(reason), latency: None });
+        let answered = Answered { share, outcome: Outcome::Lost(reason), latency: None };
+        self.engine.handle_answer(upstream, answered, now());
     }
 
     async fn shut_down(&mut self) {

@@ -1,5 +1,8 @@
+mod upstreams;
+
+use super::upstreams::GRACE;
 use super::*;
-use crate::work::{BlockHash, VersionMask};
+use crate::work::{BlockHash, HashRate, VersionMask};
 use crate::work::{
     Coinbase, Difficulty, Epoch, Extranonce1, Extranonce2Size, Header, JobHeader, JobId, LostReason, Target,
 };
@@ -11,6 +14,7 @@ struct Mine {
     submitted: Vec<(UpstreamId, Box<Share>)>,
     chip_jobs: BTreeMap<BoardId, Option<ChipJob>>,
     reports: Vec<Report>,
+    wanted: BTreeMap<UpstreamId, bool>,
 }
 
 const POOL: UpstreamId = UpstreamId(0);
@@ -19,9 +23,20 @@ const CPU: BoardId = BoardId(0);
 
 impl Mine {
     fn new() -> Self {
+        Self::with_policy(Policy::default(), &[1, 1])
+    }
+
+    fn with_policy(policy: Policy, weights: &[u32]) -> Self {
         let now = Instant::now();
-        let engine = Engine::new(2, now);
-        Self { engine, now, submitted: vec![], chip_jobs: BTreeMap::new(), reports: vec![] }
+        let engine = Engine::new(policy, weights, now);
+        Self {
+            engine,
+            now,
+            submitted: vec![],
+            chip_jobs: BTreeMap::new(),
+            reports: vec![],
+            wanted: BTreeMap::new(),
+        }
     }
 
     fn with_board() -> Self {
@@ -42,18 +57,19 @@ impl Mine {
             match action {
                 Action::Dispatch(board, job) => drop(self.chip_jobs.insert(board, job)),
                 Action::Submit(upstream, share) => self.submitted.push((upstream, share)),
+                Action::Want(upstream, is_wanted) => drop(self.wanted.insert(upstream, is_wanted)),
                 Action::Report(report) => self.reports.push(report),
             }
         }
     }
 
     fn job(&mut self, upstream: UpstreamId, job: &Job) {
-        self.engine.handle_job(upstream, Arc::new(job.clone()), self.now, self.now);
+        self.engine.handle_job(upstream, Arc::new(job.clone()), self.now, self.now, 1_700_000_000);
         self.drain();
     }
 
     fn lost(&mut self, upstream: UpstreamId) {
-        self.engine.handle_upstream_lost(upstream, self.now);
+        self.engine.handle_upstream_lost(upstream, None, self.now);
         self.drain();
     }
 
@@ -98,6 +114,11 @@ impl Mine {
     fn board_counts(&self, board: BoardId) -> BoardCounts {
         self.engine.boards[&board].counts
     }
+}
+
+/// A time that was kept to two digits.
+fn about_ms(time: Option<Duration>) -> f64 {
+    (time.unwrap().as_secs_f64() * 1e4).round() / 10.0
 }
 
 fn job(id: &str) -> Job {
@@ -264,15 +285,15 @@ fn a_space_of_one_value_moves_ntime_only_as_seconds_pass_and_pauses_in_between()
 fn the_most_wanted_upstream_that_has_work_is_mined_for_and_the_others_stand_by() {
     let mut mine = Mine::with_board();
     mine.job(SPARE, &job("spare"));
-    assert_eq!(mine.engine.current, Some(SPARE));
+    assert_eq!(mine.engine.steering.active(), [SPARE]);
     let spare_nonce = Mine::nonces(&mine.chip_job(CPU), true).next().unwrap();
     mine.job(POOL, &job("a"));
-    assert_eq!(mine.engine.current, Some(POOL));
+    assert_eq!(mine.engine.steering.active(), [POOL]);
     mine.says(CPU, spare_nonce);
     assert_eq!(mine.submitted[0].0, SPARE, "what was found for the old one is still sent there");
     mine.job(SPARE, &job("spare 2"));
     mine.lost(POOL);
-    assert_eq!(mine.engine.current, Some(SPARE));
+    assert_eq!(mine.engine.steering.active(), [SPARE]);
     mine.find_share(CPU);
     assert_eq!(mine.submitted[1].1.job().id.to_string(), "spare 2");
 }
@@ -332,10 +353,10 @@ fn answers_are_counted_by_how_they_ended() {
     let share = mine.submitted.remove(0).1;
     for outcome in [Outcome::Accepted, Outcome::Accepted, Outcome::Lost(LostReason::NoAnswer)] {
         let latency = Some(Duration::from_millis(3));
-        mine.engine.handle_answer(POOL, Answered { share: share.clone(), outcome, latency });
+        mine.engine.handle_answer(POOL, Answered { share: share.clone(), outcome, latency }, mine.now);
     }
     let totals = mine.engine.snapshot(mine.now).totals();
-    assert_eq!((totals.accepted, totals.lost, totals.rejected_total()), (2, 1, 0));
+    assert_eq!((totals.accepted, totals.lost_total(), totals.rejected_total()), (2, 1, 0));
     assert!(totals.best >= 1e-7);
     assert_eq!(mine.engine.tally().accepted, 2);
 }
@@ -353,7 +374,7 @@ fn the_time_of_a_job_switch_runs_from_its_line_to_its_first_batch() {
     let second = mine.chip_job(CPU).id;
     mine.says(CPU, BoardEvent::Started { job: second, at: mine.now + Duration::from_secs(9) });
     let switches = mine.engine.snapshot(mine.now).switches;
-    assert_eq!((switches.count, switches.quantile(1.0)), (1, Some(Duration::from_millis(2))));
+    assert_eq!((switches.count(), about_ms(switches.quantile(1.0))), (1, 2.0));
 }
 
 #[test]
@@ -365,7 +386,11 @@ fn a_switch_to_an_upstream_that_stood_by_begins_with_the_turn_to_it() {
     mine.lost(POOL);
     let job = mine.chip_job(CPU).id;
     mine.says(CPU, BoardEvent::Started { job, at: mine.now + Duration::from_millis(1) });
-    assert_eq!(mine.engine.snapshot(mine.now).switches.quantile(1.0), Some(Duration::from_millis(1)));
+    let snapshot = mine.engine.snapshot(mine.now);
+    assert_eq!(
+        (about_ms(snapshot.switches.quantile(1.0)), about_ms(snapshot.failovers.quantile(1.0))),
+        (1.0, 1.0)
+    );
 }
 
 #[test]

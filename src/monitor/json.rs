@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::{Context, outcome_reason, outcome_word};
+use crate::engine::account::Times;
 use crate::engine::meter::ShareCounts;
-use crate::engine::snapshot::BoardSnapshot;
+use crate::engine::snapshot::{BoardSnapshot, Snapshot, UpstreamSnapshot};
 use crate::engine::task::{End, Finish, Notice, NoticeEvent};
 use crate::engine::{BoardReport, Report, UpstreamId};
 use crate::protocol::text::printable;
@@ -21,10 +22,24 @@ pub fn line(context: &Context, notice: &Notice) -> String {
         NoticeEvent::Engine(Report::Job { upstream, job, clean }) => {
             ("job", [pool(*upstream), job_members(job, *clean)])
         }
-        NoticeEvent::Engine(Report::Switched { from, to }) => {
-            let name = |id: &Option<UpstreamId>| id.map(|id| context.upstream(id).to_owned());
-            let state = json!({ "state": "switched", "from": name(from), "to": name(to) });
-            ("upstream", [state, json!({ "pool": to.map(|id| id.0), "url": name(to) })])
+        NoticeEvent::Engine(Report::Switched { from, to, reason }) => {
+            let name = |ids: &[UpstreamId]| ids.first().map(|id| context.upstream(*id).to_owned());
+            let all = |ids: &[UpstreamId]| ids.iter().map(|id| id.0).collect::<Vec<_>>();
+            let state = json!({ "state": "switched", "from": name(from), "to": name(to), "reason": reason });
+            let numbers = json!({ "from_pools": all(from), "to_pools": all(to) });
+            let to = json!({ "pool": to.first().map(|id| id.0), "url": name(to) });
+            return with_rate("upstream", [state, numbers, to], notice);
+        }
+        NoticeEvent::Engine(Report::Judged(upstream, verdict)) => {
+            let members = json!({ "state": verdict.word(), "reason": verdict.reason() });
+            ("upstream", [pool(*upstream), members])
+        }
+        NoticeEvent::Stats(snapshot) => {
+            return with_rate(
+                "stats",
+                [share_counts(&snapshot.totals()), figures(context, snapshot)],
+                notice,
+            );
         }
         NoticeEvent::Engine(Report::Share(upstream, answered)) => {
             ("share", [pool(*upstream), share_members(answered)])
@@ -34,6 +49,10 @@ pub fn line(context: &Context, notice: &Notice) -> String {
         }
         NoticeEvent::Upstream(upstream, event) => ("upstream", [pool(*upstream), upstream_members(event)]),
     };
+    with_rate(event, members, notice)
+}
+
+fn with_rate(event: &str, members: impl IntoIterator<Item = Value>, notice: &Notice) -> String {
     let rate = json!({ "hash_rate": Some(notice.rate.0).filter(|rate| *rate > 0.0) });
     object(event, members.into_iter().chain([rate]))
 }
@@ -41,25 +60,6 @@ pub fn line(context: &Context, notice: &Notice) -> String {
 /// The line of the end.
 pub fn summary(context: &Context, finish: &Finish, dropped: u64) -> String {
     let snapshot = &finish.snapshot;
-    let upstream = |(index, counts): (usize, &ShareCounts)| {
-        let mut members = share_counts(counts);
-        merge(&mut members, json!({ "pool": index, "url": context.upstream(UpstreamId(index)) }));
-        members
-    };
-    let board = |board: &BoardSnapshot| {
-        json!({
-            "board": board.name,
-            "hash_rate": board.mean_rate.0,
-            "hashes": board.counts.hashes,
-            "shares": board.counts.shares,
-            "hardware_errors": board.counts.hardware_errors,
-            "duplicates": board.counts.duplicates,
-            "unknown": board.counts.unknown,
-            "filtered": board.counts.filtered,
-            "overflowed": board.counts.overflowed,
-        })
-    };
-    let quantile = |fraction| snapshot.switches.quantile(fraction).map(milliseconds);
     let members = json!({
         "end": match finish.end {
             End::Asked => "asked",
@@ -68,15 +68,71 @@ pub fn summary(context: &Context, finish: &Finish, dropped: u64) -> String {
             End::NoUpstream => "no_upstream",
             End::NoBoard => "no_board",
         },
-        "seconds": snapshot.uptime.as_secs_f64(),
         "hash_rate": snapshot.mean_rate.0,
-        "job_switches": snapshot.switches.count,
-        "switch_ms": { "p50": quantile(0.5), "p95": quantile(0.95), "p99": quantile(0.99), "max": quantile(1.0) },
-        "upstreams": snapshot.upstreams.iter().enumerate().map(upstream).collect::<Vec<_>>(),
-        "boards": snapshot.boards.iter().map(board).collect::<Vec<_>>(),
         "lines_dropped": dropped,
     });
-    object("summary", [share_counts(&snapshot.totals()), members])
+    object("summary", [share_counts(&snapshot.totals()), figures(context, snapshot), members])
+}
+
+/// All that has been counted and measured.
+fn figures(context: &Context, snapshot: &Snapshot) -> Value {
+    let upstream = |(index, upstream): (usize, &UpstreamSnapshot)| {
+        let id = UpstreamId(index);
+        let mut members = share_counts(&upstream.account.shares);
+        let is_active = snapshot.active.contains(&id);
+        merge(&mut members, json!({ "pool": index, "url": context.upstream(id), "active": is_active }));
+        merge(&mut members, upstream_figures(upstream));
+        members
+    };
+    json!({
+        "seconds": snapshot.uptime.as_secs_f64(),
+        "mean_hash_rate": snapshot.mean_rate.0,
+        "job_switches": snapshot.switches.count(),
+        "switch_ms": milliseconds_of(&snapshot.switches),
+        "failovers": snapshot.failovers.count(),
+        "failover_ms": milliseconds_of(&snapshot.failovers),
+        "upstreams": snapshot.upstreams.iter().enumerate().map(upstream).collect::<Vec<_>>(),
+        "boards": snapshot.boards.iter().map(board_figures).collect::<Vec<_>>(),
+    })
+}
+
+fn upstream_figures(upstream: &UpstreamSnapshot) -> Value {
+    let account = &upstream.account;
+    let seconds = |fraction| account.job_gaps.quantile(fraction).map(|gap| gap.as_secs_f64());
+    json!({
+        "state": upstream.verdict.word(),
+        "reason": upstream.verdict.reason(),
+        "hashes": account.hashes,
+        "jobs": account.jobs,
+        "job_gap_seconds": { "p50": seconds(0.5), "p95": seconds(0.95), "p99": seconds(0.99), "max": seconds(1.0) },
+        "answer_ms": milliseconds_of(&account.answers),
+        "stale_rate": account.shares.stale_rate(),
+        "connections": account.connections,
+        "connected_seconds": upstream.connected_for.as_secs_f64(),
+        "bytes_read": upstream.bytes_read,
+        "bytes_written": upstream.bytes_written,
+    })
+}
+
+fn board_figures(board: &BoardSnapshot) -> Value {
+    let mut members = json!({
+        "board": board.name,
+        "hash_rate": board.mean_rate.0,
+        "hashes": board.counts.hashes,
+        "shares": board.counts.shares,
+        "hardware_errors": board.counts.hardware_errors,
+        "duplicates": board.counts.duplicates,
+        "unknown": board.counts.unknown,
+        "filtered": board.counts.filtered,
+        "overflowed": board.counts.overflowed,
+    });
+    merge(&mut members, share_counts(&board.shares));
+    members
+}
+
+fn milliseconds_of(times: &Times) -> Value {
+    let at = |fraction| times.quantile(fraction).map(milliseconds);
+    json!({ "p50": at(0.5), "p95": at(0.95), "p99": at(0.99), "max": at(1.0) })
 }
 
 fn job_members(job: &Job, clean: bool) -> Value {
@@ -130,6 +186,7 @@ fn upstream_members(event: &UpstreamNews) -> Value {
     match event {
         UpstreamNews::Connecting(to) => json!({ "state": "connecting", "to": to }),
         UpstreamNews::Mining => json!({ "state": "mining" }),
+        UpstreamNews::Resting => json!({ "state": "resting" }),
         UpstreamNews::Difficulty(difficulty) => {
             json!({ "state": "difficulty", "difficulty": difficulty.value() })
         }
@@ -148,14 +205,19 @@ fn share_counts(counts: &ShareCounts) -> Value {
         .iter()
         .map(|(kind, count)| (kind.to_string().replace(' ', "_"), json!(count)))
         .collect();
+    let lost: Map<_, _> =
+        counts.lost.iter().map(|(reason, count)| (reason.word().to_owned(), json!(count))).collect();
     json!({
         "accepted": counts.accepted,
         "rejected": counts.rejected_total(),
         "rejected_by_reason": rejected,
         "stale": counts.stale,
-        "lost": counts.lost,
+        "lost": counts.lost_total(),
+        "lost_by_reason": lost,
         "accepted_difficulty": counts.accepted_difficulty,
         "rejected_difficulty": counts.rejected_difficulty,
+        "stale_difficulty": counts.stale_difficulty,
+        "lost_difficulty": counts.lost_difficulty,
         "best_difficulty": counts.best,
         "blocks": counts.blocks,
     })

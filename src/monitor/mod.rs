@@ -117,10 +117,12 @@ impl Monitor {
             for notice in waiting {
                 context.learn(&notice.event);
                 let line = plain::line(&context, &notice);
-                tracing::info!(target: "signalcore::events", "{}", line.text);
+                if let Some(line) = &line {
+                    tracing::info!(target: "signalcore::events", "{}", line.text);
+                }
                 match display.style {
                     _ if display.quiet => {}
-                    Style::Plain { colour } => write(line.render(colour)),
+                    Style::Plain { colour } => line.iter().for_each(|line| write(line.render(colour))),
                     Style::Json => write(json::line(&context, &notice)),
                 }
             }

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::{Context, outcome_reason};
+use crate::engine::crosscheck::Verdict;
 use crate::engine::snapshot::Tally;
 use crate::engine::task::{Notice, NoticeEvent};
 use crate::engine::{BoardReport, Report, UpstreamId};
@@ -49,17 +50,16 @@ impl Line {
     }
 }
 
-/// The line of a notice.
-pub fn line(context: &Context, notice: &Notice) -> Line {
+/// The line of a notice; `None` when there is nothing for a person in it.
+pub fn line(context: &Context, notice: &Notice) -> Option<Line> {
     let (tone, text) = match &notice.event {
+        NoticeEvent::Stats(_) => return None,
         NoticeEvent::Engine(Report::Job { upstream, job, clean }) => {
             (Tone::Quiet, job_text(*upstream, job, *clean))
         }
-        NoticeEvent::Engine(Report::Switched { to: Some(to), .. }) => {
-            (Tone::Usual, format!("Switching to pool {} {}", to.0, context.upstream(*to)))
-        }
-        NoticeEvent::Engine(Report::Switched { to: None, .. }) => {
-            (Tone::Warning, "Waiting for work to be available from pools: the boards idle".to_owned())
+        NoticeEvent::Engine(Report::Switched { from, to, reason }) => switch_text(context, from, to, reason),
+        NoticeEvent::Engine(Report::Judged(upstream, verdict)) => {
+            judged_text(*upstream, context.upstream(*upstream), verdict)
         }
         NoticeEvent::Engine(Report::Share(upstream, answered)) => share_text(notice, *upstream, answered),
         NoticeEvent::Engine(Report::Board(board, report)) => board_text(context.board(*board), report),
@@ -67,7 +67,37 @@ pub fn line(context: &Context, notice: &Notice) -> Line {
             upstream_text(*upstream, context.upstream(*upstream), notice.rate, news)
         }
     };
-    Line { text, tone }
+    Some(Line { text, tone })
+}
+
+fn switch_text(context: &Context, from: &[UpstreamId], to: &[UpstreamId], reason: &str) -> (Tone, String) {
+    let numbers = |ids: &[UpstreamId]| ids.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(", ");
+    match to {
+        [] => (
+            Tone::Warning,
+            format!("Waiting for work to be available from pools: the boards idle ({reason})"),
+        ),
+        // The first choice needs no reason.
+        [one] if from.is_empty() => {
+            (Tone::Usual, format!("Switching to pool {} {}", one.0, context.upstream(*one)))
+        }
+        [one] => (Tone::Usual, format!("Switching to pool {} {} ({reason})", one.0, context.upstream(*one))),
+        several => (Tone::Usual, format!("Hashing is split among pools {} ({reason})", numbers(several))),
+    }
+}
+
+fn judged_text(id: UpstreamId, name: &str, verdict: &Verdict) -> (Tone, String) {
+    let id = id.0;
+    match verdict {
+        Verdict::Fine => (Tone::Good, format!("Pool {id} {name} is above suspicion again")),
+        Verdict::Flag(reason) => (Tone::Warning, format!("Pool {id} {name} is strange: {reason}")),
+        Verdict::Suspect(reason) => {
+            (Tone::Warning, format!("Pool {id} {name} is suspect: {reason}; others are preferred"))
+        }
+        Verdict::Quarantine(reason) => {
+            (Tone::Bad, format!("Pool {id} {name} is in quarantine: {reason}; nothing is hashed for it"))
+        }
+    }
 }
 
 fn job_text(upstream: UpstreamId, job: &Job, clean: bool) -> String {
@@ -155,6 +185,7 @@ fn upstream_text(id: UpstreamId, name: &str, rate: HashRate, news: &UpstreamNews
     let id = id.0;
     match news {
         UpstreamNews::Connecting(to) => (Tone::Quiet, format!("Connecting to pool {id} {to}")),
+        UpstreamNews::Resting => (Tone::Quiet, format!("Pool {id} {name} rests until it is needed")),
         UpstreamNews::Mining => (Tone::Usual, format!("Pool {id} {name} alive, worker authorised")),
         UpstreamNews::Difficulty(difficulty) => difficulty_text(id, *difficulty, rate),
         UpstreamNews::Message(text) => (Tone::Usual, format!("Pool {id} {name} says: {text}")),

@@ -21,17 +21,20 @@ pub fn text(context: &Context, finish: &Finish, dropped: u64) -> String {
         totals.accepted,
         totals.rejected_total(),
         totals.stale,
-        totals.lost
+        totals.lost_total()
     );
-    let mut pools = table(&["pool", "accepted", "rejected", "stale", "lost", "best", "blocks"]);
-    for (index, counts) in snapshot.upstreams.iter().enumerate() {
+    let mut pools = table(&["pool", "accepted", "rejected", "stale", "lost", "answer", "best", "blocks"]);
+    for (index, upstream) in snapshot.upstreams.iter().enumerate() {
+        let account = &upstream.account;
+        let counts = &account.shares;
         pools.add_row([
             // Without the scheme, so that the table fits a terminal of 80 columns.
             format!("{index} {}", context.upstream(UpstreamId(index)).trim_start_matches("stratum+tcp://")),
             counts.accepted.to_string(),
             counts.rejected_total().to_string(),
             counts.stale.to_string(),
-            counts.lost.to_string(),
+            counts.lost_total().to_string(),
+            account.answers.quantile(0.5).map_or("–".to_owned(), |median| format!("{:.0} ms", ms(median))),
             Difficulty::new(counts.best).map_or("–".to_owned(), |best| best.to_string()),
             counts.blocks.to_string(),
         ]);
@@ -55,11 +58,17 @@ pub fn text(context: &Context, finish: &Finish, dropped: u64) -> String {
     }
     add(&boards.to_string());
     if let (Some(median), Some(worst)) = (snapshot.switches.quantile(0.5), snapshot.switches.quantile(1.0)) {
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
-        let count = snapshot.switches.count;
+        let count = snapshot.switches.count();
         add(&format!(
             "job switches: {count}, from line to hashing {:.2} ms median, {:.2} ms worst",
             ms(median),
+            ms(worst)
+        ));
+    }
+    if let Some(worst) = snapshot.failovers.quantile(1.0) {
+        let count = snapshot.failovers.count();
+        add(&format!(
+            "failovers: {count}, from losing a pool to hashing for another {:.1} ms at worst",
             ms(worst)
         ));
     }
@@ -67,6 +76,10 @@ pub fn text(context: &Context, finish: &Finish, dropped: u64) -> String {
         add(&format!("{dropped} lines were not shown because nobody read them"));
     }
     text
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 /// An uptime as operators write it: `3d 04:05:06`.

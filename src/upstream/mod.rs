@@ -7,6 +7,7 @@ pub mod tls;
 pub mod transport;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -33,6 +34,19 @@ pub struct UpstreamHandle {
     pub shares: mpsc::Sender<Box<Share>>,
     /// What happens to it, in order. Ends after the last share has come to its end.
     pub events: mpsc::Receiver<UpstreamEvent>,
+    /// Whether it shall be connected; false at first.
+    pub wanted: watch::Sender<bool>,
+    /// What has gone over its connections.
+    pub traffic: Arc<Traffic>,
+}
+
+/// Bytes over all connections of an upstream, as they stand on the wire but for TLS.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// From it.
+    pub read: AtomicU64,
+    /// To it.
+    pub written: AtomicU64,
 }
 
 /// A job and when its line was read.
@@ -60,6 +74,8 @@ pub enum UpstreamNews {
     Connecting(String),
     /// The worker is authorised.
     Mining,
+    /// It is not needed for now and is left alone.
+    Resting,
     /// The difficulty from the next job on.
     Difficulty(Difficulty),
     /// Its text for the operator; printable.

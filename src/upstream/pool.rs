@@ -3,14 +3,16 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
 use super::retry::{GOOD_SERVICE, Retry};
 use super::tls::is_alert;
-use super::transport::{self, ConnectError, Route, Stream, Traffic, address};
-use super::{Arrival, EVENT_CAPACITY, SHARE_CAPACITY, UpstreamEvent, UpstreamHandle, UpstreamNews};
+use super::transport::{self, ConnectError, Moved, Route, Stream, address};
+use super::{Arrival, EVENT_CAPACITY, SHARE_CAPACITY, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::clock::{now, sleep_until};
 use crate::protocol::line::LineBuffer;
 use crate::protocol::redirect::{Destination, RedirectPolicy};
@@ -63,18 +65,30 @@ enum ConnectionError {
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
 
+/// How long a connection that is not needed any more waits for late shares.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// What the network is doing.
 enum Link {
-    Waiting { until: Instant },
+    /// Nobody wants it.
+    Resting,
+    Waiting {
+        until: Instant,
+    },
     Connecting(Connecting),
-    Up { stream: Stream, lines: LineBuffer, unwritten: Vec<u8>, since: Instant },
+    Up {
+        stream: Stream,
+        lines: LineBuffer,
+        unwritten: Vec<u8>,
+        since: Instant,
+    },
 }
 
 /// What the network has done.
 enum Progress {
     Due,
     Connected(Result<Stream, ConnectError>),
-    Moved(Traffic),
+    Moved(Moved),
 }
 
 impl Link {
@@ -82,6 +96,7 @@ impl Link {
     /// byte.
     async fn progress(&mut self, buffer: &mut [u8]) -> Progress {
         match self {
+            Self::Resting => std::future::pending().await,
             Self::Waiting { until } => {
                 tokio::time::sleep_until((*until).into()).await;
                 Progress::Due
@@ -103,6 +118,7 @@ struct Pool {
     last_host: Option<String>,
     jobs: watch::Sender<Option<Arrival>>,
     events: mpsc::Sender<UpstreamEvent>,
+    traffic: Arc<Traffic>,
 }
 
 /// Starts a pool's task on the current runtime.
@@ -114,30 +130,39 @@ pub fn open(options: PoolOptions) -> UpstreamHandle {
     let Route { to, tls, .. } = &options.route;
     // With TLS the other host must prove that it belongs to the pool.
     let policy = RedirectPolicy::new(to.clone(), options.follow_redirect || tls.is_some());
+    let (wanted, is_wanted) = watch::channel(false);
+    let traffic = Arc::new(Traffic::default());
     let pool = Pool {
         session: Session::new(options.session.clone(), policy),
-        link: Link::Waiting { until: Instant::now() },
+        link: Link::Resting,
         retry: Retry::new(options.reconnect_max),
         redirected: None,
         last_host: None,
         options,
         jobs,
         events,
+        traffic: Arc::clone(&traffic),
     };
-    tokio::spawn(pool.run(shares));
-    UpstreamHandle { name, jobs: job_receiver, shares: share_sender, events: event_receiver }
+    tokio::spawn(pool.run(shares, is_wanted));
+    UpstreamHandle { name, jobs: job_receiver, shares: share_sender, events: event_receiver, wanted, traffic }
 }
 
 impl Pool {
-    async fn run(mut self, mut shares: mpsc::Receiver<Box<Share>>) {
+    async fn run(mut self, mut shares: mpsc::Receiver<Box<Share>>, mut wanted: watch::Receiver<bool>) {
         let mut buffer = vec![0; READ_BUFFER];
-        let mut stop_at = None;
+        let (mut stop_at, mut rest_at) = (None, None);
         loop {
             self.pump().await;
+            if rest_at.is_some_and(|at| now() >= at) && (self.session.is_settled() || !self.is_up()) {
+                self.rest().await;
+                rest_at = None;
+            }
             if stop_at.is_some_and(|at| self.session.is_settled() || now() >= at) {
                 break;
             }
-            let wake_at = self.session.poll_timeout().into_iter().chain(stop_at).min();
+            // Past it, the answers that are awaited bring the next turn, or their deadlines.
+            let linger_ends = rest_at.filter(|at| now() < *at);
+            let wake_at = self.session.poll_timeout().into_iter().chain(stop_at).chain(linger_ends).min();
             tokio::select! {
                 share = shares.recv(), if stop_at.is_none() => match share {
                     Some(share) => self.session.submit(share, now()),
@@ -146,6 +171,13 @@ impl Pool {
                 () = sleep_until(wake_at) => {
                     if let Err(error) = self.session.handle_timeout(now()) {
                         self.down(error.into()).await;
+                    }
+                }
+                Ok(()) = wanted.changed() => {
+                    let is_wanted = *wanted.borrow_and_update();
+                    rest_at = (!is_wanted).then(|| now() + LINGER);
+                    if is_wanted && matches!(self.link, Link::Resting) {
+                        self.link = Link::Waiting { until: now() };
                     }
                 }
                 progress = self.link.progress(&mut buffer) => {
@@ -177,14 +209,18 @@ impl Pool {
                 self.link = Link::Up { stream, lines: LineBuffer::default(), unwritten: Vec::new(), since };
                 self.session.handle_connected(since);
             }
-            Progress::Moved(Traffic::Read(Ok(0))) => return Err(ConnectionError::Closed),
-            Progress::Moved(Traffic::Read(Ok(length))) => self.read(&buffer[..length]).await?,
-            Progress::Moved(Traffic::Wrote(Ok(length))) => {
+            Progress::Moved(Moved::Read(Ok(0))) => return Err(ConnectionError::Closed),
+            Progress::Moved(Moved::Read(Ok(length))) => {
+                self.traffic.read.fetch_add(length as u64, Ordering::Relaxed);
+                self.read(&buffer[..length]).await?;
+            }
+            Progress::Moved(Moved::Wrote(Ok(length))) => {
+                self.traffic.written.fetch_add(length as u64, Ordering::Relaxed);
                 if let Link::Up { unwritten, .. } = &mut self.link {
                     unwritten.drain(..length);
                 }
             }
-            Progress::Moved(Traffic::Read(Err(error)) | Traffic::Wrote(Err(error))) => {
+            Progress::Moved(Moved::Read(Err(error)) | Moved::Wrote(Err(error))) => {
                 return Err(ConnectionError::Broken(error));
             }
         }
@@ -254,7 +290,7 @@ impl Pool {
     }
 
     async fn down(&mut self, error: ConnectionError) {
-        if matches!(self.link, Link::Waiting { .. }) {
+        if matches!(self.link, Link::Waiting { .. } | Link::Resting) {
             return; // a second reason for the same end
         }
         if matches!(&self.link, Link::Up { since, .. } if now() >= *since + GOOD_SERVICE) {
@@ -263,10 +299,24 @@ impl Pool {
         let refused = matches!(&error, ConnectionError::Session(error) if error.is_refusal());
         let retry_in = if refused { self.retry.after_refusal() } else { self.retry.after_failure() };
         tracing::debug!(pool = self.options.name, "down: {error}; next attempt in {retry_in:?}");
-        self.hang_up(matches!(error, ConnectionError::Closed | ConnectionError::Broken(_)));
+        let by_pool = matches!(error, ConnectionError::Closed | ConnectionError::Broken(_));
+        // Before the job is taken back, so that whoever turns elsewhere then knows why.
+        self.tell(UpstreamNews::Down { reason: error.to_string(), retry_in, refused }).await;
+        self.hang_up(by_pool);
         self.redirected = None;
         self.link = Link::Waiting { until: now() + retry_in };
-        self.tell(UpstreamNews::Down { reason: error.to_string(), retry_in, refused }).await;
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(self.link, Link::Up { .. })
+    }
+
+    /// Leaves the pool alone until it is wanted again.
+    async fn rest(&mut self) {
+        self.hang_up(false);
+        self.redirected = None;
+        self.link = Link::Resting;
+        self.tell(UpstreamNews::Resting).await;
     }
 
     fn hang_up(&mut self, by_pool: bool) {

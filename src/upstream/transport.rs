@@ -67,7 +67,7 @@ pub(super) struct Stream {
 }
 
 /// What a stream has done.
-pub(super) enum Traffic {
+pub(super) enum Moved {
     /// So many bytes came in; none at the end of the stream.
     Read(io::Result<usize>),
     /// So many bytes are on their way out.
@@ -81,31 +81,31 @@ impl Stream {
 
     /// Writes some of `unwritten`, or reads into `buffer`. Cancelling loses nothing: it waits only where neither has
     /// moved a byte.
-    pub(super) async fn exchange(&mut self, buffer: &mut [u8], unwritten: &[u8]) -> Traffic {
+    pub(super) async fn exchange(&mut self, buffer: &mut [u8], unwritten: &[u8]) -> Moved {
         poll_fn(|context| self.poll_exchange(context, buffer, unwritten)).await
     }
 
-    fn poll_exchange(&mut self, context: &mut Context<'_>, buffer: &mut [u8], out: &[u8]) -> Poll<Traffic> {
+    fn poll_exchange(&mut self, context: &mut Context<'_>, buffer: &mut [u8], out: &[u8]) -> Poll<Moved> {
         let mut carrier = Pin::new(&mut self.carrier);
         if !out.is_empty() {
             if let Poll::Ready(wrote) = carrier.as_mut().poll_write(context, out) {
                 self.unflushed = true;
-                return Poll::Ready(Traffic::Wrote(wrote));
+                return Poll::Ready(Moved::Wrote(wrote));
             }
         } else if self.unflushed
             && let Poll::Ready(flushed) = carrier.as_mut().poll_flush(context)
         {
             self.unflushed = false;
             if let Err(error) = flushed {
-                return Poll::Ready(Traffic::Wrote(Err(error)));
+                return Poll::Ready(Moved::Wrote(Err(error)));
             }
         }
         let mut buffer = ReadBuf::new(buffer);
         let read = carrier.poll_read(context, &mut buffer);
         read.map(|read| match read {
             // The end of a TLS stream without a goodbye. A line cut short is no line, so nothing is lost by it.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Traffic::Read(Ok(0)),
-            read => Traffic::Read(read.map(|()| buffer.filled().len())),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Moved::Read(Ok(0)),
+            read => Moved::Read(read.map(|()| buffer.filled().len())),
         })
     }
 }

@@ -30,7 +30,7 @@ pub enum Outcome {
 }
 
 /// Why a share has no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum LostReason {
     /// The next connection started afresh.
     #[error("the connection ended and the pool did not resume it")]
@@ -53,6 +53,21 @@ pub enum LostReason {
     /// It cannot be written within the length pools read.
     #[error("its submit would be longer than pools read: the user name or the job id is too long")]
     LineTooLong,
+}
+
+impl LostReason {
+    /// The word for it that programs match on.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ConnectionEnded => "connection_ended",
+            Self::Replaced => "replaced",
+            Self::VerdictLost => "verdict_lost",
+            Self::NoAnswer => "no_answer",
+            Self::TooMany => "too_many",
+            Self::Stopped => "stopped",
+            Self::LineTooLong => "line_too_long",
+        }
+    }
 }
 
 /// What kind of refusal it is.

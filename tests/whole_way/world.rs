@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use signalcore::engine::policy::Policy;
 use signalcore::engine::{Action, BoardAbout, BoardId, Engine, UpstreamId};
 use signalcore::protocol::redirect::{Destination, RedirectPolicy};
 use signalcore::protocol::session_config::{Credentials, Deadlines, SessionConfig};
@@ -84,7 +85,7 @@ impl World {
             seed,
             chance: Chance::new(seed),
             now,
-            engine: Engine::new(UPSTREAMS, now),
+            engine: Engine::new(Policy::default(), &[1; UPSTREAMS], now),
             upstreams: (0..UPSTREAMS).map(|number| Upstream::new(number, extranonce2_sizes)).collect(),
             boards: BTreeMap::new(),
             dispatched: HashSet::new(),
@@ -197,8 +198,10 @@ impl World {
     fn tell_engine(&mut self, at: usize) {
         let Some(news) = self.upstreams[at].news.take() else { return };
         match news {
-            News::Job(job, arrived) => self.engine.handle_job(UpstreamId(at), job, arrived, self.now),
-            News::Lost => self.engine.handle_upstream_lost(UpstreamId(at), self.now),
+            News::Job(job, arrived) => {
+                self.engine.handle_job(UpstreamId(at), job, arrived, self.now, 1_700_000_000);
+            }
+            News::Lost => self.engine.handle_upstream_lost(UpstreamId(at), None, self.now),
         }
         self.note(format!("the engine hears of {at}"));
     }
@@ -305,7 +308,7 @@ impl World {
                     upstream.session.submit(share, self.now);
                     self.drain_session(at);
                 }
-                Action::Report(_) => {}
+                Action::Want(..) | Action::Report(_) => {}
             }
         }
         (0..UPSTREAMS).for_each(|at| self.drain_session(at));
@@ -358,7 +361,7 @@ impl World {
             "{:?} is not the pool's verdict",
             answered.outcome
         );
-        self.engine.handle_answer(UpstreamId(at), answered);
+        self.engine.handle_answer(UpstreamId(at), answered, self.now);
     }
 }
 

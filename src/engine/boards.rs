@@ -1,0 +1,83 @@
+//! A board as the engine knows it.
+
+use std::time::Instant;
+
+use super::UpstreamId;
+use super::meter::{BoardCounts, RateMeter, ShareCounts};
+use crate::work::{Difficulty, HashRate};
+
+/// What is known of a board before it hashes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoardAbout {
+    /// Its name.
+    pub name: String,
+    /// What it is made of.
+    pub detail: String,
+    /// What it should reach.
+    pub expected_rate: HashRate,
+}
+
+/// One board.
+#[derive(Debug)]
+pub(super) struct Board {
+    /// Its name.
+    pub(super) name: String,
+    /// What it should reach.
+    pub(super) expected_rate: HashRate,
+    /// What it does.
+    pub(super) rate: RateMeter,
+    /// What it has done.
+    pub(super) counts: BoardCounts,
+    /// Its shares by how they ended.
+    pub(super) shares: ShareCounts,
+    /// What it can take.
+    pub(super) state: BoardState,
+    /// Whom it gets work of.
+    pub(super) upstream: Option<UpstreamId>,
+    /// Whose work it has begun.
+    pub(super) hashing_for: Option<UpstreamId>,
+    /// When it is given to the upstream that needs it most, where hashing is shared.
+    pub(super) slice_ends: Option<Instant>,
+    /// The pool difficulty below which it was last told that the board reports less.
+    pub(super) ceiling_told: Option<Difficulty>,
+}
+
+/// What a board can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BoardState {
+    /// It takes work.
+    Ready,
+    /// It idles for want of unused work and shall get some as soon as there is.
+    Starved,
+    /// It is no more; only its counters are.
+    Gone,
+}
+
+impl Board {
+    /// A board that has no work yet.
+    pub(super) fn new(about: &BoardAbout, now: Instant) -> Self {
+        Self {
+            name: about.name.clone(),
+            expected_rate: about.expected_rate,
+            rate: RateMeter::new(now),
+            counts: BoardCounts::default(),
+            shares: ShareCounts::default(),
+            state: BoardState::Ready,
+            upstream: None,
+            hashing_for: None,
+            slice_ends: None,
+            ceiling_told: None,
+        }
+    }
+
+    /// What it does, or should do until that is known.
+    pub(super) fn likely_rate(&self, now: Instant) -> HashRate {
+        self.rate.measured_or(self.expected_rate, now)
+    }
+
+    /// Hashes it will do until its slice is over.
+    pub(super) fn promised(&self, now: Instant) -> f64 {
+        let left = self.slice_ends.map_or(0.0, |end| end.saturating_duration_since(now).as_secs_f64());
+        self.likely_rate(now).0 * left
+    }
+}

@@ -1,0 +1,328 @@
+//! What upstreams say of the chain, held against each other: a pool that is behind, alone on a block, or on a difficulty
+//! that cannot be right shows by the others.
+//!
+//! One other upstream may be the liar itself, so it only raises a flag; two that agree convict. A previous hash that
+//! carries the work of its block is real whoever names it. Two live branches are worth the same until one wins
+//! (a block of ours ends the tie), so a fork alone convicts nobody.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::UpstreamId;
+use crate::work::coinbase::height;
+use crate::work::{Job, Target};
+
+/// Nodes hear of a block within seconds of each other: more than 30 s apart in 0.3 % of blocks.
+const GRACE: Duration = Duration::from_secs(30);
+/// Parents remembered: more than pools differ by while their chains are the same.
+const PARENTS: usize = 16;
+/// Further apart than the blocks between two retargets, two upstreams are on different chains.
+const PERIOD: u32 = 2016;
+/// What the network lets a header's time differ from its own by, into the future; the same into the past is no use.
+const TIME_WINDOW: u64 = 2 * 3600;
+/// Most that a retarget changes the difficulty by.
+const MOST_RETARGET: f64 = 4.0;
+/// nbits that test networks fall back to at any height.
+const LEAST_DIFFICULTIES: [u32; 2] = [0x1d00_ffff, 0x207f_ffff];
+/// Clean jobs on one parent within [`CLEAN_WINDOW`] that nobody needs to send: each makes chips start over.
+const CLEAN_JOBS: usize = 6;
+const CLEAN_WINDOW: Duration = Duration::from_secs(60);
+
+/// What is held against an upstream, the worst of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing.
+    Fine,
+    /// Something is strange: told, and mined on.
+    Flag(String),
+    /// Something is wrong: mined for only when there is nobody better.
+    Suspect(String),
+    /// It cannot be right: not mined for.
+    Quarantine(String),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Tip {
+    prev_hash: [u8; 32],
+    /// Of the block that would be found.
+    height: Option<u32>,
+    nbits: u32,
+    /// When the upstream named this parent first.
+    since: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    is_live: bool,
+    tip: Option<Tip>,
+    /// The last nbits that could be right, with their height.
+    trusted_bits: Option<(u32, Option<u32>)>,
+    /// What its last job has against itself, whatever the others say.
+    own: Option<Verdict>,
+    clean_jobs: VecDeque<Instant>,
+}
+
+/// A parent that some upstream has named.
+#[derive(Debug)]
+struct Parent {
+    hash: [u8; 32],
+    height: u32,
+    first_seen: Instant,
+}
+
+/// The tips of all upstreams.
+#[derive(Debug)]
+pub struct CrossCheck {
+    frozen_after: Duration,
+    watched: Vec<Watched>,
+    parents: VecDeque<Parent>,
+}
+
+impl CrossCheck {
+    /// For so many upstreams; one may stay behind another for `frozen_after`.
+    pub fn new(upstreams: usize, frozen_after: Duration) -> Self {
+        let watched = std::iter::repeat_with(Watched::default).take(upstreams).collect();
+        Self { frozen_after, watched, parents: VecDeque::new() }
+    }
+
+    /// An upstream has sent a job; `is_clean` when it makes older work stale; `unix` is the time of day in seconds.
+    pub fn saw(&mut self, upstream: UpstreamId, job: &Job, is_clean: bool, now: Instant, unix: u64) {
+        let watched = &mut self.watched[upstream.0];
+        let tip = Tip {
+            prev_hash: job.header.prev_hash,
+            height: height(&job.coinbase.coinb1),
+            nbits: job.header.nbits,
+            since: now,
+        };
+        let is_new = watched.tip.is_none_or(|known| known.prev_hash != tip.prev_hash);
+        let since = watched.tip.filter(|_| !is_new).map_or(now, |known| known.since);
+        let before = watched.tip.replace(Tip { since, ..tip });
+        watched.is_live = true;
+        if is_new {
+            watched.clean_jobs.clear();
+        } else if is_clean {
+            watched.clean_jobs.push_back(now);
+            watched.clean_jobs.retain(|at| now.duration_since(*at) < CLEAN_WINDOW);
+            watched.clean_jobs.truncate(2 * CLEAN_JOBS);
+        }
+        watched.own = watched.against_itself(&tip, before, job.header.ntime, unix);
+        if let Some(height) = tip.height
+            && !self.parents.iter().any(|parent| parent.hash == tip.prev_hash)
+        {
+            if self.parents.len() == PARENTS {
+                self.parents.pop_front();
+            }
+            self.parents.push_back(Parent { hash: tip.prev_hash, height, first_seen: now });
+        }
+    }
+
+    /// An upstream is gone: what it said no longer counts.
+    pub fn lost(&mut self, upstream: UpstreamId) {
+        self.watched[upstream.0].is_live = false;
+    }
+
+    /// What is held against an upstream now.
+    pub fn judge(&self, upstream: UpstreamId, now: Instant) -> Verdict {
+        let watched = &self.watched[upstream.0];
+        let Some(tip) = watched.tip.filter(|_| watched.is_live) else { return Verdict::Fine };
+        let by_others = tip.height.map(|height| self.against_others(upstream, &tip, height, now));
+        let own = watched.own.clone();
+        by_others.into_iter().chain(own).max_by_key(Verdict::weight).unwrap_or(Verdict::Fine)
+    }
+
+    /// The next time after `now` at which a verdict may change without a word from anybody.
+    pub fn next_change(&self, now: Instant) -> Option<Instant> {
+        let graces = self.watched.iter().filter_map(|watched| Some(watched.tip?.since + GRACE));
+        let seen = self.parents.iter().map(|parent| parent.first_seen);
+        let parents = seen.clone().map(|seen| seen + GRACE);
+        graces.chain(parents).chain(seen.map(|seen| seen + self.frozen_after)).filter(|at| *at > now).min()
+    }
+
+    fn against_others(&self, upstream: UpstreamId, tip: &Tip, height: u32, now: Instant) -> Verdict {
+        let others: Vec<_> = self.others(upstream).collect();
+        let near: Vec<_> =
+            others.iter().copied().filter(|(_, _, other)| other.abs_diff(height) <= PERIOD).collect();
+        if let [(id, _, other), ..] = others[..]
+            && near.is_empty()
+        {
+            let text = format!("it builds block {height} and pool {} block {other}: another chain", id.0);
+            let agree = others.iter().filter(|(.., known)| known.abs_diff(other) <= PERIOD).count();
+            return if agree > 1 { Verdict::Quarantine(text) } else { Verdict::Flag(text) };
+        }
+        wrong_bits(tip, height, &near)
+            .or_else(|| self.behind(tip, height, &near, now))
+            .or_else(|| alone(tip, height, &near, now))
+            .unwrap_or(Verdict::Fine)
+    }
+
+    fn others(&self, upstream: UpstreamId) -> impl Iterator<Item = (UpstreamId, Tip, u32)> + use<'_> {
+        let all = self.watched.iter().enumerate();
+        all.filter(move |(index, watched)| *index != upstream.0 && watched.is_live).filter_map(
+            |(index, watched)| {
+                let tip = watched.tip?;
+                Some((UpstreamId(index), tip, tip.height?))
+            },
+        )
+    }
+
+    /// Another upstream has been on a later block for so long that this one will not follow.
+    fn behind(
+        &self,
+        tip: &Tip,
+        height: u32,
+        others: &[(UpstreamId, Tip, u32)],
+        now: Instant,
+    ) -> Option<Verdict> {
+        let ahead: Vec<_> = others.iter().filter(|(.., other)| *other > height).collect();
+        // A single one may have made its block up.
+        let is_real = |other: &Tip| ahead.len() > 1 || has_work(other) || !has_work(tip);
+        let (id, _, ahead) =
+            ahead.iter().filter(|(_, other, _)| is_real(other)).max_by_key(|(.., other)| *other)?;
+        let later = self.parents.iter().filter(|parent| parent.height > height && parent.height <= *ahead);
+        let since = later.map(|parent| parent.first_seen).min()?;
+        (now >= since + self.frozen_after).then(|| {
+            let seconds = self.frozen_after.as_secs();
+            let text = format!(
+                "its tip is frozen: it builds block {height}, pool {} block {ahead} for {seconds} s",
+                id.0
+            );
+            Verdict::Suspect(text)
+        })
+    }
+}
+
+/// nbits are a function of the chain: at one height there is one value.
+fn wrong_bits(tip: &Tip, height: u32, others: &[(UpstreamId, Tip, u32)]) -> Option<Verdict> {
+    let same_height = || others.iter().filter(|(.., other)| *other == height);
+    let (id, other, _) = same_height().find(|(_, other, _)| other.nbits != tip.nbits)?;
+    let supporters = same_height().filter(|(_, known, _)| known.nbits == other.nbits).count();
+    let has_support = same_height().any(|(_, known, _)| known.nbits == tip.nbits);
+    let text = format!(
+        "its network difficulty (nbits {:08x}) at block {height} is not that of {} ({:08x})",
+        tip.nbits,
+        who(*id, supporters),
+        other.nbits
+    );
+    match (supporters > 1, has_support) {
+        (true, false) => Some(Verdict::Quarantine(text)),
+        (false, true) => None, // the other one stands alone
+        _ => Some(Verdict::Flag(text)),
+    }
+}
+
+/// Nobody else knows its parent, and there was time to hear of it.
+fn alone(tip: &Tip, height: u32, others: &[(UpstreamId, Tip, u32)], now: Instant) -> Option<Verdict> {
+    let not_ahead: Vec<_> = others.iter().filter(|(.., other)| *other <= height).collect();
+    let is_known = others.iter().any(|(_, other, _)| other.prev_hash == tip.prev_hash);
+    if is_known || now < tip.since + GRACE {
+        return None;
+    }
+    // The others must have had their parent for as long, or they may be the ones who are early.
+    let (id, other, _) =
+        not_ahead.iter().find(|(_, other, height_)| *height_ < height || now >= other.since + GRACE)?;
+    let supporters = not_ahead.iter().filter(|(_, known, _)| known.prev_hash == other.prev_hash).count();
+    let parent = height.saturating_sub(1);
+    let mut text = format!("alone on its block {parent}, {} for 30 s", not_on(*id, supporters));
+    if has_work(tip) {
+        text.push_str("; the block has its work, so it is another branch or a block withheld");
+        return Some(Verdict::Flag(text));
+    }
+    text.push_str(", and the block's hash lacks the work");
+    Some(if supporters > 1 { Verdict::Quarantine(text) } else { Verdict::Suspect(text) })
+}
+
+/// Whether the parent's hash meets the target of its time, which a retarget may have changed since.
+fn has_work(tip: &Tip) -> bool {
+    let reached = Target::from_le_bytes(tip.prev_hash).difficulty().value();
+    Target::from_nbits(tip.nbits).is_ok_and(|target| reached * MOST_RETARGET >= target.difficulty().value())
+}
+
+fn who(id: UpstreamId, supporters: usize) -> String {
+    if supporters > 1 { format!("{supporters} other pools") } else { format!("pool {}", id.0) }
+}
+
+fn not_on(id: UpstreamId, supporters: usize) -> String {
+    if supporters > 1 {
+        format!("which {supporters} others lack")
+    } else {
+        format!("which pool {} lacks", id.0)
+    }
+}
+
+impl Watched {
+    /// What a job has against itself and what its upstream said before.
+    fn against_itself(&mut self, tip: &Tip, before: Option<Tip>, ntime: u32, unix: u64) -> Option<Verdict> {
+        let bits = self.changed_bits(tip);
+        let back = || {
+            let (known, height) = (before?.height?, tip.height?);
+            (height < known)
+                .then(|| Verdict::Flag(format!("it went back from block {known} to block {height}")))
+        };
+        let time = || {
+            let off = unix.abs_diff(u64::from(ntime));
+            let side = if u64::from(ntime) > unix { "ahead of" } else { "behind" };
+            (off > TIME_WINDOW).then(|| {
+                Verdict::Flag(format!("its job's time is {} minutes {side} this machine's clock", off / 60))
+            })
+        };
+        let floods = || {
+            (self.clean_jobs.len() > CLEAN_JOBS).then(|| {
+                Verdict::Flag(format!("more than {CLEAN_JOBS} clean jobs a minute on one and the same block"))
+            })
+        };
+        bits.or_else(back).or_else(time).or_else(floods)
+    }
+
+    fn changed_bits(&mut self, tip: &Tip) -> Option<Verdict> {
+        let difficulty = |nbits| Target::from_nbits(nbits).map(|target| target.difficulty().value()).ok();
+        let Some((known, at)) = self.trusted_bits.filter(|(known, _)| *known != tip.nbits) else {
+            self.trusted_bits = Some((tip.nbits, tip.height));
+            return None;
+        };
+        let Some(is) = difficulty(tip.nbits) else {
+            return Some(Verdict::Suspect(format!("nbits {:08x} stand for no target", tip.nbits)));
+        };
+        let was = difficulty(known).unwrap_or(is);
+        let (text, is_test_net) =
+            (format!("nbits {known:08x} to {:08x}", tip.nbits), LEAST_DIFFICULTIES.contains(&tip.nbits));
+        if is * MOST_RETARGET < was && !is_test_net {
+            // The old ones stay the measure.
+            return Some(Verdict::Suspect(format!("{text}: easier by more than a retarget can be")));
+        }
+        self.trusted_bits = Some((tip.nbits, tip.height));
+        let same_period = at.zip(tip.height).is_some_and(|(at, height)| at / PERIOD == height / PERIOD);
+        (same_period && !is_test_net).then(|| Verdict::Flag(format!("{text} between two retargets")))
+    }
+}
+
+impl Verdict {
+    /// The word for it that programs match on.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Fine => "trusted",
+            Self::Flag(_) => "flagged",
+            Self::Suspect(_) => "suspect",
+            Self::Quarantine(_) => "quarantined",
+        }
+    }
+
+    /// What is held against the upstream.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Fine => None,
+            Self::Flag(reason) | Self::Suspect(reason) | Self::Quarantine(reason) => Some(reason),
+        }
+    }
+
+    fn weight(&self) -> u8 {
+        match self {
+            Self::Fine => 0,
+            Self::Flag(_) => 1,
+            Self::Suspect(_) => 2,
+            Self::Quarantine(_) => 3,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+use super::*;
+use crate::work::{Coinbase, Difficulty, Epoch, Extranonce1, Extranonce2Size, JobHeader, JobId, VersionMask};
+
+const NBITS: u32 = 0x1702_355e;
+const HEIGHT: u32 = 900_000;
+const NOON: u64 = 1_750_000_000;
+
+/// What upstreams say, and a clock that only the test moves.
+struct Watch {
+    check: CrossCheck,
+    now: Instant,
+}
+
+/// A parent; `real` ones carry the work of their block.
+fn parent(name: u8, real: bool) -> [u8; 32] {
+    let mut hash = [name; 32];
+    if real {
+        hash[22..].fill(0);
+    }
+    hash
+}
+
+fn job(parent: [u8; 32], height: u32, nbits: u32) -> Job {
+    let mut coinb1 = vec![0; 42];
+    coinb1[4] = 1;
+    coinb1.push(3);
+    coinb1.extend(&height.to_le_bytes()[..3]);
+    Job {
+        id: JobId::Text("a".into()),
+        epoch: Epoch::default(),
+        header: JobHeader { version: 0x2000_0000, prev_hash: parent, ntime: NOON as u32, nbits },
+        coinbase: Coinbase {
+            coinb1: coinb1.into(),
+            extranonce1: Extranonce1::new(vec![]).unwrap(),
+            extranonce2_size: Extranonce2Size::new(4).unwrap(),
+            coinb2: [].into(),
+        },
+        branch: [].into(),
+        version_mask: VersionMask::NONE,
+        difficulty: Difficulty::ONE,
+        network_target: None,
+    }
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self { check: CrossCheck::new(3, Duration::from_secs(120)), now: Instant::now() }
+    }
+
+    fn says(&mut self, upstream: usize, job: &Job) {
+        self.check.saw(UpstreamId(upstream), job, false, self.now, NOON);
+    }
+
+    fn passes(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    fn verdicts(&self) -> [&'static str; 3] {
+        [0, 1, 2].map(|upstream| match self.check.judge(UpstreamId(upstream), self.now) {
+            Verdict::Fine => "fine",
+            Verdict::Flag(_) => "flag",
+            Verdict::Suspect(_) => "suspect",
+            Verdict::Quarantine(_) => "quarantine",
+        })
+    }
+}
+
+#[test]
+fn upstreams_on_one_block_have_nothing_against_each_other_and_a_new_one_may_be_early() {
+    let mut watch = Watch::new();
+    for upstream in 0..3 {
+        watch.says(upstream, &job(parent(1, true), HEIGHT, NBITS));
+    }
+    watch.passes(3_600);
+    assert_eq!(watch.verdicts(), ["fine"; 3]);
+    watch.says(1, &job(parent(2, true), HEIGHT + 1, NBITS));
+    watch.passes(29);
+    assert_eq!(watch.verdicts(), ["fine"; 3]);
+}
+
+#[test]
+fn a_pool_that_stays_on_an_old_block_is_suspect_after_its_deadline_until_it_moves() {
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(1, true), HEIGHT, NBITS));
+    watch.says(1, &job(parent(1, true), HEIGHT, NBITS));
+    watch.says(1, &job(parent(2, true), HEIGHT + 1, NBITS));
+    watch.passes(60);
+    watch.says(1, &job(parent(3, true), HEIGHT + 2, NBITS));
+    watch.says(0, &job(parent(1, true), HEIGHT, NBITS)); // new jobs on the old block change nothing
+    watch.passes(59);
+    assert_eq!(watch.verdicts()[0], "fine");
+    assert_eq!(watch.check.next_change(watch.now), Some(watch.now + Duration::from_secs(1)));
+    watch.passes(1);
+    assert_eq!(watch.verdicts()[0], "suspect");
+    watch.says(0, &job(parent(3, true), HEIGHT + 2, NBITS));
+    assert_eq!(watch.verdicts(), ["fine"; 3]);
+}
+
+#[test]
+fn a_block_without_work_that_nobody_else_knows_convicts_when_two_agree_and_holds_nobody_up() {
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(9, false), HEIGHT + 1, NBITS));
+    watch.says(1, &job(parent(1, true), HEIGHT, NBITS));
+    watch.passes(200);
+    assert_eq!(watch.verdicts(), ["suspect", "fine", "fine"], "one against one: the work decides");
+    watch.says(2, &job(parent(1, true), HEIGHT, NBITS));
+    assert_eq!(watch.verdicts(), ["quarantine", "fine", "fine"]);
+    watch.check.lost(UpstreamId(2));
+    assert_eq!(watch.verdicts(), ["suspect", "fine", "fine"]);
+}
+
+#[test]
+fn another_branch_with_its_work_is_told_and_mined_on() {
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(1, true), HEIGHT, NBITS));
+    watch.says(1, &job(parent(2, true), HEIGHT, NBITS));
+    watch.says(2, &job(parent(2, true), HEIGHT, NBITS));
+    watch.passes(30);
+    assert_eq!(watch.verdicts(), ["flag", "fine", "fine"]);
+    let Verdict::Flag(text) = watch.check.judge(UpstreamId(0), watch.now) else { panic!() };
+    assert!(text.starts_with("alone on its block 899999, which 2 others lack"), "{text}");
+}
+
+#[test]
+fn nbits_that_two_others_contradict_at_once_convict_and_one_other_only_flags() {
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(1, true), HEIGHT, 0x1802_355e));
+    watch.says(1, &job(parent(1, true), HEIGHT, NBITS));
+    assert_eq!(watch.verdicts(), ["flag", "flag", "fine"]);
+    watch.says(2, &job(parent(1, true), HEIGHT, NBITS));
+    assert_eq!(watch.verdicts(), ["quarantine", "fine", "fine"]);
+}
+
+#[test]
+fn a_network_difficulty_that_falls_by_more_than_a_retarget_can_is_suspect_until_it_is_back() {
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(1, true), HEIGHT, NBITS));
+    watch.says(0, &job(parent(1, true), HEIGHT, 0x1d01_355e));
+    assert_eq!(watch.verdicts()[0], "suspect");
+    watch.says(0, &job(parent(1, true), HEIGHT, 0x1d01_355e));
+    assert_eq!(watch.verdicts()[0], "suspect", "saying it twice makes it no better");
+    watch.says(0, &job(parent(1, true), HEIGHT, NBITS));
+    assert_eq!(watch.verdicts()[0], "fine");
+    watch.says(0, &job(parent(2, true), HEIGHT + 1, 0x1702_355f));
+    assert_eq!(watch.verdicts()[0], "flag", "a little, but between two retargets");
+    watch.says(0, &job(parent(3, true), 901_152, 0x1702_3000));
+    assert_eq!(watch.verdicts()[0], "fine", "at a retarget");
+    watch.says(0, &job(parent(4, true), 901_153, 0x1d00_ffff));
+    assert_eq!(watch.verdicts()[0], "fine", "test networks fall back to it at any height");
+}
+
+#[test]
+fn times_far_off_steps_back_and_floods_of_clean_jobs_are_told() {
+    let mut watch = Watch::new();
+    let mut late = job(parent(1, true), HEIGHT, NBITS);
+    late.header.ntime -= 7_201;
+    watch.says(0, &late);
+    assert_eq!(watch.verdicts()[0], "flag");
+    late.header.ntime += 1;
+    watch.says(0, &late);
+    assert_eq!(watch.verdicts()[0], "fine");
+    watch.says(0, &job(parent(2, true), HEIGHT - 1, NBITS));
+    assert_eq!(watch.verdicts()[0], "flag");
+    for _ in 0..7 {
+        watch.check.saw(UpstreamId(1), &late, true, watch.now, NOON);
+    }
+    assert_eq!(watch.verdicts()[1], "fine");
+    watch.check.saw(UpstreamId(1), &late, true, watch.now, NOON);
+    assert_eq!(watch.verdicts()[1], "flag");
+}
+
+#[test]
+fn a_chain_of_its_own_convicts_against_two_and_is_told_against_one() {
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(1, true), 5_000, NBITS));
+    watch.says(1, &job(parent(1, true), HEIGHT, NBITS));
+    assert_eq!(watch.verdicts(), ["flag", "flag", "fine"]);
+    watch.says(2, &job(parent(1, true), HEIGHT, NBITS));
+    assert_eq!(watch.verdicts(), ["quarantine", "fine", "fine"]);
+}

@@ -1,0 +1,46 @@
+//! How the operator wants upstreams to be chosen.
+
+use std::time::Duration;
+
+/// Which upstreams are hashed for. Only those that are alive and above suspicion count, while there are such.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// The first in the operator's order.
+    #[default]
+    Failover,
+    /// All at once by weight; one that was away makes up for nothing.
+    LoadBalance,
+    /// All at once by weight over all the time: one that was away gets what it missed.
+    Quota,
+    /// One until it fails, then the next.
+    RoundRobin,
+    /// One after the other, each for as long.
+    Rotate(Duration),
+}
+
+/// What steers the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Whom to hash for.
+    pub strategy: Strategy,
+    /// How long an upstream that has failed before must have been healthy until it is preferred to a working one.
+    pub return_after: Duration,
+    /// Upstreams beyond the one in use that stay connected.
+    pub hot_standbys: usize,
+    /// A share unanswered for so long makes an upstream suspect.
+    pub slow_answer: Duration,
+    /// So long an upstream may stay on an older block than another.
+    pub frozen_tip: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::Failover,
+            return_after: Duration::from_secs(120),
+            hot_standbys: 1,
+            slow_answer: Duration::from_secs(30),
+            frozen_tip: Duration::from_secs(120),
+        }
+    }
+}

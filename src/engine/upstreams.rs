@@ -1,0 +1,303 @@
+//! The upstreams as the engine knows them: their jobs, how they stand, and what is held against them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::account::Account;
+use super::crosscheck::{CrossCheck, Verdict};
+use super::dispatch::Source;
+use super::policy::{Policy, Strategy};
+use super::steering::Standing;
+use super::{BoardId, UpstreamId};
+use crate::work::{BlockHash, Extranonce2Allocator, Job};
+
+/// How long boards go on with the last job when no upstream is left: most outages are shorter, and a pool that resumes
+/// takes the shares. After that it would only burn power.
+pub(super) const GRACE: Duration = Duration::from_secs(30);
+
+/// Least time between two words on the same upstream that say no more than the last one: a text may hold a figure that
+/// moves.
+const REPEAT: Duration = Duration::from_secs(600);
+
+/// A share that was handed over and whose end has not come.
+#[derive(Debug)]
+struct Sent {
+    hash: BlockHash,
+    board: BoardId,
+    at: Instant,
+}
+
+/// One upstream.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    /// The newest job, kept for a while after the connection is lost.
+    pub(super) source: Option<Source>,
+    /// Hands out its extranonces.
+    pub(super) extranonces: Extranonce2Allocator,
+    /// What it has done for us.
+    pub(super) account: Account,
+    /// What is held against it.
+    pub(super) verdict: Verdict,
+    /// When that was last told.
+    told_at: Option<Instant>,
+    lost_at: Option<Instant>,
+    /// The last reason of a loss.
+    failure: Option<String>,
+    /// It gave no work the last time it was asked to.
+    is_failing: bool,
+    has_failed: bool,
+    good_since: Option<Instant>,
+    sent: Vec<Sent>,
+    is_wanted: bool,
+}
+
+/// All of them, in the operator's order.
+#[derive(Debug)]
+pub(super) struct Upstreams {
+    all: Vec<Upstream>,
+    policy: Policy,
+    check: CrossCheck,
+}
+
+impl Upstream {
+    fn new() -> Self {
+        Self {
+            source: None,
+            extranonces: Extranonce2Allocator::default(),
+            account: Account::default(),
+            verdict: Verdict::Fine,
+            told_at: None,
+            lost_at: None,
+            failure: None,
+            is_failing: false,
+            has_failed: false,
+            good_since: None,
+            sent: Vec::new(),
+            is_wanted: false,
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.source.is_some() && self.lost_at.is_none()
+    }
+
+    fn settles_at(&self, policy: &Policy) -> Option<Instant> {
+        self.good_since.filter(|_| self.has_failed).map(|since| since + policy.return_after)
+    }
+
+    fn standing(&self, policy: &Policy, now: Instant) -> Standing {
+        match (&self.source, self.lost_at, &self.verdict) {
+            (None, ..) | (.., Verdict::Quarantine(_)) => Standing::Out,
+            (_, Some(lost), _) if now < lost + GRACE => Standing::Parting,
+            (_, Some(_), _) => Standing::Out,
+            (.., Verdict::Suspect(_)) => Standing::Suspect,
+            (.., Verdict::Fine | Verdict::Flag(_)) => {
+                Standing::Good { settled: self.settles_at(policy).is_none_or(|at| now >= at) }
+            }
+        }
+    }
+
+    /// When its oldest share without an answer makes it suspect. It has no blame for the time it was out of reach.
+    fn slow_at(&self, policy: &Policy) -> Option<Instant> {
+        let connected_at = self.account.connected_at()?;
+        self.sent.first().map(|oldest| oldest.at.max(connected_at) + policy.slow_answer)
+    }
+
+    /// Why it is not hashed for.
+    fn complaint(&self) -> Option<&str> {
+        match &self.verdict {
+            Verdict::Suspect(text) | Verdict::Quarantine(text) => Some(text),
+            Verdict::Fine | Verdict::Flag(_) if self.is_live() => None,
+            Verdict::Fine | Verdict::Flag(_) => {
+                Some(self.failure.as_deref().unwrap_or("the connection is lost"))
+            }
+        }
+    }
+
+    fn blame(&mut self) {
+        self.has_failed = true;
+        self.good_since = None;
+    }
+}
+
+impl Upstreams {
+    /// So many, none of which is wanted yet.
+    pub(super) fn new(count: usize, policy: Policy) -> Self {
+        let all = std::iter::repeat_with(Upstream::new).take(count).collect();
+        Self { all, policy, check: CrossCheck::new(count, policy.frozen_tip) }
+    }
+
+    /// One of them.
+    pub(super) fn find(&self, id: UpstreamId) -> &Upstream {
+        &self.all[id.0]
+    }
+
+    /// One of them, to work with.
+    pub(super) fn find_mut(&mut self, id: UpstreamId) -> &mut Upstream {
+        &mut self.all[id.0]
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Upstream> {
+        self.all.iter()
+    }
+
+    /// A job came; true when it makes older work stale.
+    pub(super) fn take_job(
+        &mut self,
+        id: UpstreamId,
+        job: &Arc<Job>,
+        arrived: Instant,
+        now: Instant,
+        unix: u64,
+    ) -> bool {
+        let upstream = &mut self.all[id.0];
+        let is_clean = upstream.source.as_ref().is_none_or(|source| source.job.epoch < job.epoch);
+        if !upstream.is_live() {
+            upstream.good_since = Some(now);
+        }
+        (upstream.lost_at, upstream.is_failing) = (None, false);
+        upstream.source = Some(Source::new(Arc::clone(job), arrived));
+        upstream.account.job(arrived);
+        self.check.saw(id, job, is_clean, now, unix);
+        is_clean
+    }
+
+    /// It failed or its connection ended; `reason` where one is known.
+    pub(super) fn lose(&mut self, id: UpstreamId, reason: Option<String>, now: Instant) {
+        let upstream = &mut self.all[id.0];
+        upstream.account.disconnected(now);
+        self.check.lost(id);
+        if !upstream.is_wanted {
+            upstream.source = None; // it left because we wished so
+            return;
+        }
+        upstream.failure = reason.or(upstream.failure.take());
+        upstream.is_failing = true;
+        upstream.blame();
+        if upstream.source.is_some() && upstream.lost_at.is_none() {
+            upstream.lost_at = Some(now);
+        }
+    }
+
+    /// A share was handed over.
+    pub(super) fn sent(&mut self, id: UpstreamId, hash: BlockHash, board: BoardId, now: Instant) {
+        self.all[id.0].sent.push(Sent { hash, board, at: now });
+    }
+
+    /// A share has come to its end. Returns whose it was.
+    pub(super) fn ended(&mut self, id: UpstreamId, hash: &BlockHash) -> Option<BoardId> {
+        let sent = &mut self.all[id.0].sent;
+        let at = sent.iter().position(|sent| sent.hash == *hash)?;
+        Some(sent.remove(at).board)
+    }
+
+    /// Judges all of them anew. Returns what is worth telling.
+    pub(super) fn review(&mut self, now: Instant) -> Vec<(UpstreamId, Verdict)> {
+        let mut news = Vec::new();
+        for index in 0..self.all.len() {
+            let id = UpstreamId(index);
+            let verdict = self.judge(id, now);
+            let upstream = &mut self.all[index];
+            let is_known = std::mem::discriminant(&verdict) == std::mem::discriminant(&upstream.verdict);
+            let was_at_fault = matches!(upstream.verdict, Verdict::Suspect(_) | Verdict::Quarantine(_));
+            match verdict {
+                Verdict::Suspect(_) | Verdict::Quarantine(_) => upstream.blame(),
+                Verdict::Fine | Verdict::Flag(_) if was_at_fault => {
+                    upstream.good_since = upstream.is_live().then_some(now);
+                }
+                Verdict::Fine | Verdict::Flag(_) => {}
+            }
+            let is_old = upstream.told_at.is_none_or(|at| now.duration_since(at) >= REPEAT);
+            // An upstream that is gone has its loss told; that the charge goes with it is no news.
+            let is_news = if is_known { verdict != upstream.verdict && is_old } else { upstream.is_live() };
+            if is_news {
+                upstream.told_at = Some(now);
+                news.push((id, verdict.clone()));
+            }
+            upstream.verdict = verdict;
+        }
+        news
+    }
+
+    fn judge(&self, id: UpstreamId, now: Instant) -> Verdict {
+        let upstream = &self.all[id.0];
+        let by_tip = self.check.judge(id, now);
+        match by_tip {
+            Verdict::Suspect(_) | Verdict::Quarantine(_) => by_tip,
+            _ if upstream.slow_at(&self.policy).is_some_and(|at| now >= at) => {
+                let seconds = self.policy.slow_answer.as_secs_f64();
+                Verdict::Suspect(format!("no answer to a share for {seconds} s"))
+            }
+            _ => by_tip,
+        }
+    }
+
+    /// How all of them stand.
+    pub(super) fn standings(&self, now: Instant) -> Vec<Standing> {
+        self.all.iter().map(|upstream| upstream.standing(&self.policy, now)).collect()
+    }
+
+    /// When the first of these was lost, if all of them are.
+    pub(super) fn all_lost_at(&self, ids: &[UpstreamId]) -> Option<Instant> {
+        ids.iter().map(|id| self.all[id.0].lost_at).collect::<Option<Vec<_>>>()?.into_iter().min()
+    }
+
+    /// Why hashing goes from one to the other.
+    pub(super) fn reason(&self, from: Option<UpstreamId>, to: Option<UpstreamId>) -> String {
+        let at_fault = from.and_then(|from| Some((from, self.find(from).complaint()?)));
+        match (at_fault, from, to) {
+            (Some((from, complaint)), ..) => format!("pool {}: {complaint}", from.0),
+            (None, Some(from), Some(to)) if to < from && self.find(to).has_failed => {
+                let seconds = self.policy.return_after.as_secs_f64();
+                format!("pool {} has been healthy for {seconds} s", to.0)
+            }
+            (None, Some(from), Some(to)) if to < from => format!("pool {} is preferred", to.0),
+            (None, Some(_), Some(to)) => format!("it is the turn of pool {}", to.0),
+            (None, None, Some(to)) => format!("pool {} gives work", to.0),
+            (None, _, None) => "no pool gives work".to_owned(),
+        }
+    }
+
+    /// The next time at which standings or verdicts may change by themselves.
+    pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
+        let each = self.all.iter().flat_map(|upstream| {
+            let grace_ends = upstream.lost_at.map(|lost| lost + GRACE);
+            let slow_at = upstream.slow_at(&self.policy);
+            grace_ends.into_iter().chain(upstream.settles_at(&self.policy)).chain(slow_at)
+        });
+        each.filter(|at| *at > now).chain(self.check.next_change(now)).min()
+    }
+
+    /// Whom to keep connected: as many as are needed to have enough that work, the best first. Returns the changes.
+    pub(super) fn update_wanted(&mut self, now: Instant) -> Vec<(UpstreamId, bool)> {
+        let mut missing = match self.policy.strategy {
+            Strategy::Failover => 1 + self.policy.hot_standbys,
+            _ => usize::MAX,
+        };
+        let mut changes = Vec::new();
+        for (index, upstream) in self.all.iter_mut().enumerate() {
+            let is_wanted = missing > 0;
+            let counts = match upstream.standing(&self.policy, now) {
+                Standing::Good { settled } => settled,
+                Standing::Suspect | Standing::Parting => false,
+                // Until it fails it is expected to work.
+                Standing::Out => {
+                    !upstream.is_failing && matches!(upstream.verdict, Verdict::Fine | Verdict::Flag(_))
+                }
+            };
+            missing -= usize::from(is_wanted && counts);
+            if is_wanted != upstream.is_wanted {
+                upstream.is_wanted = is_wanted;
+                upstream.is_failing = false;
+                changes.push((UpstreamId(index), is_wanted));
+            }
+        }
+        changes
+    }
+
+    /// Nobody gives work any more.
+    pub(super) fn stop(&mut self) {
+        self.all.iter_mut().for_each(|upstream| upstream.source = None);
+    }
+}
