@@ -176,8 +176,9 @@ fn pool_options(pool: &Pool, stratum: &Stratum) -> Result<PoolOptions, PlanError
         session: SessionConfig {
             credentials: credentials(&pool.user, &pool.password),
             user_agent: stratum.user_agent.clone(),
-            version_rolling: stratum.version_rolling,
+            version_rolling: pool.terms.version_rolling.unwrap_or(stratum.version_rolling),
             extranonce_subscribe: pool
+                .terms
                 .extranonce_subscribe
                 .unwrap_or(stratum.extranonce_subscribe || nicehash),
             suggest_difficulty: stratum.suggest_difficulty.map(|wish| {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use serde_json::json;
-use signalcore::config::{Config, Log, Pool, Secret, Threads, TlsTrust};
+use signalcore::config::{Config, Log, Pool, Threads};
 use signalcore::monitor::{Display, Style};
 use signalcore::wiring::{self, Plan};
 use signalcore_hil::pool::{Difficulty, PoolConfig, PoolReport, PracticePool, VardiffConfig};
@@ -84,16 +84,8 @@ async fn demonstrate(args: &Args, display: Display) -> anyhow::Result<PoolReport
     let start = Difficulty::new(FIRST_DIFFICULTY).context("the first difficulty")?;
     let settings = PoolConfig { vardiff: VardiffConfig { start, ..vardiff }, ..PoolConfig::default() };
     let pool = PracticePool::start(settings).await.context("start the practice pool on a loopback port")?;
-    let upstream = Pool {
-        url: format!("stratum+tcp://{}", pool.address()).parse().context("the practice pool's address")?,
-        user: "demo".to_owned(),
-        password: Secret::new("x"),
-        password_file: None,
-        tls: TlsTrust::default(),
-        proxy: None,
-        extranonce_subscribe: None,
-    };
-    let mut config = Config { pools: vec![upstream], ..Config::default() };
+    let url = format!("stratum+tcp://{}", pool.address()).parse().context("the practice pool's address")?;
+    let mut config = Config { pools: vec![Pool::new(url, "demo")], ..Config::default() };
     config.cpu.threads = args.cpu_threads.map_or(Threads::Auto, Threads::Count);
     config.stop.seconds = args.seconds;
     wiring::run(Plan::new(&config)?, display, io::stdout(), signals::first()?).await?;

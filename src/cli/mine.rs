@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Configuration file; flags override it.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// How pools take turns: failover, load-balance, quota, round-robin or rotate.
+    #[arg(long, value_name = "NAME")]
+    strategy: Option<String>,
     /// CPU threads: a number, auto (all cores when there is no board) or off.
     #[arg(long, value_name = "N|auto|off", allow_negative_numbers = true)]
     cpu_threads: Option<String>,
@@ -60,6 +63,9 @@ struct PoolArgs {
     /// User and password in one; instead of --user and --password.
     #[arg(short = 'O', long = "userpass", value_name = "NAME:WORD", conflicts_with_all = ["users", "passwords"])]
     userpasses: Vec<Secret>,
+    /// Part of the hashing in relation to the other pools; one for all pools or one for each.
+    #[arg(long = "pool-weight", value_name = "N", allow_negative_numbers = true)]
+    weights: Vec<String>,
     /// SOCKS5 proxy, socks5://[USER:PASSWORD@]HOST:PORT; one for all pools or one for each, '' for none.
     #[arg(long = "proxy", value_name = "URL")]
     proxies: Vec<Secret>,
@@ -173,6 +179,7 @@ fn flags(args: Args) -> anyhow::Result<Flags> {
     Ok(Flags {
         config: args.config,
         pools: pools(args.pools)?,
+        strategy: args.strategy,
         cpu_threads: args.cpu_threads,
         devices: args.devices,
         suggest_difficulty: args.suggest_difficulty,
@@ -184,13 +191,14 @@ fn flags(args: Args) -> anyhow::Result<Flags> {
 }
 
 fn pools(args: PoolArgs) -> anyhow::Result<Vec<PoolFlags>> {
-    let PoolArgs { pools: urls, mut users, mut passwords, userpasses, proxies, tls_cas, tls_pins } = args;
+    let PoolArgs { pools: urls, mut users, mut passwords, userpasses, weights, proxies, tls_cas, tls_pins } =
+        args;
     for both in &userpasses {
         let (user, password) = split_userpass(both)?;
         users.push(user);
         passwords.push(password);
     }
-    Ok(config::pair_pools(&PoolLists { urls, users, passwords, proxies, tls_cas, tls_pins })?)
+    Ok(config::pair_pools(&PoolLists { urls, users, passwords, weights, proxies, tls_cas, tls_pins })?)
 }
 
 /// At the first colon, as cgminer does; the password may hold more of them.

@@ -7,7 +7,10 @@ use toml::de::DeValue;
 use super::document::given;
 use super::kind::{Kind, TextRule};
 use super::pool_address::PoolAddress;
-use super::{Config, Proxy, Secret, TlsTrust};
+use super::{Config, Proxy, Secret, Terms, TlsTrust};
+
+/// The worst rank of a pool. More than anybody has pools; one at a later place in the list has this.
+pub(super) const MAX_PRIORITY: u32 = 1000;
 
 /// One setting of `T`.
 pub(super) struct Field<T: 'static> {
@@ -33,7 +36,7 @@ pub(super) enum Preset {
     Required(&'static str),
 }
 
-/// A `[[pool]]` while it is read: the URL may still be missing.
+/// A `[[pool]]` while it is read: the URL may still be missing, and the priority in the terms is none yet.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PoolDraft {
     pub(super) url: Option<PoolAddress>,
@@ -42,7 +45,8 @@ pub(super) struct PoolDraft {
     pub(super) password_file: Option<PathBuf>,
     pub(super) tls: TlsTrust,
     pub(super) proxy: Option<Proxy>,
-    pub(super) extranonce_subscribe: Option<bool>,
+    pub(super) priority: Option<u32>,
+    pub(super) terms: Terms,
 }
 
 static ANY: TextRule =
@@ -69,6 +73,7 @@ const fn row<T>(
 /// The tables of the file, in its order, each with a line for the default file.
 pub(super) static TABLES: &[(&str, &str)] = &[
     ("cpu", "Hashing on the processor."),
+    ("upstreams", "Which pool gets the hashing, and when it goes to another."),
     ("stratum", "How to speak with pools."),
     ("log", "Where the log goes."),
     ("stop", "When to stop without being asked."),
@@ -126,9 +131,44 @@ pub(super) static POOL_FIELDS: &[Field<PoolDraft>] = &[
         "A SOCKS5 proxy to go through, such as Tor's; it resolves the pool's name.",
     ),
     row(
+        "priority",
+        "SIGNALCORE_POOL_PRIORITY",
+        Kind::OptionalWhole { place: |p| &mut p.priority, from: 0, to: MAX_PRIORITY },
+        Preset::Unset("0"),
+        "Lower is better; a pool without one has its place in the list, counted from 0.",
+    ),
+    row(
+        "weight",
+        "SIGNALCORE_POOL_WEIGHT",
+        Kind::Whole { place: |p| &mut p.terms.weight, from: 1, to: 1_000_000 },
+        Preset::Value("1"),
+        "Its part of the hashing in relation to the others, with the strategies load-balance and quota.",
+    ),
+    row(
+        "expect_payout",
+        "SIGNALCORE_POOL_EXPECT_PAYOUT",
+        Kind::Addresses(|p| &mut p.terms.expect_payout),
+        Preset::Unset("[\"bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4\"]"),
+        "Whom the blocks we mine have to pay; jobs that pay others are refused and the pool is left. For solo pools.",
+    ),
+    row(
+        "min_share",
+        "SIGNALCORE_POOL_MIN_SHARE",
+        Kind::Part(|p| &mut p.terms.min_share),
+        Preset::Value("0.98"),
+        "How much of a block has to go there; the rest may be the pool's fee.",
+    ),
+    row(
+        "version_rolling",
+        "SIGNALCORE_POOL_VERSION_ROLLING",
+        Kind::OptionalBool(|p| &mut p.terms.version_rolling),
+        Preset::Unset("false"),
+        "For this pool instead of stratum.version_rolling; some forks of Bitcoin need the version as it is.",
+    ),
+    row(
         "extranonce_subscribe",
         "SIGNALCORE_POOL_EXTRANONCE_SUBSCRIBE",
-        Kind::OptionalBool(|p| &mut p.extranonce_subscribe),
+        Kind::OptionalBool(|p| &mut p.terms.extranonce_subscribe),
         Preset::Unset("true"),
         "For this pool instead of stratum.extranonce_subscribe; #xnsub behind the url means true.",
     ),
@@ -170,6 +210,48 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         Kind::Text { place: |c| &mut c.cpu.kernel, rule: &ANY },
         Preset::Value("\"\""),
         "Hash kernel by name; \"\" measures them and takes the fastest.",
+    ),
+    row(
+        "upstreams.strategy",
+        "SIGNALCORE_UPSTREAMS_STRATEGY",
+        Kind::Strategy(|c| &mut c.upstreams.strategy),
+        Preset::Value("\"failover\""),
+        "Always the best pool that is alive, a split by weight, or one after another.",
+    ),
+    row(
+        "upstreams.return_after",
+        "SIGNALCORE_UPSTREAMS_RETURN_AFTER",
+        Kind::Seconds { place: |c| &mut c.upstreams.return_after, from: 0, to: 3600 },
+        Preset::Value("120"),
+        "How long a better pool must have been healthy before hashing goes back to it.",
+    ),
+    row(
+        "upstreams.rotate_minutes",
+        "SIGNALCORE_UPSTREAMS_ROTATE_MINUTES",
+        Kind::Minutes { place: |c| &mut c.upstreams.rotate, from: 1, to: 10_080 },
+        Preset::Value("60"),
+        "How long each pool has its turn with the strategy rotate.",
+    ),
+    row(
+        "upstreams.hot_standbys",
+        "SIGNALCORE_UPSTREAMS_HOT_STANDBYS",
+        Kind::Whole { place: |c| &mut c.upstreams.hot_standbys, from: 0, to: 16 },
+        Preset::Value("1"),
+        "How many pools beyond the one in use are kept connected.",
+    ),
+    row(
+        "upstreams.slow_answer",
+        "SIGNALCORE_UPSTREAMS_SLOW_ANSWER",
+        Kind::Seconds { place: |c| &mut c.upstreams.slow_answer, from: 5, to: 600 },
+        Preset::Value("30"),
+        "A share unanswered for so long makes a pool suspect.",
+    ),
+    row(
+        "upstreams.frozen_tip",
+        "SIGNALCORE_UPSTREAMS_FROZEN_TIP",
+        Kind::Seconds { place: |c| &mut c.upstreams.frozen_tip, from: 30, to: 7200 },
+        Preset::Value("120"),
+        "How long a pool may stay on an older block than the others.",
     ),
     row(
         "stratum.suggest_difficulty",

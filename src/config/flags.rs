@@ -11,6 +11,8 @@ pub struct Flags {
     pub config: Option<PathBuf>,
     /// `--pool` and what belongs to it: if there are any, they replace the pools of all other layers.
     pub pools: Vec<PoolFlags>,
+    /// `--strategy`.
+    pub strategy: Option<String>,
     /// `--cpu-threads`.
     pub cpu_threads: Option<String>,
     /// `--device`, repeated; replaces the list of the other layers.
@@ -36,6 +38,8 @@ pub struct PoolFlags {
     pub user: Option<String>,
     /// `--password`.
     pub password: Option<Secret>,
+    /// `--pool-weight`.
+    pub weight: Option<String>,
     /// `--proxy`, which may hold a password.
     pub proxy: Option<Secret>,
     /// `--tls-ca`.
@@ -53,6 +57,8 @@ pub struct PoolLists {
     pub users: Vec<String>,
     /// `--password`.
     pub passwords: Vec<Secret>,
+    /// `--pool-weight`.
+    pub weights: Vec<String>,
     /// `--proxy`.
     pub proxies: Vec<Secret>,
     /// `--tls-ca`.
@@ -83,10 +89,11 @@ pub enum PairingError {
 /// A single one serves all URLs; with any other number the counts must match, because guessing could send the
 /// credentials of one pool to another. An empty word stands for none.
 pub fn pair_pools(lists: &PoolLists) -> Result<Vec<PoolFlags>, PairingError> {
-    let PoolLists { urls, users, passwords, proxies, tls_cas, tls_pins } = lists;
+    let PoolLists { urls, users, passwords, weights, proxies, tls_cas, tls_pins } = lists;
     let counts = [
         ("--user", users.len()),
         ("--password", passwords.len()),
+        ("--pool-weight", weights.len()),
         ("--proxy", proxies.len()),
         ("--tls-ca", tls_cas.len()),
         ("--tls-pin", tls_pins.len()),
@@ -103,6 +110,7 @@ pub fn pair_pools(lists: &PoolLists) -> Result<Vec<PoolFlags>, PairingError> {
         url: url.clone(),
         user: for_pool(users, i),
         password: for_pool(passwords, i),
+        weight: for_pool(weights, i),
         proxy: for_pool(proxies, i).filter(|proxy| !proxy.expose().is_empty()),
         tls_ca: for_pool(tls_cas, i).filter(|path| !path.is_empty()),
         tls_pin: for_pool(tls_pins, i).filter(|pin| !pin.is_empty()),
@@ -166,10 +174,11 @@ mod tests {
     }
 
     #[test]
-    fn proxies_and_trust_are_paired_alike_and_an_empty_word_is_none() {
+    fn weights_proxies_and_trust_are_paired_alike_and_an_empty_word_is_none() {
         let texts = |items: &[&str]| items.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut lists = PoolLists {
             urls: texts(&["a", "b"]),
+            weights: texts(&["2", "3"]),
             proxies: vec![Secret::new("socks5://h:1")],
             tls_cas: texts(&["", "ca.pem"]),
             tls_pins: texts(&["aa", ""]),
@@ -179,6 +188,7 @@ mod tests {
         assert!(pools.iter().all(|pool| pool.proxy == Some(Secret::new("socks5://h:1"))));
         assert_eq!((pools[0].tls_ca.as_deref(), pools[1].tls_ca.as_deref()), (None, Some("ca.pem")));
         assert_eq!((pools[0].tls_pin.as_deref(), pools[1].tls_pin.as_deref()), (Some("aa"), None));
+        assert_eq!((pools[0].weight.as_deref(), pools[1].weight.as_deref()), (Some("2"), Some("3")));
         lists.tls_pins.push("bb".into());
         assert_eq!(pair_pools(&lists), Err(PairingError::Count { flag: "--tls-pin", count: 3, urls: 2 }));
     }

@@ -4,8 +4,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bitcoin::Address;
+use bitcoin::address::NetworkUnchecked;
+
 use super::pool_address::PoolAddress;
-use super::{PoolUrlError, Proxy, ProxyError, Secret, Threads, TlsPin, pool_url, proxy};
+use super::{PoolUrlError, Proxy, ProxyError, Secret, Strategy, Threads, TlsPin, pool_url, proxy};
 
 /// The most hashing threads. More than any machine has; a larger number is a slip of the hand.
 const MAX_THREADS: u16 = 1024;
@@ -13,6 +16,9 @@ const MAX_THREADS: u16 = 1024;
 const MAX_POSITIVE: f64 = 1e18;
 /// The longest time to run: 31 years. Far below where adding it to a clock could overflow.
 const MAX_RUN_SECONDS: f64 = 1e9;
+
+/// What a list of addresses must be.
+pub(super) const ADDRESSES: &str = "a list of one or more addresses of Bitcoin";
 
 /// A value as a layer wrote it, not yet checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,13 +51,19 @@ pub(super) enum Kind<T: 'static> {
     OptionalBool(fn(&mut T) -> &mut Option<bool>),
     Percent(fn(&mut T) -> &mut u8),
     Count(fn(&mut T) -> &mut Option<u64>),
+    Whole { place: fn(&mut T) -> &mut u32, from: u32, to: u32 },
+    OptionalWhole { place: fn(&mut T) -> &mut Option<u32>, from: u32, to: u32 },
+    Part(fn(&mut T) -> &mut f64),
     Positive(fn(&mut T) -> &mut Option<f64>),
     Seconds { place: fn(&mut T) -> &mut Duration, from: u64, to: u64 },
+    Minutes { place: fn(&mut T) -> &mut Duration, from: u64, to: u64 },
     RunTime(fn(&mut T) -> &mut Option<Duration>),
     Text { place: fn(&mut T) -> &mut String, rule: &'static TextRule },
     Texts(fn(&mut T) -> &mut Vec<String>),
     Path(fn(&mut T) -> &mut Option<PathBuf>),
     Threads(fn(&mut T) -> &mut Threads),
+    Strategy(fn(&mut T) -> &mut Strategy),
+    Addresses(fn(&mut T) -> &mut Vec<Address>),
     Url(fn(&mut T) -> &mut Option<PoolAddress>),
     Proxy(fn(&mut T) -> &mut Option<Proxy>),
     Pin(fn(&mut T) -> &mut Option<TlsPin>),
@@ -67,6 +79,8 @@ pub(super) enum Refusal {
     Url(PoolUrlError),
     /// It is a text, but no proxy.
     Proxy(ProxyError),
+    /// This item of the list is no address of Bitcoin.
+    Address(String),
 }
 
 impl<T> Kind<T> {
@@ -76,6 +90,10 @@ impl<T> Kind<T> {
         match self {
             Self::Url(place) => *place(target) = Some(text()?.parse().map_err(Refusal::Url)?),
             Self::Proxy(place) => *place(target) = Some(text()?.parse().map_err(Refusal::Proxy)?),
+            Self::Addresses(place) => {
+                let list = given.list().ok_or(Refusal::Value)?;
+                *place(target) = list.into_iter().map(address).collect::<Result<_, _>>()?;
+            }
             _ => self.store_plain(target, given, base).ok_or(Refusal::Value)?,
         }
         Ok(())
@@ -90,11 +108,18 @@ impl<T> Kind<T> {
                 *place(target) = given.integer().filter(|n| (1..=100).contains(n))? as u8;
             }
             Self::Count(place) => *place(target) = Some(given.integer().filter(|n| *n > 0)?),
+            Self::Whole { place, from, to } => *place(target) = given.whole(*from, *to)?,
+            Self::OptionalWhole { place, from, to } => *place(target) = Some(given.whole(*from, *to)?),
+            Self::Part(place) => *place(target) = given.number().filter(|n| *n > 0.0 && *n <= 1.0)?,
             Self::Positive(place) => {
                 *place(target) = Some(given.number().filter(|n| *n > 0.0 && *n <= MAX_POSITIVE)?);
             }
             Self::Seconds { place, from, to } => {
                 *place(target) = Duration::from_secs(given.integer().filter(|n| (from..=to).contains(&n))?);
+            }
+            Self::Minutes { place, from, to } => {
+                *place(target) =
+                    Duration::from_secs(60 * given.integer().filter(|n| (from..=to).contains(&n))?);
             }
             Self::RunTime(place) => {
                 let seconds = given.number().filter(|n| *n > 0.0 && *n <= MAX_RUN_SECONDS)?;
@@ -109,10 +134,14 @@ impl<T> Kind<T> {
                 *place(target) = Some(base.map_or_else(|| path.to_owned(), |base| base.join(path)));
             }
             Self::Threads(place) => *place(target) = given.threads()?,
+            Self::Strategy(place) => {
+                let name = given.text()?;
+                *place(target) = Strategy::ALL.into_iter().find(|strategy| strategy.name() == name)?;
+            }
             Self::Secret(place) => {
                 *place(target) = Secret::new(given.text().filter(|t| !t.contains(char::is_control))?);
             }
-            Self::Url(_) | Self::Proxy(_) => return None,
+            Self::Url(_) | Self::Proxy(_) | Self::Addresses(_) => return None,
         }
         Some(())
     }
@@ -124,11 +153,20 @@ impl<T> Kind<T> {
             Self::OptionalBool(place) => Given::Bool((*place(target))?),
             Self::Percent(place) => Given::Integer((*place(target)).into()),
             Self::Count(place) => Given::Integer((*place(target))? as i64),
+            Self::Whole { place, .. } => Given::Integer((*place(target)).into()),
+            Self::OptionalWhole { place, .. } => Given::Integer((*place(target))?.into()),
+            Self::Part(place) => Given::Number(*place(target)),
             Self::Positive(place) => Given::Number((*place(target))?),
             Self::Seconds { place, .. } => Given::Integer(place(target).as_secs() as i64),
+            Self::Minutes { place, .. } => Given::Integer((place(target).as_secs() / 60) as i64),
             Self::RunTime(place) => Given::Number((*place(target))?.as_secs_f64()),
             Self::Text { place, .. } => Given::Text(place(target).clone()),
             Self::Texts(place) => Given::List(place(target).clone()),
+            Self::Addresses(place) => {
+                let list: Vec<_> = place(target).iter().map(Address::to_string).collect();
+                Given::List(Some(list).filter(|list| !list.is_empty())?)
+            }
+            Self::Strategy(place) => Given::Text(place(target).name().into()),
             Self::Path(place) => Given::Text(place(target).as_ref()?.display().to_string()),
             Self::Threads(place) => match *place(target) {
                 Threads::Auto => Given::Text("auto".into()),
@@ -148,12 +186,22 @@ impl<T> Kind<T> {
             Self::Bool(_) | Self::OptionalBool(_) => "true or false".into(),
             Self::Percent(_) => "a whole number from 1 to 100".into(),
             Self::Count(_) => "a whole number above 0".into(),
+            Self::Whole { from, to, .. } | Self::OptionalWhole { from, to, .. } => {
+                format!("a whole number from {from} to {to}")
+            }
+            Self::Part(_) => "a number above 0, at most 1".into(),
             Self::Positive(_) => format!("a number above 0, at most {MAX_POSITIVE:e}"),
             Self::Seconds { from, to, .. } => format!("a whole number of seconds from {from} to {to}"),
+            Self::Minutes { from, to, .. } => format!("a whole number of minutes from {from} to {to}"),
             Self::RunTime(_) => format!("a number of seconds above 0, at most {MAX_RUN_SECONDS}"),
             Self::Text { rule, .. } => rule.expected.into(),
             Self::Texts(_) => "a list of one or more texts".into(),
             Self::Path(_) => "a path".into(),
+            Self::Addresses(_) => ADDRESSES.into(),
+            Self::Strategy(_) => {
+                let [others @ .., last] = Strategy::ALL.map(|strategy| quoted(strategy.name()));
+                format!("{} or {last}", others.join(", "))
+            }
             Self::Threads(_) => format!(r#""auto", "off" or a whole number from 0 to {MAX_THREADS}"#),
             Self::Url(_) => pool_url::EXPECTED.into(),
             Self::Proxy(_) => proxy::EXPECTED.into(),
@@ -203,6 +251,10 @@ impl Given {
             _ => return None,
         };
         number.is_finite().then_some(number)
+    }
+
+    fn whole(&self, from: u32, to: u32) -> Option<u32> {
+        u32::try_from(self.integer()?).ok().filter(|n| (from..=to).contains(n))
     }
 
     fn text(&self) -> Option<&str> {
@@ -259,6 +311,12 @@ impl Given {
             Self::Other(name) => (*name).into(),
         }
     }
+}
+
+/// An address of any network: which one, only the pool knows.
+fn address(text: String) -> Result<Address, Refusal> {
+    let address = text.parse::<Address<NetworkUnchecked>>();
+    address.map(Address::assume_checked).map_err(|_| Refusal::Address(text))
 }
 
 /// `text` as a basic string of TOML.

@@ -1,17 +1,18 @@
 //! The layers on top of each other: defaults, files, environment, flags. Pure, but for [`load`].
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::document::{self, Entry, Fault};
-use super::field::{self, FIELDS, Field, POOL_FIELDS, PoolDraft};
+use super::document::{self, Fault};
+use super::field::{self, FIELDS, Field, MAX_PRIORITY, POOL_FIELDS, PoolDraft};
 use super::files::{self, SourceFile};
 use super::kind::{Given, Kind, Refusal, quoted};
 use super::pool_address::PoolAddress;
 use super::pool_url::without_credentials;
 use super::problem::{ConfigError, Mistake, Origin, Problem};
-use super::{Config, Environment, Flags, Pool};
+use super::{Config, Environment, Flags, Pool, Terms};
 
 /// The longest value that a message repeats. Unit: characters.
 const MAX_SHOWN: usize = 80;
@@ -91,7 +92,7 @@ impl Layers {
             let Fault { line, field, mistake } = fault;
             self.problems.push(Problem { origin: at(line), field, mistake });
         }
-        for Entry { path, given, line } in document.settings {
+        for document::Entry { path, given, line } in document.settings {
             self.set(&path, &given, at(line), base);
         }
         for pool in document.pools {
@@ -157,6 +158,7 @@ impl Layers {
     fn flags(&mut self, flags: &Flags) {
         let words = [
             ("cpu.threads", "--cpu-threads", &flags.cpu_threads),
+            ("upstreams.strategy", "--strategy", &flags.strategy),
             ("stratum.suggest_difficulty", "--suggest-difficulty", &flags.suggest_difficulty),
             ("log.file", "--log-file", &flags.log_file),
             ("stop.seconds", "--seconds", &flags.seconds),
@@ -184,6 +186,7 @@ impl Layers {
                 ("url", "--pool", Some(pool.url.clone())),
                 ("user", "--user", pool.user.clone()),
                 ("password", "--password", password),
+                ("weight", "--pool-weight", pool.weight.clone()),
                 ("proxy", "--proxy", pool.proxy.as_ref().map(|proxy| proxy.expose().to_owned())),
                 ("tls_ca", "--tls-ca", pool.tls_ca.clone()),
                 ("tls_pin", "--tls-pin", pool.tls_pin.clone()),
@@ -233,7 +236,7 @@ impl Layers {
             let origin = origins.get(name).cloned().unwrap_or(Origin::Default);
             self.problems.push(Problem { origin, field: pool_path(name), mistake });
         }
-        let PoolDraft { url, user, password, password_file, tls, proxy, extranonce_subscribe } = draft;
+        let PoolDraft { url, user, password, password_file, tls, proxy, priority, terms } = draft;
         let address = url?;
         for (name, inside) in [
             ("proxy", address.proxy.is_some()),
@@ -250,7 +253,11 @@ impl Layers {
             password_file,
             tls,
             proxy: proxy.or(address.proxy),
-            extranonce_subscribe: extranonce_subscribe.or(address.extranonce_subscribe),
+            terms: Terms {
+                priority: priority.unwrap_or_default(), // its place in the list is not known yet
+                extranonce_subscribe: terms.extranonce_subscribe.or(address.extranonce_subscribe),
+                ..terms
+            },
         };
         Some((pool, origins))
     }
@@ -277,10 +284,37 @@ impl Layers {
         }
     }
 
+    /// A second connection for the same user is no standby, for both fail together; so it is a slip of the hand.
+    fn repeated_pools(&mut self) {
+        let mut seen = BTreeMap::new();
+        for (pool, origins) in &self.pools {
+            let origin = origins.get("url").cloned().unwrap_or(Origin::Default);
+            match seen.entry((pool.url.to_string(), &pool.user)) {
+                Entry::Vacant(entry) => _ = entry.insert(origin),
+                Entry::Occupied(first) => {
+                    let mistake = Mistake::SamePool { first: first.get().clone() };
+                    self.problems.push(Problem { origin, field: pool_path("url"), mistake });
+                }
+            }
+        }
+    }
+
+    /// The best pool first; those without a priority have their place in the list for one.
+    fn sort_pools(&mut self) {
+        for (place, (pool, origins)) in (0..).zip(&mut self.pools) {
+            if !origins.contains_key("priority") {
+                pool.terms.priority = MAX_PRIORITY.min(place);
+            }
+        }
+        self.pools.sort_by_key(|(pool, _)| pool.terms.priority);
+    }
+
     fn finish(mut self, files: Vec<PathBuf>) -> Result<Loaded, ConfigError> {
+        self.repeated_pools();
         if !self.problems.is_empty() {
             return Err(ConfigError { problems: self.problems });
         }
+        self.sort_pools();
         let (pools, pool_origins) = self.pools.into_iter().unzip();
         self.config.pools = pools;
         let origins = Origins { settings: self.origins, pools: pool_origins };
@@ -332,6 +366,7 @@ fn store<T: Clone>(
             Err(Mistake::Url { found: shown(&quoted(&without_credentials(text))), error })
         }
         Err(Refusal::Proxy(error)) => Err(Mistake::Proxy(error)),
+        Err(Refusal::Address(found)) => Err(Mistake::Address { found: shown(&quoted(&found)) }),
         Err(Refusal::Value) => {
             let found = if field.kind.is_secret() { "***".into() } else { shown(&given.to_toml()) };
             let remedy = remedy(field, target, given, origin);
@@ -350,7 +385,7 @@ fn shown(text: &str) -> String {
 fn remedy<T: Clone>(field: &Field<T>, target: &T, given: &Given, origin: &Origin) -> String {
     let fits = |other: Given| field.kind.store(&mut target.clone(), &other, None).is_ok();
     match (given, origin, field.default()) {
-        (Given::Text(text), ..) if matches!(field.kind, Kind::Texts(_)) => {
+        (Given::Text(text), ..) if matches!(field.kind, Kind::Texts(_) | Kind::Addresses(_)) => {
             format!("write [{}]", quoted(text))
         }
         (Given::Text(text), ..) if fits(Given::Word(text.clone())) => "write it without quotes".into(),

@@ -21,6 +21,8 @@ mod tls;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bitcoin::Address;
+
 pub use environment::Environment;
 pub use files::user_file;
 pub use flags::{Flags, PairingError, PoolFlags, PoolLists, pair_pools};
@@ -42,6 +44,8 @@ pub struct Config {
     pub cpu: Cpu,
     /// Which devices to open, as `--device` spells them.
     pub devices: Vec<String>,
+    /// Which pool gets the hashing, and when it goes to another.
+    pub upstreams: Upstreams,
     /// How to speak with pools.
     pub stratum: Stratum,
     /// Where the log goes.
@@ -56,6 +60,7 @@ impl Default for Config {
             pools: Vec::new(),
             cpu: Cpu::default(),
             devices: Vec::new(),
+            upstreams: Upstreams::default(),
             stratum: Stratum::default(),
             log: Log::default(),
             stop: Stop::default(),
@@ -80,8 +85,86 @@ pub struct Pool {
     pub tls: TlsTrust,
     /// What leads to it.
     pub proxy: Option<Proxy>,
+    /// On what terms we mine for it.
+    pub terms: Terms,
+}
+
+impl Pool {
+    /// A pool with the documented default of everything but this.
+    pub fn new(url: PoolUrl, user: &str) -> Self {
+        let mut draft = field::PoolDraft::default();
+        field::store_defaults(field::POOL_FIELDS, &mut draft);
+        let field::PoolDraft { url: _, user: _, password, password_file, tls, proxy, priority: _, terms } =
+            draft;
+        Self { url, user: user.to_owned(), password, password_file, tls, proxy, terms }
+    }
+}
+
+/// On what terms we mine for a pool.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Terms {
+    /// Its rank, lower is better: as given, or else its place in the list, counted from 0. [`Config::pools`] is in this
+    /// order already. Unit: 0 to 1000.
+    pub priority: u32,
+    /// Its part of the hashing where that is split, in relation to the weights of the others. Unit: 1 to 1000000.
+    pub weight: u32,
+    /// Whom its jobs have to pay; nobody in particular if empty.
+    pub expect_payout: Vec<Address>,
+    /// The part of a job's outputs that has to go there. Unit: above 0, at most 1.
+    pub min_share: f64,
+    /// Whether to ask for version rolling, instead of what holds for all pools.
+    pub version_rolling: Option<bool>,
     /// Whether to send `mining.extranonce.subscribe`, instead of what holds for all pools.
     pub extranonce_subscribe: Option<bool>,
+}
+
+/// Which pool gets the hashing, and when it goes to another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Upstreams {
+    /// How the pools take turns.
+    pub strategy: Strategy,
+    /// How long a better pool must have been healthy before hashing goes back to it.
+    pub return_after: Duration,
+    /// How long each pool has its turn, with [`Strategy::Rotate`].
+    pub rotate: Duration,
+    /// How many pools beyond the one in use are kept connected.
+    pub hot_standbys: u32,
+    /// How long a share may go unanswered before its pool is suspect.
+    pub slow_answer: Duration,
+    /// How long a pool may stay on an older block than the others.
+    pub frozen_tip: Duration,
+}
+
+/// How pools take turns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// Always the best one that is alive.
+    #[default]
+    Failover,
+    /// All that are alive at the same time, by weight.
+    LoadBalance,
+    /// All in turns, by weight.
+    Quota,
+    /// The next one whenever the one in use fails.
+    RoundRobin,
+    /// The next one after some minutes.
+    Rotate,
+}
+
+impl Strategy {
+    /// All of them.
+    const ALL: [Self; 5] = [Self::Failover, Self::LoadBalance, Self::Quota, Self::RoundRobin, Self::Rotate];
+
+    /// Its name in files, variables and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::LoadBalance => "load-balance",
+            Self::Quota => "quota",
+            Self::RoundRobin => "round-robin",
+            Self::Rotate => "rotate",
+        }
+    }
 }
 
 /// Hashing on the processor.

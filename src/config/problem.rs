@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::kind::ADDRESSES;
 use super::{PoolUrlError, ProxyError, pool_url, proxy};
 
 /// Where a value comes from.
@@ -88,10 +89,20 @@ pub enum Mistake {
     },
     /// A text that is no proxy. It may hold a password wherever it is misspelt, so it is not repeated.
     Proxy(ProxyError),
+    /// An item of a list that is no address of Bitcoin.
+    Address {
+        /// The item.
+        found: String,
+    },
     /// An environment variable that is not UTF-8.
     NotUtf8Variable,
     /// A `[[pool]]` without `url`.
     MissingUrl,
+    /// A pool with the url and the user of one before it.
+    SamePool {
+        /// Where that one stands.
+        first: Origin,
+    },
     /// Credentials for a pool that nothing names.
     CredentialsWithoutUrl {
         /// What would name it.
@@ -141,10 +152,13 @@ impl Problem {
             Mistake::Syntax { column, message } => format!("invalid TOML at column {column} ({message})"),
             Mistake::UnknownName { name, .. } => format!("the unknown name {name}"),
             Mistake::UnknownVariable { .. } => "an unknown variable".into(),
-            Mistake::Value { found, .. } | Mistake::Url { found, .. } => found.clone(),
+            Mistake::Value { found, .. } | Mistake::Url { found, .. } | Mistake::Address { found } => {
+                found.clone()
+            }
             Mistake::Proxy(_) => "***".into(),
             Mistake::NotUtf8Variable => "a value that is not UTF-8".into(),
             Mistake::MissingUrl => "a pool without url".into(),
+            Mistake::SamePool { first } => format!("the same url and user as at {first}"),
             Mistake::CredentialsWithoutUrl { .. } => "credentials without a pool".into(),
             Mistake::TwoPasswords => "both password and password_file".into(),
             Mistake::InUrlToo(inside) => format!("it beside {inside} in the url"),
@@ -168,6 +182,8 @@ impl Problem {
             Mistake::Value { expected, .. } => expected.clone(),
             Mistake::Url { .. } | Mistake::MissingUrl => pool_url::EXPECTED.into(),
             Mistake::Proxy(_) => proxy::EXPECTED.into(),
+            Mistake::Address { .. } => ADDRESSES.into(),
+            Mistake::SamePool { .. } => "each pool once".into(),
             Mistake::NotUtf8Variable | Mistake::NotUtf8File { .. } => "text in UTF-8".into(),
             Mistake::CredentialsWithoutUrl { url } => format!("{url} beside them"),
             Mistake::TwoPasswords | Mistake::InUrlToo(_) => "one of them".into(),
@@ -189,6 +205,12 @@ impl Problem {
             Mistake::Value { remedy, .. } => remedy.clone(),
             Mistake::Url { error, .. } => error.to_string(),
             Mistake::Proxy(error) => error.to_string(),
+            Mistake::Address { .. } => {
+                "it is mistyped, cut or of another coin; copy it again from your wallet".into()
+            }
+            Mistake::SamePool { .. } => {
+                "delete one of the two, or give them different users to mine for both".into()
+            }
             Mistake::NotUtf8Variable => "correct it or unset it".into(),
             Mistake::MissingUrl => "add a line url = \"stratum+tcp://HOST:PORT\" to this [[pool]]".into(),
             Mistake::CredentialsWithoutUrl { url } => {

@@ -18,8 +18,8 @@ const HEAD: &str = r"# Configuration of signalcore.
 # `signalcore config check` finds mistakes, `signalcore config show` tells where each value comes from.
 ";
 
-const POOL_DOC: &str = "\n# The pools, the best first: one [[pool]] each. SIGNALCORE_POOL_URL and the other variables make one\n\
-                        # pool that replaces all of them, and so does --pool.\n# [[pool]]\n";
+const POOL_DOC: &str = "\n# The pools, the best first unless a priority says otherwise: one [[pool]] each. SIGNALCORE_POOL_URL\n\
+                        # and the other variables make one pool that replaces all of them, and so does --pool.\n# [[pool]]\n";
 
 /// The default configuration file, every setting with its unit, range and default.
 pub fn annotated_default() -> String {
@@ -110,6 +110,7 @@ fn is_in_force(field: &Field<PoolDraft>, pool: &Pool) -> bool {
 }
 
 fn draft(pool: &Pool) -> PoolDraft {
-    let Pool { url, user, password, password_file, tls, proxy, extranonce_subscribe } = pool.clone();
-    PoolDraft { url: Some(url.into()), user, password, password_file, tls, proxy, extranonce_subscribe }
+    let Pool { url, user, password, password_file, tls, proxy, terms } = pool.clone();
+    let (url, priority) = (Some(url.into()), Some(terms.priority));
+    PoolDraft { url, user, password, password_file, tls, proxy, priority, terms }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::setup::Setup;
 use signalcore::config::{
-    Config, Environment, Flags, Loaded, PoolLists, Secret, Threads, pair_pools, show_json, show_toml,
+    Config, Environment, Flags, Loaded, PoolLists, Secret, Strategy, Threads, pair_pools, show_json,
+    show_toml,
 };
 
 const TWO_POOLS: &str = "
@@ -32,8 +33,11 @@ fn flag_pools(urls: &[&str], users: &[&str]) -> impl FnOnce(&mut Flags) {
 fn without_any_layer_every_value_is_the_documented_default() {
     let config = Setup::with_file("").loaded().config;
     assert_eq!(config, Config::default());
-    let Config { pools, cpu, devices, stratum, log, stop } = config;
+    let Config { pools, cpu, devices, upstreams, stratum, log, stop } = config;
     assert_eq!(pools, []);
+    assert_eq!((upstreams.strategy, upstreams.hot_standbys), (Strategy::Failover, 1));
+    let times = [upstreams.return_after, upstreams.rotate, upstreams.slow_answer, upstreams.frozen_tip];
+    assert_eq!(times.map(|time| time.as_secs()), [120, 3600, 30, 120]);
     assert_eq!(devices, ["auto"]);
     assert_eq!(
         (cpu.threads, cpu.pin, cpu.duty_percent, cpu.kernel.as_str()),
@@ -61,16 +65,29 @@ fn a_file_reaches_every_field() {
         user = 'alice.1'
         password = 'p'
         proxy = 'socks5://me:word@[::1]:9050'
+        priority = 3
+        weight = 40
+        expect_payout = ['1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2', 'tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx']
+        min_share = 0.5
+        version_rolling = true
         extranonce_subscribe = false
         [[pool]]
         url = 'ssl://tls.example.com:2'
         tls_ca = 'ca.pem'
         tls_pin = '47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='
+        priority = 4
         [cpu]
         threads = 4
         pin = true
         duty_percent = 50
         kernel = 'scalar'
+        [upstreams]
+        strategy = 'quota'
+        return_after = 0
+        rotate_minutes = 7
+        hot_standbys = 16
+        slow_answer = 8
+        frozen_tip = 39
         [stratum]
         suggest_difficulty = 0.5
         user_agent = 'other/1'
@@ -91,14 +108,24 @@ fn a_file_reaches_every_field() {
     );
     let authority = rcgen::generate_simple_self_signed(["an authority".to_owned()]).unwrap().cert;
     let setup = setup.beside("ca.pem", authority.pem());
-    let Config { pools, cpu, devices, stratum, log, stop } = setup.loaded().config;
+    let Config { pools, cpu, devices, upstreams, stratum, log, stop } = setup.loaded().config;
     assert_eq!(
         (pools[0].user.as_str(), &pools[0].password, pools[0].url.port()),
         ("alice.1", &Secret::new("p"), 1)
     );
     let (user, password) = pools[0].proxy.as_ref().unwrap().login().unwrap();
     assert_eq!((user, password), (&Secret::new("me"), &Secret::new("word")));
-    assert_eq!((pools[0].extranonce_subscribe, pools[1].extranonce_subscribe), (Some(false), None));
+    let terms = pools.iter().map(|pool| &pool.terms).collect::<Vec<_>>();
+    assert_eq!((terms[0].extranonce_subscribe, terms[1].extranonce_subscribe), (Some(false), None));
+    assert_eq!((terms[0].version_rolling, terms[1].version_rolling), (Some(true), None));
+    assert_eq!((terms[0].priority, terms[0].weight, terms[0].min_share), (3, 40, 0.5));
+    assert_eq!((terms[1].priority, terms[1].weight, terms[1].min_share), (4, 1, 0.98));
+    assert_eq!(terms[0].expect_payout.len(), 2);
+    assert_eq!(terms[0].expect_payout[0].to_string(), "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2");
+    assert_eq!(terms[1].expect_payout, []);
+    assert_eq!((upstreams.strategy, upstreams.hot_standbys), (Strategy::Quota, 16));
+    let times = [upstreams.return_after, upstreams.rotate, upstreams.slow_answer, upstreams.frozen_tip];
+    assert_eq!(times.map(|time| time.as_secs()), [0, 420, 8, 39]);
     assert_eq!(pools[1].tls.authorities, [authority.der().to_vec()]);
     assert!(pools[1].tls.pin.unwrap().to_string().starts_with("e3b0c44298fc1c14"));
     assert_eq!(devices, ["/dev/ttyACM0", "cpu:auto"]);
@@ -241,6 +268,37 @@ fn lists_come_from_all_layers_and_replace_each_other() {
     assert_eq!(setup.loaded().config.devices, ["c", "d"]);
     let setup = setup.flags(|flags| flags.devices = vec!["e,f".into()]);
     assert_eq!(setup.loaded().config.devices, ["e,f"]);
+}
+
+#[test]
+fn a_lower_priority_is_better_and_equal_ones_keep_the_order_of_the_list() {
+    let text = "[[pool]]\nurl = 'd'\npriority = 2\n[[pool]]\nurl = 'b'\n[[pool]]\nurl = 'e'\n[[pool]]\nurl = 'a'\npriority = 0
+        [[pool]]\nurl = 'c'\npriority = 1";
+    let loaded = Setup::with_file(text).loaded();
+    assert_eq!(urls(&loaded), ["a", "b", "c", "d", "e"].map(|host| format!("stratum+tcp://{host}:3333")));
+    let priorities: Vec<_> = loaded.config.pools.iter().map(|pool| pool.terms.priority).collect();
+    assert_eq!(priorities, [0, 1, 1, 2, 2]);
+    assert_eq!(loaded.origins.pool(1, "priority").to_string(), "default");
+    assert_eq!(Setup::with_file(show_toml(&loaded)).loaded().config, loaded.config);
+}
+
+#[test]
+fn the_strategy_and_the_weights_of_pools_come_from_flags_too() {
+    let setup = Setup::with_file("[upstreams]\nstrategy = 'rotate'").flags(|flags| {
+        let (urls, weights) = (vec!["a".into(), "b".into()], vec!["70".into(), "30".into()]);
+        flags.pools = pair_pools(&PoolLists { urls, weights, ..PoolLists::default() }).unwrap();
+        flags.strategy = Some("load-balance".into());
+    });
+    let loaded = setup.loaded();
+    assert_eq!(loaded.config.upstreams.strategy, Strategy::LoadBalance);
+    assert_eq!(loaded.config.pools.iter().map(|pool| pool.terms.weight).collect::<Vec<_>>(), [70, 30]);
+    assert_eq!(loaded.origins.pool(1, "weight").to_string(), "flag --pool-weight");
+}
+
+#[test]
+fn one_server_may_stand_there_once_for_each_user() {
+    let text = "[[pool]]\nurl = 'a'\nuser = 'alice'\n[[pool]]\nurl = 'a'\nuser = 'bob'";
+    assert_eq!(Setup::with_file(text).loaded().config.pools.len(), 2);
 }
 
 #[test]

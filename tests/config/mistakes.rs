@@ -81,14 +81,14 @@ fn unknown_names_get_the_nearest_known_one() {
     );
     assert_eq!(
         mistake("\n[startum]\n"),
-        "config.toml:2: found the unknown name startum, expected one of device, pool, cpu, stratum, log, stop; \
+        "config.toml:2: found the unknown name startum, expected one of device, pool, cpu, upstreams, stratum, log, stop; \
          did you mean stratum?"
     );
     assert_eq!(
         mistake("[[pool]]\nurl = 'a'\npass = 'hunter2'"),
         "config.toml:3: pool: found the unknown name pass, expected one of url, user, password, password_file, \
-         tls_ca, tls_pin, proxy, extranonce_subscribe; \
-         did you mean password?"
+         tls_ca, tls_pin, proxy, priority, weight, expect_payout, min_share, version_rolling, \
+         extranonce_subscribe; did you mean password?"
     );
 }
 
@@ -152,6 +152,12 @@ fn values_out_of_range_are_refused_at_both_ends() {
     let out_of_range = [
         ("cpu.threads", "-1|1025|1.0|'on'|99999999999999999999"),
         ("cpu.duty_percent", "0|101|-5"),
+        ("upstreams.strategy", "''|'Failover'|'balance'|1"),
+        ("upstreams.return_after", "-1|3601|0.5"),
+        ("upstreams.rotate_minutes", "0|10081"),
+        ("upstreams.hot_standbys", "-1|17|true"),
+        ("upstreams.slow_answer", "4|601"),
+        ("upstreams.frozen_tip", "29|7201"),
         ("stratum.suggest_difficulty", "0|-1|nan|inf|-inf|1e999"),
         ("stratum.user_agent", &long),
         ("stratum.connect_timeout", "0|121|10.5|nan"),
@@ -175,11 +181,76 @@ fn values_out_of_range_are_refused_at_both_ends() {
 }
 
 #[test]
+fn the_terms_of_a_pool_have_ranges_too() {
+    for (name, values) in [
+        ("priority", "-1|1001|0.5|'1'"),
+        ("weight", "0|1000001|1.5"),
+        ("min_share", "0|0.0|-0.1|1.0001|nan|'all'"),
+        ("expect_payout", "[]|['']|[1]|'1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2'"),
+        ("version_rolling", "0|'no'"),
+    ] {
+        for value in values.split('|') {
+            let problem = mistake(&format!("[[pool]]\nurl = 'a'\n{name} = {value}"));
+            assert!(problem.starts_with(&format!("config.toml:3: pool.{name}: found ")), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn a_strategy_that_there_is_not_gets_those_that_there_are() {
+    assert_eq!(
+        mistake("upstreams.strategy = 'balance'"),
+        "config.toml:1: upstreams.strategy: found \"balance\", expected \"failover\", \"load-balance\", \"quota\", \
+         \"round-robin\" or \"rotate\"; correct it, or delete the line for the default \"failover\""
+    );
+}
+
+#[test]
+fn an_address_that_is_none_is_named() {
+    for address in [
+        "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN3",
+        "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t5",
+        "alice",
+        "ltc1qw508d6qejxtdg4y5r3zarvary0c5xw7kgmn4n9",
+    ] {
+        let good = "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2";
+        assert_eq!(
+            mistake(&format!("[[pool]]\nurl = 'a'\nexpect_payout = ['{good}', '{address}']")),
+            format!(
+                "config.toml:3: pool.expect_payout: found \"{address}\", expected a list of one or more addresses of \
+                 Bitcoin; it is mistyped, cut or of another coin; copy it again from your wallet"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_pool_that_stands_there_twice_is_a_mistake_at_the_second_place() {
+    let said = "pool.url: found the same url and user as at";
+    let remedy =
+        "expected each pool once; delete one of the two, or give them different users to mine for both";
+    let text = "[[pool]]\nurl = 'a'\nuser = 'u'\n[[pool]]\nurl = 'tcp://A:3333/'\nuser = 'u'\npassword = 'y'";
+    assert_eq!(mistake(text), format!("config.toml:5: {said} config.toml:2, {remedy}"));
+    let setup = Setup::with_file("").flags(|flags| {
+        let pool = PoolFlags { url: "a".into(), ..PoolFlags::default() };
+        flags.pools = vec![pool.clone(), pool];
+    });
+    assert_eq!(setup.mistakes(), [format!("flag --pool: {said} flag --pool, {remedy}")]);
+}
+
+#[test]
 fn values_at_both_ends_of_a_range_are_taken() {
-    let within = "cpu.threads = 1024\ncpu.duty_percent = 1\nstratum.connect_timeout = 120\n\
+    let within = "upstreams.return_after = 3600\nupstreams.rotate_minutes = 10080\nupstreams.hot_standbys = 0\n\
+                  upstreams.slow_answer = 600\nupstreams.frozen_tip = 7200\n\
+                  cpu.threads = 1024\ncpu.duty_percent = 1\nstratum.connect_timeout = 120\n\
                   stratum.silence_timeout = 10\nstratum.suggest_difficulty = 1e-9\nstop.seconds = 1e9\n\
                   stop.shares = 9223372036854775807";
     Setup::with_file(within).loaded();
+    for terms in
+        ["priority = 0\nweight = 1\nmin_share = 1", "priority = 1000\nweight = 1000000\nmin_share = 1e-9"]
+    {
+        Setup::with_file(format!("[[pool]]\nurl = 'a'\n{terms}")).loaded();
+    }
     Setup::with_file(format!("stratum.user_agent = '{}'", "a".repeat(64))).loaded();
 }
 
