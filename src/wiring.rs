@@ -23,8 +23,8 @@ use anyhow::Context as _;
 use signalcore_drivers::cpu::{self, CpuOptions};
 use tokio::sync::mpsc;
 
-use crate::config::{self, Config, Pool, Secret, Stratum, Threads};
-use crate::engine::policy::Policy;
+use crate::config::{self, Config, Pool, Secret, Stratum, Threads, Upstreams};
+use crate::engine::policy::{Policy, Strategy};
 use crate::engine::task::{End, EngineTask, Limits};
 use crate::monitor::{Context, Display, Monitor};
 use crate::protocol::redirect::Destination;
@@ -96,9 +96,9 @@ impl Plan {
             pools: config
                 .pools
                 .iter()
-                .map(|pool| Ok((pool_options(pool, &config.stratum)?, 1)))
+                .map(|pool| Ok((pool_options(pool, &config.stratum)?, pool.terms.weight)))
                 .collect::<Result<_, _>>()?,
-            policy: Policy::default(),
+            policy: policy(&config.upstreams),
             cpu,
             limits: Limits {
                 seconds: config.stop.seconds,
@@ -148,6 +148,23 @@ pub async fn run(
     monitor.finish(finish);
     opener.await.context("open the CPU")?.context("open the CPU")?;
     Ok(outcome)
+}
+
+fn policy(upstreams: &Upstreams) -> Policy {
+    let Upstreams { strategy, return_after, rotate, hot_standbys, slow_answer, frozen_tip } = *upstreams;
+    Policy {
+        strategy: match strategy {
+            config::Strategy::Failover => Strategy::Failover,
+            config::Strategy::LoadBalance => Strategy::LoadBalance,
+            config::Strategy::Quota => Strategy::Quota,
+            config::Strategy::RoundRobin => Strategy::RoundRobin,
+            config::Strategy::Rotate => Strategy::Rotate(rotate),
+        },
+        return_after,
+        hot_standbys: hot_standbys as usize,
+        slow_answer,
+        frozen_tip,
+    }
 }
 
 fn cpu_options(config: &Config) -> Option<CpuOptions> {

@@ -146,7 +146,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             },
         };
         for (index, (upstream, _)) in upstreams.into_iter().enumerate() {
-            task.upstreams.jobs.insert(UpstreamId(index), WatchStream::new(upstream.jobs));
+            task.upstreams.jobs.insert(UpstreamId(index), WatchStream::from_changes(upstream.jobs));
             task.upstreams.events.insert(UpstreamId(index), ReceiverStream::new(upstream.events));
             task.shares.push(Some(upstream.shares));
             task.wanted.push(upstream.wanted);

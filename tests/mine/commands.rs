@@ -124,25 +124,6 @@ fn credentials_go_to_their_own_pool_in_the_order_given() {
 }
 
 #[test]
-fn a_lost_pool_gives_way_to_the_next_and_takes_over_again() {
-    let (first, second) = (ScriptedPool::listen(), ScriptedPool::listen());
-    let mut miner = Miner::start(&first.url, &["--pool", &second.url]);
-    let mut spare = second.accept_mining();
-    let connection = first.accept_mining();
-    let to = |url: &str| {
-        let url = url.to_owned();
-        move |event: &Value| event["state"] == "switched" && event["to"] == url
-    };
-    miner.wait_for("work of the first", |event| event["event"] == "job" && event["pool"] == 0);
-    drop(connection);
-    miner.wait_for("the switch", to(&second.url));
-    assert!(spare.request("mining.submit").is_some());
-    let mut again = first.accept_mining();
-    assert!(again.request("mining.submit").is_some());
-    assert_eq!(miner.stop().code, Some(0));
-}
-
-#[test]
 fn a_redirect_to_another_port_is_followed_until_the_next_failure() {
     let (pool, elsewhere) = (ScriptedPool::listen(), ScriptedPool::listen());
     let mut miner = Miner::start(&pool.url, &[]);

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod commands;
+mod failover;
 mod identity;
 mod profiles;
 mod socks;

@@ -2,7 +2,7 @@
 //! scripts line by line over a real socket.
 
 use std::io::{self, BufRead, BufReader, Read, Write, stderr};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -114,6 +114,11 @@ impl Miner {
         event
     }
 
+    /// What it has told so far.
+    pub(crate) fn told(&self) -> &[Value] {
+        &self.seen
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -140,6 +145,14 @@ impl Miner {
     pub(crate) fn stop(self) -> Ended {
         self.signal(Signal::TERM);
         self.end()
+    }
+}
+
+/// A test that fails leaves no miner behind.
+impl Drop for Miner {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
@@ -257,10 +270,7 @@ impl ScriptedPool {
     /// The next connection, taken as far as authorised and with one job of difficulty 1e-6.
     pub(crate) fn accept_mining(&self) -> ScriptedConnection {
         let mut connection = self.accept();
-        connection.subscribe(json!([[], "0a0b0c0d", 4]));
-        connection.answer("mining.authorize", json!(true));
-        connection.say(json!({"id": null, "method": "mining.set_difficulty", "params": [1e-6]}));
-        connection.say(good_job("good", true));
+        connection.greet().expect("the miner hung up");
         connection
     }
 }
@@ -281,6 +291,23 @@ trait Pipe: Read + Write + Send {}
 impl<T: Read + Write + Send> Pipe for T {}
 
 impl ScriptedConnection {
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self { reader: BufReader::new(Box::new(stream)) }
+    }
+
+    /// As far as authorised and with one job of difficulty 1e-6; `None` when the miner hung up.
+    pub(crate) fn greet(&mut self) -> Option<()> {
+        for (method, result) in
+            [("mining.subscribe", json!([[], "0a0b0c0d", 4])), ("mining.authorize", json!(true))]
+        {
+            let id = self.request(method)?["id"].clone();
+            self.say(json!({"id": id, "result": result, "error": null}));
+        }
+        self.say(json!({"id": null, "method": "mining.set_difficulty", "params": [1e-6]}));
+        self.say(good_job("good", true));
+        Some(())
+    }
+
     pub(crate) fn say(&mut self, line: Value) {
         self.say_bytes(format!("{line}\n").as_bytes());
     }
