@@ -4,6 +4,8 @@
 //! requests. Work is taken in any state, since some pools send it before they answer anything; shares wait until the
 //! worker is authorised.
 
+mod shares;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,10 +19,10 @@ use super::session_config::{Credentials, SessionConfig};
 use super::session_error::SessionError;
 use super::session_link::{Asked, Link, Phase, Rolling};
 use super::stratum_message::{Call, Message, Response};
-use super::stratum_request::{MAX_SENT, Request, answer};
+use super::stratum_request::{Request, answer};
 use super::text::printable;
-use super::unanswered::{Pending, Unanswered};
-use crate::work::{Answered, Difficulty, Job, LostReason, Outcome, RejectKind, Share, VersionMask};
+use super::unanswered::Unanswered;
+use crate::work::{Answered, Difficulty, Job, LostReason, Outcome, VersionMask};
 
 /// Wrong lines in a row after which the peer is no pool.
 pub const MAX_BAD_LINES: u32 = 10;
@@ -146,25 +148,6 @@ impl Session {
         handled
     }
 
-    /// Hands in a share; its end comes as [`Event::Answered`], whatever happens.
-    pub fn submit(&mut self, share: Box<Share>, now: Instant) {
-        let (epoch, newest) = (share.job().epoch, self.feed.epoch());
-        if epoch.session != newest.session {
-            self.end(share, Outcome::Lost(LostReason::ConnectionEnded));
-        } else if epoch < newest && !share.solves_block() {
-            self.end(share, Outcome::Stale);
-        } else {
-            let pending = Pending { share, found_at: now, sent_at: now, resent: false };
-            if self.can_send() && !self.understands(&pending.share) {
-                self.end(pending.share, Outcome::Lost(LostReason::ConnectionEnded));
-            } else if self.can_send() {
-                self.send(pending, now);
-            } else if let Some(oldest) = self.unanswered.wait(pending) {
-                self.end(oldest.share, Outcome::Lost(LostReason::TooMany));
-            }
-        }
-    }
-
     /// The time has come that [`Self::poll_timeout`] named. Errors: the pool took too long.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
         let deadlines = self.config.deadlines;
@@ -202,18 +185,6 @@ impl Session {
         };
         let share = self.unanswered.oldest().map(|found_at| found_at + self.config.deadlines.answer);
         connection.into_iter().chain(share).min()
-    }
-
-    /// Whether every share has come to its end.
-    pub fn is_settled(&self) -> bool {
-        self.unanswered.is_empty()
-    }
-
-    /// Ends every share that is still on its way; for the end of the program.
-    pub fn give_up(&mut self) {
-        for pending in self.unanswered.take_all() {
-            self.end(pending.share, Outcome::Lost(LostReason::Stopped));
-        }
     }
 
     fn job_patience(&self) -> Duration {
@@ -294,18 +265,6 @@ impl Session {
         Ok(())
     }
 
-    fn handle_verdict(&mut self, pending: Pending, response: &Response, now: Instant) {
-        let outcome = match response.accepted() {
-            Ok(()) => Outcome::Accepted,
-            Err(reject) if pending.resent && reject.kind == RejectKind::Duplicate => {
-                Outcome::Lost(LostReason::VerdictLost)
-            }
-            Err(reject) => Outcome::Rejected(reject),
-        };
-        let latency = Some(now.duration_since(pending.sent_at));
-        self.events.push_back(Event::Answered(Answered { share: pending.share, outcome, latency }));
-    }
-
     fn handle_call(&mut self, id: Option<&Value>, call: Call, now: Instant) {
         match call {
             Call::Notify(notify) => {
@@ -366,51 +325,6 @@ impl Session {
         }
         self.events.push_back(Event::Job(job));
         self.send_waiting(now);
-    }
-
-    /// Shares flow when the worker is authorised and the pool's newest job shows what still counts.
-    fn can_send(&self) -> bool {
-        matches!(self.link.phase, Phase::Mining { .. }) && self.link.difficulty.is_some()
-    }
-
-    /// Whether this connection would rebuild the share's header: one that has not agreed to roll knows no version bits.
-    fn understands(&self, share: &Share) -> bool {
-        share.version_bits().is_none() || self.link.rolling == Rolling::Agreed
-    }
-
-    /// Sends what waits for a connection, now that the pool's newest job shows what still counts.
-    fn send_waiting(&mut self, now: Instant) {
-        if !self.can_send() {
-            return;
-        }
-        for pending in self.unanswered.take_waiting() {
-            let is_current = pending.share.job().epoch == self.feed.epoch() || pending.share.solves_block();
-            if !is_current {
-                self.end(pending.share, Outcome::Lost(LostReason::Replaced));
-            } else if !self.understands(&pending.share) {
-                self.end(pending.share, Outcome::Lost(LostReason::ConnectionEnded));
-            } else {
-                self.send(pending, now);
-            }
-        }
-    }
-
-    fn send(&mut self, pending: Pending, now: Instant) {
-        let id = self.link.request_id();
-        let request = Request::Submit(self.config.credentials.user.clone(), pending.share.clone());
-        let line = request.line(id);
-        if line.len() > MAX_SENT {
-            self.end(pending.share, Outcome::Lost(LostReason::LineTooLong));
-            return;
-        }
-        self.link.out.push_back(line);
-        if let Some(oldest) = self.unanswered.sent(id, Pending { sent_at: now, ..pending }) {
-            self.end(oldest.share, Outcome::Lost(LostReason::TooMany));
-        }
-    }
-
-    fn end(&mut self, share: Box<Share>, outcome: Outcome) {
-        self.events.push_back(Event::Answered(Answered { share, outcome, latency: None }));
     }
 
     fn reply(&mut self, id: Option<&Value>, result: Result<&str, (i64, &str)>) {

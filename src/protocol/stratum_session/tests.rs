@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::protocol::redirect::RedirectRequest;
 use crate::protocol::session_config::Deadlines;
-use crate::work::{Extranonce2, Work};
+use crate::work::{Extranonce2, Share, Work};
 
 mod hostile;
 

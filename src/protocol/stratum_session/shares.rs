@@ -1,0 +1,100 @@
+//! The shares of a session: what is sent, what waits, and how each comes to its end.
+
+use std::time::Instant;
+
+use super::{Event, Session};
+use crate::protocol::session_link::{Phase, Rolling};
+use crate::protocol::stratum_message::Response;
+use crate::protocol::stratum_request::{MAX_SENT, Request};
+use crate::protocol::unanswered::Pending;
+use crate::work::{Answered, LostReason, Outcome, RejectKind, Share};
+
+impl Session {
+    /// Hands in a share; its end comes as [`Event::Answered`], whatever happens.
+    pub fn submit(&mut self, share: Box<Share>, now: Instant) {
+        let (epoch, newest) = (share.job().epoch, self.feed.epoch());
+        if epoch.session != newest.session {
+            self.end(share, Outcome::Lost(LostReason::ConnectionEnded));
+        } else if epoch < newest && !share.solves_block() {
+            self.end(share, Outcome::Stale);
+        } else {
+            let pending = Pending { share, found_at: now, sent_at: now, resent: false };
+            if self.can_send() && !self.understands(&pending.share) {
+                self.end(pending.share, Outcome::Lost(LostReason::ConnectionEnded));
+            } else if self.can_send() {
+                self.send(pending, now);
+            } else if let Some(oldest) = self.unanswered.wait(pending) {
+                self.end(oldest.share, Outcome::Lost(LostReason::TooMany));
+            }
+        }
+    }
+
+    /// Whether every share has come to its end.
+    pub fn is_settled(&self) -> bool {
+        self.unanswered.is_empty()
+    }
+
+    /// Ends every share that is still on its way; for the end of the program.
+    pub fn give_up(&mut self) {
+        for pending in self.unanswered.take_all() {
+            self.end(pending.share, Outcome::Lost(LostReason::Stopped));
+        }
+    }
+
+    pub(super) fn handle_verdict(&mut self, pending: Pending, response: &Response, now: Instant) {
+        let outcome = match response.accepted() {
+            Ok(()) => Outcome::Accepted,
+            Err(reject) if pending.resent && reject.kind == RejectKind::Duplicate => {
+                Outcome::Lost(LostReason::VerdictLost)
+            }
+            Err(reject) => Outcome::Rejected(reject),
+        };
+        let latency = Some(now.duration_since(pending.sent_at));
+        self.events.push_back(Event::Answered(Answered { share: pending.share, outcome, latency }));
+    }
+
+    /// Shares flow when the worker is authorised and the pool's newest job shows what still counts.
+    fn can_send(&self) -> bool {
+        matches!(self.link.phase, Phase::Mining { .. }) && self.link.difficulty.is_some()
+    }
+
+    /// Whether this connection would rebuild the share's header: one that has not agreed to roll knows no version bits.
+    fn understands(&self, share: &Share) -> bool {
+        share.version_bits().is_none() || self.link.rolling == Rolling::Agreed
+    }
+
+    /// Sends what waits for a connection, now that the pool's newest job shows what still counts.
+    pub(super) fn send_waiting(&mut self, now: Instant) {
+        if !self.can_send() {
+            return;
+        }
+        for pending in self.unanswered.take_waiting() {
+            let is_current = pending.share.job().epoch == self.feed.epoch() || pending.share.solves_block();
+            if !is_current {
+                self.end(pending.share, Outcome::Lost(LostReason::Replaced));
+            } else if !self.understands(&pending.share) {
+                self.end(pending.share, Outcome::Lost(LostReason::ConnectionEnded));
+            } else {
+                self.send(pending, now);
+            }
+        }
+    }
+
+    fn send(&mut self, pending: Pending, now: Instant) {
+        let id = self.link.request_id();
+        let request = Request::Submit(self.config.credentials.user.clone(), pending.share.clone());
+        let line = request.line(id);
+        if line.len() > MAX_SENT {
+            self.end(pending.share, Outcome::Lost(LostReason::LineTooLong));
+            return;
+        }
+        self.link.out.push_back(line);
+        if let Some(oldest) = self.unanswered.sent(id, Pending { sent_at: now, ..pending }) {
+            self.end(oldest.share, Outcome::Lost(LostReason::TooMany));
+        }
+    }
+
+    pub(super) fn end(&mut self, share: Box<Share>, outcome: Outcome) {
+        self.events.push_back(Event::Answered(Answered { share, outcome, latency: None }));
+    }
+}
