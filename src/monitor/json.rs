@@ -192,6 +192,7 @@ fn upstream_members(event: &UpstreamNews) -> Value {
         }
         UpstreamNews::Message(text) => json!({ "state": "message", "reason": text }),
         UpstreamNews::Complaint(text) => json!({ "state": "complaint", "reason": text }),
+        UpstreamNews::Learnt(lesson) => json!({ "state": "learnt", "reason": lesson.to_string() }),
         UpstreamNews::Redirected(to) => json!({ "state": "redirected", "to": to }),
         UpstreamNews::Down { reason, retry_in, .. } => {
             json!({ "state": "down", "reason": reason, "retry_seconds": retry_in.as_secs_f64() })

@@ -261,7 +261,9 @@ impl Response {
         let extranonce1 = extranonce1(METHOD, part(1))?;
         let extranonce2_size = extranonce2_size(METHOD, part(2))?;
         let session_id = session_id(part(0)).filter(|id| id.len() <= MAX_JOB_ID).map(str::to_owned);
-        Ok(Ok(Subscribed { session_id, extranonce1, extranonce2_size }))
+        let subscriptions =
+            part(0).as_array().map_or(0, |list| list.iter().filter(|pair| pair.is_array()).count());
+        Ok(Ok(Subscribed { session_id, subscriptions, extranonce1, extranonce2_size }))
     }
 }
 
@@ -270,6 +272,8 @@ impl Response {
 pub struct Subscribed {
     /// To be sent when subscribing again, so that the pool may resume.
     pub session_id: Option<String>,
+    /// How many pairs of a method and an id there are; 0 where one stands flat.
+    pub subscriptions: usize,
     /// The pool's part of the extranonce.
     pub extranonce1: Extranonce1,
     /// How many bytes are ours.

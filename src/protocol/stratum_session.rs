@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::habits::{Lesson, VersionHabit, is_public_pool};
 use super::job_feed::JobFeed;
 use super::redirect::{Destination, RedirectPolicy};
 use super::remarks::{Remarks, Verdict};
@@ -22,7 +23,7 @@ use super::stratum_message::{Call, Message, Response};
 use super::stratum_request::{Request, answer};
 use super::text::printable;
 use super::unanswered::Unanswered;
-use crate::work::{Answered, Difficulty, Job, LostReason, Outcome, VersionMask};
+use crate::work::{Answered, Difficulty, Job, LostReason, Outcome, VersionConvention, VersionMask};
 
 /// Wrong lines in a row after which the peer is no pool.
 pub const MAX_BAD_LINES: u32 = 10;
@@ -44,6 +45,8 @@ pub enum Event {
     Message(String),
     /// The pool did something wrong or strange; printable. The session goes on.
     Complaint(String),
+    /// The pool's ways are others than we thought.
+    Learnt(Lesson),
     /// Leave this connection and connect there after the wait.
     Redirect(Destination, Duration),
 }
@@ -65,6 +68,7 @@ pub struct Session {
     config: SessionConfig,
     redirect: RedirectPolicy,
     learnt: Learnt,
+    version: VersionHabit,
     feed: JobFeed,
     unanswered: Unanswered,
     link: Link,
@@ -80,6 +84,7 @@ impl Session {
             config,
             redirect,
             learnt: Learnt::default(),
+            version: VersionHabit::default(),
             feed: JobFeed::default(),
             unanswered: Unanswered::default(),
             link: Link::new(Phase::Offline),
@@ -122,6 +127,7 @@ impl Session {
     /// The next connection goes to another host: nothing that the last one taught or promised holds there.
     pub fn handle_moved(&mut self) {
         self.learnt = Learnt::default();
+        self.version = VersionHabit::default();
         self.feed.forget();
     }
 
@@ -233,6 +239,9 @@ impl Session {
             }
             Err(error) => return Err(SessionError::Subscription(error)),
         };
+        if is_public_pool(&subscribed) {
+            self.version.presume(VersionConvention::Delta);
+        }
         self.learnt.session_id = subscribed.session_id;
         let (resumed, early) = self.feed.subscribed(subscribed.extranonce1, subscribed.extranonce2_size);
         if !resumed {

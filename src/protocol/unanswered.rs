@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::work::Share;
+use crate::work::{Share, VersionConvention};
 
 /// Shares remembered at once: at 50 shares a second, ten seconds of a pool's silence. Past it the oldest is given up.
 pub const MAX_UNANSWERED: usize = 512;
@@ -23,6 +23,8 @@ pub struct Pending {
     pub sent_at: Instant,
     /// Whether it has been sent before, on an earlier connection.
     pub resent: bool,
+    /// What its submit said of the version; its verdict speaks of this convention and no other.
+    pub convention: VersionConvention,
 }
 
 /// All shares on their way to one upstream.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use crate::protocol::habits::Lesson;
 use crate::protocol::unanswered::MAX_UNANSWERED;
 use crate::work::{Answered, Difficulty, Job, Share};
 
@@ -82,6 +83,8 @@ pub enum UpstreamNews {
     Message(String),
     /// It does something wrong or strange; printable.
     Complaint(String),
+    /// Its ways are others than we thought, and we keep to them from now on.
+    Learnt(Lesson),
     /// It sends us to another address.
     Redirected(String),
     /// The connection failed or ended; the next attempt follows by itself.

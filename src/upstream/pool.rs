@@ -283,6 +283,7 @@ impl Pool {
                 Event::Authorized => UpstreamNews::Mining,
                 Event::Difficulty(difficulty) => UpstreamNews::Difficulty(difficulty),
                 Event::Message(text) => UpstreamNews::Message(text),
+                Event::Learnt(lesson) => UpstreamNews::Learnt(lesson),
                 Event::Complaint(text) => UpstreamNews::Complaint(text),
             };
             self.tell(news).await;

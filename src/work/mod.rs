@@ -24,4 +24,4 @@ pub use job::{Epoch, Job, JobHeader, JobId};
 pub use outcome::{Answered, LostReason, Outcome, Reject, RejectKind};
 pub use share::{NotAShare, Share, Work};
 pub use target::{Difficulty, Target};
-pub use version::VersionMask;
+pub use version::{VersionConvention, VersionMask};

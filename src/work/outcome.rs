@@ -114,6 +114,14 @@ pub struct Reject {
     pub text: String,
 }
 
+impl Reject {
+    /// Whether the pool may have found the hash too high; p2poolv2 refuses such shares without a word.
+    pub fn may_mean_low_difficulty(&self) -> bool {
+        let is_silent = self.code.is_none() && self.text.is_empty();
+        self.kind == RejectKind::LowDifficulty || self.kind == RejectKind::Other && is_silent
+    }
+}
+
 impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.text.as_str(), self.code) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BlockHash, Difficulty, Extranonce2, Header, Job, Target};
+use super::{BlockHash, Difficulty, Extranonce2, Header, Job, Target, VersionConvention, VersionMask};
 
 /// A job with its extranonce2 and ntime settled: what one chip job stands for.
 #[derive(Debug, Clone)]
@@ -113,10 +113,15 @@ impl Share {
         self.solves_block
     }
 
-    /// The version bits of a submit, `None` when rolling was not agreed for its job.
-    pub fn version_bits(&self) -> Option<u32> {
-        let mask = self.job.version_mask;
-        (mask.bits() != 0).then(|| mask.field(self.header.version))
+    /// Whether version rolling was agreed for its job, so that a submit names version bits.
+    pub fn has_version_bits(&self) -> bool {
+        self.job.version_mask != VersionMask::NONE
+    }
+
+    /// The version bits of a submit as the pool reads them, `None` when rolling was not agreed for its job.
+    pub fn version_bits(&self, convention: VersionConvention) -> Option<u32> {
+        let (mask, job_version) = (self.job.version_mask, self.job.header.version);
+        self.has_version_bits().then(|| mask.submitted(convention, job_version, self.header.version))
     }
 }
 
@@ -204,7 +209,7 @@ mod tests {
     fn a_version_bit_outside_the_mask_is_no_share_however_good_the_hash() {
         let vector = vectors::stratum().into_iter().find(|v| v.name == "bitaxe-gamma-mainnet").unwrap();
         let mut job = Job::from(&vector);
-        job.version_mask = crate::work::VersionMask::NONE;
+        job.version_mask = VersionMask::NONE;
         let extranonce2 = Extranonce2::from_bytes(&hex::decode(&vector.extranonce2).unwrap()).unwrap();
         let work = Work::new(Arc::new(job), extranonce2, vectors::number(&vector.ntime));
         assert_eq!(

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Version bits that an upstream lets us roll (BIP 310). Never holds bits 29 to 31, which BIP 9 needs as 001.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct VersionMask(u32);
@@ -32,11 +34,17 @@ impl VersionMask {
         self.0 & !job_version
     }
 
-    /// The sixth parameter of a submit for a header version: the header's bits inside the mask. Pools that replace the
-    /// masked bits (BIP 310) and pools that OR both rebuild `header_version` from it, as do pools that XOR unless the
-    /// job's own version has bits inside the mask.
-    pub fn field(self, header_version: u32) -> u32 {
-        header_version & self.0
+    /// The sixth parameter of a submit for a header version, as the pool reads it.
+    pub fn submitted(self, convention: VersionConvention, job_version: u32, header_version: u32) -> u32 {
+        match convention {
+            VersionConvention::Field => header_version & self.0,
+            VersionConvention::Delta => (header_version ^ job_version) & self.0,
+        }
+    }
+
+    /// Whether the conventions differ for a job of this version.
+    pub fn tells_conventions_apart(self, job_version: u32) -> bool {
+        self.0 & job_version != 0
     }
 }
 
@@ -49,6 +57,28 @@ impl fmt::Display for VersionMask {
 impl fmt::Debug for VersionMask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "VersionMask({self})")
+    }
+}
+
+/// What a submit says of the version. All pools read both alike while the job's own version is 0 inside the mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VersionConvention {
+    /// The header's bits inside the mask, as BIP 310 says. Right for pools that replace the masked bits or OR them in.
+    #[default]
+    Field,
+    /// The bits that differ from the job's. Right for pools that XOR them in, or OR.
+    Delta,
+}
+
+impl VersionConvention {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Field => Self::Delta,
+            Self::Delta => Self::Field,
+        }
     }
 }
 
@@ -85,17 +115,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_pool_that_ors_or_replaces_rebuilds_the_header_we_hashed(job in any::<u32>(), mask in any::<u32>(), roll in any::<u32>()) {
+        fn every_pool_rebuilds_the_header_we_hashed_from_what_its_convention_says(job in any::<u32>(), mask in any::<u32>(), roll in any::<u32>()) {
             let mask = VersionMask::new(mask);
             let header = job | (roll & mask.rollable(job));
-            let field = mask.field(header);
-            prop_assert_eq!(field & !mask.bits(), 0);
+            let [field, delta] = [VersionConvention::Field, VersionConvention::Delta]
+                .map(|convention| mask.submitted(convention, job, header));
+            prop_assert_eq!((field | delta) & !mask.bits(), 0);
             for rule in [VersionRule::Or, VersionRule::Replace] {
                 prop_assert_eq!(rule.header_version(job, mask, field), header);
             }
-            if job & mask.bits() == 0 {
-                prop_assert_eq!(VersionRule::Xor.header_version(job, mask, field), header);
+            for rule in [VersionRule::Or, VersionRule::Xor] {
+                prop_assert_eq!(rule.header_version(job, mask, delta), header);
             }
+            prop_assert_eq!(field != delta, mask.tells_conventions_apart(job));
         }
 
         #[test]

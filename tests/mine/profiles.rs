@@ -1,7 +1,7 @@
 //! Mining for the servers of the field, played by the strict pool from the rows of `tests/support/profiles.py`: no share
 //! and no line is wrong by the rules of the server.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::strict_pool::stops_without_a_fault;
 use crate::support::{Miner, StrictPool};
@@ -14,7 +14,7 @@ const JOBS: usize = 10;
 const DIFFICULTY_CHANGES: usize = 2;
 
 /// Mines until enough was seen: shares, jobs, changes of difficulty and a clean job, each beyond what greets a miner.
-fn mines_for(profile: &str, more: &[&str]) -> Option<Value> {
+fn mines(profile: &str, more: &[&str]) -> Option<(StrictPool, Miner)> {
     let options = ["--profile", profile, "--job-every", "250"];
     let pool = StrictPool::start(profile, &[&options, &DIFFICULTY, more].concat())?;
     // The optional requests are sent everywhere: no server may be lost by its way of answering them.
@@ -27,6 +27,11 @@ fn mines_for(profile: &str, more: &[&str]) -> Option<Value> {
         miner
             .wait_for_several(1 + DIFFICULTY_CHANGES, "difficulties", |event| event["state"] == "difficulty");
     }
+    Some((pool, miner))
+}
+
+fn mines_for(profile: &str, more: &[&str]) -> Option<Value> {
+    let (pool, miner) = mines(profile, more)?;
     let report = stops_without_a_fault(pool, miner, SHARES);
     assert_eq!((&report["profile"], &report["connections"]), (&profile.into(), &1.into()), "{report:#}");
     Some(report)
@@ -64,7 +69,6 @@ fn public_pool_with_unpadded_numbers_and_difficulty_at_once_takes_every_share() 
 }
 
 #[test]
-#[ignore = "low-difficulty: the client sends the version field of BIP 310 and this server XORs it"]
 fn public_pool_takes_every_share_while_its_node_signals_inside_the_mask() {
     mines_for_a_changing("public-pool-signalling");
 }
@@ -87,9 +91,29 @@ fn gopool_whose_first_job_is_late_takes_every_share() {
 }
 
 #[test]
-#[ignore = "low-difficulty: the client sends the version field of BIP 310 and this server XORs it"]
-fn gopool_takes_every_share_while_its_node_signals_inside_the_mask() {
-    mines_for_a_changing("gopool-signalling");
+fn gopool_that_signals_inside_the_mask_refuses_only_what_was_sent_before_its_first_refusal_came() {
+    let Some((pool, miner)) = mines("gopool-signalling", &["--difficulty-changes", "0.3"]) else { return };
+    let ended = miner.stop();
+    let report = pool.report();
+    let is_learnt = |event: &&Value| event["state"] == "learnt";
+    let learnt: Vec<_> = ended.events.iter().filter(is_learnt).collect();
+    let context = format!("pool: {report:#}\nminer: {learnt:#?} {:#}", ended.summary());
+    assert_eq!(learnt.len(), 1, "{context}");
+    assert!(learnt[0]["reason"].as_str().unwrap().contains("(XOR)"), "{context}");
+    let seconds = |value: &Value| value.as_f64().unwrap();
+    let rejected: Vec<_> =
+        ended.of("share").into_iter().filter(|share| share["result"] == "rejected").collect();
+    for share in &rejected {
+        // Both are told in milliseconds.
+        let sent_at = seconds(&share["time"]) - seconds(&share["latency_ms"]) / 1e3;
+        assert!(sent_at <= seconds(&learnt[0]["time"]) + 0.002, "{share:#} was sent too late\n{context}");
+    }
+    let counts = (&report["invalid"], &report["protocol_errors"], &report["duplicates"], &report["stale"]);
+    let expected = json!({"low-difficulty": report["invalid"]["low-difficulty"]});
+    assert_eq!(counts, (&expected, &json!({}), &0.into(), &0.into()), "{context}");
+    let in_flight = ["low_in_flight", "stale_in_flight"].map(|name| report[name].as_u64().unwrap());
+    let low = report["invalid"]["low-difficulty"].as_u64().unwrap();
+    assert!(low >= 1 && low + in_flight.iter().sum::<u64>() >= rejected.len() as u64, "{context}");
 }
 
 #[test]

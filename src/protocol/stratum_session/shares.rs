@@ -7,7 +7,7 @@ use crate::protocol::session_link::{Phase, Rolling};
 use crate::protocol::stratum_message::Response;
 use crate::protocol::stratum_request::{MAX_SENT, Request};
 use crate::protocol::unanswered::Pending;
-use crate::work::{Answered, LostReason, Outcome, RejectKind, Share};
+use crate::work::{Answered, LostReason, Outcome, Reject, RejectKind, Share};
 
 impl Session {
     /// Hands in a share; its end comes as [`Event::Answered`], whatever happens.
@@ -18,7 +18,13 @@ impl Session {
         } else if epoch < newest && !share.solves_block() {
             self.end(share, Outcome::Stale);
         } else {
-            let pending = Pending { share, found_at: now, sent_at: now, resent: false };
+            let pending = Pending {
+                share,
+                found_at: now,
+                sent_at: now,
+                resent: false,
+                convention: self.version.convention(),
+            };
             if self.can_send() && !self.understands(&pending.share) {
                 self.end(pending.share, Outcome::Lost(LostReason::ConnectionEnded));
             } else if self.can_send() {
@@ -42,7 +48,9 @@ impl Session {
     }
 
     pub(super) fn handle_verdict(&mut self, pending: Pending, response: &Response, now: Instant) {
-        let outcome = match response.accepted() {
+        let verdict = response.accepted();
+        self.learn_from(&pending, verdict.as_ref());
+        let outcome = match verdict {
             Ok(()) => Outcome::Accepted,
             Err(reject) if pending.resent && reject.kind == RejectKind::Duplicate => {
                 Outcome::Lost(LostReason::VerdictLost)
@@ -53,6 +61,23 @@ impl Session {
         self.events.push_back(Event::Answered(Answered { share: pending.share, outcome, latency }));
     }
 
+    /// What a verdict tells of the pool's ways.
+    fn learn_from(&mut self, pending: &Pending, verdict: Result<&(), &Reject>) {
+        let share = &pending.share;
+        let is_telling = match verdict {
+            Ok(()) => true,
+            // A hash that misses the newest difficulty is refused for that, whatever its version.
+            Err(reject) => {
+                reject.may_mean_low_difficulty() && self.feed.difficulty().target().is_met_by(share.hash())
+            }
+        };
+        let job = share.job();
+        if is_telling && job.version_mask.tells_conventions_apart(job.header.version) {
+            let lesson = self.version.learn(pending.convention, verdict.is_ok());
+            self.events.extend(lesson.map(Event::Learnt));
+        }
+    }
+
     /// Shares flow when the worker is authorised and the pool's newest job shows what still counts.
     fn can_send(&self) -> bool {
         matches!(self.link.phase, Phase::Mining { .. }) && self.link.difficulty.is_some()
@@ -60,7 +85,7 @@ impl Session {
 
     /// Whether this connection would rebuild the share's header: one that has not agreed to roll knows no version bits.
     fn understands(&self, share: &Share) -> bool {
-        share.version_bits().is_none() || self.link.rolling == Rolling::Agreed
+        !share.has_version_bits() || self.link.rolling == Rolling::Agreed
     }
 
     /// Sends what waits for a connection, now that the pool's newest job shows what still counts.
@@ -82,14 +107,14 @@ impl Session {
 
     fn send(&mut self, pending: Pending, now: Instant) {
         let id = self.link.request_id();
-        let request = Request::Submit(self.config.credentials.user.clone(), pending.share.clone());
-        let line = request.line(id);
+        let (user, convention) = (self.config.credentials.user.clone(), self.version.convention());
+        let line = Request::Submit(user, pending.share.clone(), convention).line(id);
         if line.len() > MAX_SENT {
             self.end(pending.share, Outcome::Lost(LostReason::LineTooLong));
             return;
         }
         self.link.out.push_back(line);
-        if let Some(oldest) = self.unanswered.sent(id, Pending { sent_at: now, ..pending }) {
+        if let Some(oldest) = self.unanswered.sent(id, Pending { sent_at: now, convention, ..pending }) {
             self.end(oldest.share, Outcome::Lost(LostReason::TooMany));
         }
     }

@@ -6,6 +6,7 @@ use crate::protocol::redirect::RedirectRequest;
 use crate::protocol::session_config::Deadlines;
 use crate::work::{Extranonce2, Share, Work};
 
+mod habits;
 mod hostile;
 
 /// A session, the pool at its other end (the test's words) and a clock that only the test moves.

@@ -1,0 +1,107 @@
+//! What a pool's verdicts teach of its ways.
+
+use super::*;
+use crate::work::RejectKind;
+
+/// A job whose own version has a bit inside the mask.
+fn signalling(pair: &mut Pair) -> Arc<Job> {
+    pair.says(json!({"id": null, "method": "mining.notify",
+        "params": ["bits", "01".repeat(32), "01", "02", [], "20004000", "1d00ffff", "60000000", false]}));
+    pair.jobs().pop().unwrap()
+}
+
+fn lessons(events: Vec<Event>) -> Vec<String> {
+    let lesson = |event| if let Event::Learnt(lesson) = event { Some(lesson.to_string()) } else { None };
+    events.into_iter().filter_map(lesson).collect()
+}
+
+fn refuse(pair: &mut Pair, id: u64) {
+    pair.says(json!({"id": id, "result": null, "error": [23, "Difficulty too low", null]}));
+}
+
+/// The version bits of the submits since the last look.
+fn bits(pair: &mut Pair) -> Vec<Value> {
+    pair.sent().iter().map(|line| line["params"][5].clone()).collect()
+}
+
+#[test]
+fn a_refusal_where_the_conventions_differ_teaches_the_other_one_and_says_so_once() {
+    let mut pair = Pair::new(config());
+    pair.mining("0a0b");
+    let job = signalling(&mut pair);
+    pair.submit(&job);
+    pair.submit(&job);
+    assert_eq!(bits(&mut pair), ["00004000", "00004000"]);
+    refuse(&mut pair, 4);
+    let events = pair.events();
+    assert_eq!(
+        lessons(events),
+        [
+            "it reads version bits as the difference to the job's (XOR): shares name those from now on (switch 1)"
+        ]
+    );
+    refuse(&mut pair, 5);
+    assert!(lessons(pair.events()).is_empty(), "it was on its way");
+    pair.submit(&job);
+    assert_eq!(bits(&mut pair), ["00000000"]);
+    pair.says(json!({"id": 6, "result": true, "error": null}));
+    pair.session.handle_disconnected(true);
+    pair.mining("0c0d");
+    let job = signalling(&mut pair);
+    pair.submit(&job);
+    assert_eq!(bits(&mut pair), ["00000000"], "the next connection knows it");
+    pair.session.handle_disconnected(true);
+    pair.session.handle_moved();
+    pair.mining("0e0f");
+    let job = signalling(&mut pair);
+    pair.submit(&job);
+    assert_eq!(bits(&mut pair), ["00004000"], "another host does not");
+}
+
+#[test]
+fn refusals_that_say_nothing_of_the_version_teach_nothing() {
+    let mut pair = Pair::new(config());
+    pair.mining("0a0b");
+    let plain = pair.jobs().remove(0);
+    pair.submit(&plain);
+    refuse(&mut pair, 4);
+    let job = signalling(&mut pair);
+    pair.submit(&job);
+    pair.says(json!({"id": 5, "result": null, "error": [21, "Job not found", null]}));
+    pair.submit(&job);
+    pair.says(json!({"id": 6, "result": null, "error": [20, "Worker mismatch", null]}));
+    pair.submit(&job);
+    pair.says(json!({"method": "mining.set_difficulty", "params": [1e60]}));
+    refuse(&mut pair, 7);
+    let events = pair.events();
+    let rejected =
+        |event: &&Event| matches!(event, Event::Answered(Answered { outcome: Outcome::Rejected(_), .. }));
+    assert_eq!(events.iter().filter(rejected).count(), 3);
+    assert!(lessons(events).is_empty());
+}
+
+#[test]
+fn a_refusal_without_a_word_counts_as_one_for_difficulty() {
+    let mut pair = Pair::new(config());
+    pair.mining("0a0b");
+    let job = signalling(&mut pair);
+    pair.submit(&job);
+    pair.says(json!({"id": 4, "result": false, "error": null}));
+    let events = pair.events();
+    assert!(matches!(&events[1], Event::Answered(Answered { outcome: Outcome::Rejected(reject), .. })
+        if reject.kind == RejectKind::Other));
+    assert_eq!(lessons(events).len(), 1);
+}
+
+#[test]
+fn public_pool_gets_the_difference_from_the_first_share_on() {
+    let mut pair = Pair::connected();
+    pair.says(json!({"id": 1, "result": {"version-rolling": true, "version-rolling.mask": "1fffe000"}}));
+    pair.says(json!({"id": 2, "result": [[["mining.notify", "0a0b0c0d"]], "0a0b0c0d", 4], "error": null}));
+    pair.says(json!({"id": 3, "result": true, "error": null}));
+    pair.says(json!({"method": "mining.set_difficulty", "params": [1e-9]}));
+    let job = signalling(&mut pair);
+    pair.sent();
+    pair.submit(&job);
+    assert_eq!(bits(&mut pair), ["00000000"]);
+}
