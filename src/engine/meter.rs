@@ -14,6 +14,8 @@ pub struct ShareCounts {
     pub rejected: BTreeMap<RejectKind, u64>,
     /// Shares not sent because their job had been replaced.
     pub stale: u64,
+    /// Shares not sent because the pool had raised the difficulty since their job.
+    pub withheld: u64,
     /// Shares that were never answered, by why.
     pub lost: BTreeMap<LostReason, u64>,
     /// Sum of the job difficulties of the accepted shares.
@@ -54,6 +56,7 @@ impl ShareCounts {
                 *self.lost.entry(*reason).or_default() += 1;
                 self.lost_difficulty += asked;
             }
+            Outcome::Withheld => self.withheld += 1,
         }
     }
 
@@ -81,6 +84,7 @@ impl ShareCounts {
             *self.rejected.entry(*kind).or_default() += count;
         }
         self.stale += other.stale;
+        self.withheld += other.withheld;
         for (reason, count) in &other.lost {
             *self.lost.entry(*reason).or_default() += count;
         }

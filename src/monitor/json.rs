@@ -213,6 +213,7 @@ fn share_counts(counts: &ShareCounts) -> Value {
         "rejected": counts.rejected_total(),
         "rejected_by_reason": rejected,
         "stale": counts.stale,
+        "withheld": counts.withheld,
         "lost": counts.lost_total(),
         "lost_by_reason": lost,
         "accepted_difficulty": counts.accepted_difficulty,

@@ -76,6 +76,7 @@ pub(crate) fn outcome_word(outcome: &Outcome) -> &'static str {
         Outcome::Accepted => "accepted",
         Outcome::Rejected(_) => "rejected",
         Outcome::Stale => "stale",
+        Outcome::Withheld => "withheld",
         Outcome::Lost(_) => "lost",
     }
 }
@@ -86,6 +87,9 @@ pub(crate) fn outcome_reason(outcome: &Outcome) -> Option<String> {
         Outcome::Accepted => None,
         Outcome::Rejected(reject) => Some(reject.to_string()),
         Outcome::Stale => Some("a newer job had replaced its own; not sent".to_owned()),
+        Outcome::Withheld => {
+            Some("the pool has asked for a higher difficulty since its job; not sent".to_owned())
+        }
         Outcome::Lost(reason) => Some(reason.to_string()),
     }
 }

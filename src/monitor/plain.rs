@@ -117,6 +117,7 @@ fn share_text(notice: &Notice, upstream: UpstreamId, answered: &Answered) -> (To
         Outcome::Accepted => (Tone::Good, "Accepted"),
         Outcome::Rejected(_) => (Tone::Bad, "Rejected"),
         Outcome::Stale => (Tone::Warning, "Stale"),
+        Outcome::Withheld => (Tone::Quiet, "Withheld"),
         Outcome::Lost(_) => (Tone::Bad, "Lost"),
     };
     let block = if share.solves_block() { " BLOCK!" } else { "" };

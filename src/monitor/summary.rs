@@ -56,6 +56,12 @@ pub fn text(context: &Context, finish: &Finish, dropped: u64) -> String {
     for (kind, count) in &totals.rejected {
         add(&format!("  rejected as {kind}: {count}"));
     }
+    if totals.withheld > 0 {
+        add(&format!(
+            "  withheld because the pool had asked for a higher difficulty since: {}",
+            totals.withheld
+        ));
+    }
     add(&boards.to_string());
     if let (Some(median), Some(worst)) = (snapshot.switches.quantile(0.5), snapshot.switches.quantile(1.0)) {
         let count = snapshot.switches.count();

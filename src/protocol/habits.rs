@@ -12,6 +12,8 @@ const REFUTES_PROVEN: u32 = 5;
 /// What we do otherwise from now on, and why. Its text follows the words "learnt that".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lesson {
+    /// The pool judges shares by its newest difficulty, whatever their job came with.
+    AtOnce,
     /// The pool reads version bits the other way.
     Version {
         /// What it understands.
@@ -24,6 +26,9 @@ pub enum Lesson {
 impl fmt::Display for Lesson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AtOnce => f.write_str(
+                "a new difficulty counts at once there: shares of the running job are held to a higher one from now on",
+            ),
             Self::Version { convention, switches } => {
                 let reads = match convention {
                     VersionConvention::Field => "the header's own (BIP 310)",
@@ -45,6 +50,46 @@ pub fn is_public_pool(subscribed: &Subscribed) -> bool {
     let is_extranonce1 = |id: &String| id.eq_ignore_ascii_case(&extranonce1.to_string());
     let sizes = (extranonce1.as_bytes().len(), extranonce2_size.bytes());
     *subscriptions == 1 && sizes == (4, 4) && session_id.as_ref().is_some_and(is_extranonce1)
+}
+
+/// Whether a notification shows that the pool is of ckpool's family: no other writes its members in this order.
+pub fn is_ckpool(line: &str) -> bool {
+    line.trim_start().starts_with("{\"params\"")
+}
+
+/// When a raised difficulty counts for a share.
+///
+/// Where nothing is known, at once: what such a pool would refuse is withheld, and one that judges by the job would have
+/// taken it, but the next job comes soon. A lowered difficulty counts from the next job on everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TimingHabit {
+    /// Nothing is known: at once.
+    #[default]
+    Unknown,
+    /// By the difficulty that was in force when the share's job came.
+    PerJob,
+    /// At once: a share that was judged otherwise was refused.
+    AtOnce,
+}
+
+impl TimingHabit {
+    /// Whether a share must meet the newest difficulty beside that of its job.
+    pub fn is_at_once(self) -> bool {
+        self != Self::PerJob
+    }
+
+    /// The pool looks like one that judges by the job; what shares have taught weighs more.
+    pub fn presume_per_job(&mut self) {
+        if *self == Self::Unknown {
+            *self = Self::PerJob;
+        }
+    }
+
+    /// A share was refused that meets the difficulty of its job and misses the newest.
+    pub fn learn_at_once(&mut self) -> Option<Lesson> {
+        let known = std::mem::replace(self, Self::AtOnce);
+        (known == Self::PerJob).then_some(Lesson::AtOnce)
+    }
 }
 
 /// How a pool reads version bits.
@@ -177,6 +222,21 @@ mod tests {
         assert_eq!(after(&verdicts), (Field, 2));
         verdicts.extend([(Field, false); 50]);
         assert_eq!(after(&verdicts), (Field, 2));
+    }
+
+    #[test]
+    fn ckpool_is_known_by_the_order_of_its_members_until_a_refusal_shows_otherwise() {
+        assert!(is_ckpool(r#"{"params": [2], "id": null, "method": "mining.set_difficulty"}"#));
+        assert!(!is_ckpool(r#"{"id": null, "method": "mining.set_difficulty", "params": [2]}"#));
+        let mut timing = TimingHabit::default();
+        assert!(timing.is_at_once());
+        timing.presume_per_job();
+        assert!(!timing.is_at_once());
+        assert_eq!(timing.learn_at_once(), Some(Lesson::AtOnce));
+        assert_eq!(timing.learn_at_once(), None, "it is known");
+        timing.presume_per_job();
+        assert!(timing.is_at_once());
+        assert_eq!(TimingHabit::Unknown.learn_at_once(), None, "we do so already");
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub struct JobFeed {
 /// What holds for one connection.
 #[derive(Debug)]
 struct Connection {
-    difficulty: Difficulty,
+    /// The newest that the pool has told; until then it means 1.
+    told: Option<Difficulty>,
     mask: VersionMask,
     stage: Stage,
 }
@@ -40,12 +41,7 @@ enum Stage {
 
 impl Connection {
     fn new() -> Self {
-        // Until a pool names a difficulty it means 1.
-        Self {
-            difficulty: Difficulty::ONE,
-            mask: VersionMask::NONE,
-            stage: Stage::Unsubscribed { early: None },
-        }
+        Self { told: None, mask: VersionMask::NONE, stage: Stage::Unsubscribed { early: None } }
     }
 }
 
@@ -63,7 +59,12 @@ impl JobFeed {
 
     /// The difficulty of the next job.
     pub fn difficulty(&self) -> Difficulty {
-        self.connection.difficulty
+        self.connection.told.unwrap_or(Difficulty::ONE)
+    }
+
+    /// The newest difficulty that the pool has told on this connection, if it has.
+    pub fn told_difficulty(&self) -> Option<Difficulty> {
+        self.connection.told
     }
 
     /// A new connection: nothing that the old one was told still holds.
@@ -104,7 +105,7 @@ impl JobFeed {
 
     /// A checked difficulty; it counts from the next job on.
     pub fn set_difficulty(&mut self, difficulty: Difficulty) {
-        self.connection.difficulty = difficulty;
+        self.connection.told = Some(difficulty);
     }
 
     /// Another mask, from the next job on.
@@ -169,7 +170,7 @@ impl JobFeed {
             },
             branch: notify.branch.into(),
             version_mask: self.connection.mask,
-            difficulty: self.connection.difficulty,
+            difficulty: self.connection.told.unwrap_or(Difficulty::ONE),
             network_target: Target::from_nbits(notify.header.nbits).ok(),
         }))
     }

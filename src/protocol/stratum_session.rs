@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::habits::{Lesson, VersionHabit, is_public_pool};
+use super::habits::{Lesson, TimingHabit, VersionHabit, is_ckpool, is_public_pool};
 use super::job_feed::JobFeed;
 use super::redirect::{Destination, RedirectPolicy};
 use super::remarks::{Remarks, Verdict};
@@ -69,6 +69,7 @@ pub struct Session {
     redirect: RedirectPolicy,
     learnt: Learnt,
     version: VersionHabit,
+    timing: TimingHabit,
     feed: JobFeed,
     unanswered: Unanswered,
     link: Link,
@@ -85,6 +86,7 @@ impl Session {
             redirect,
             learnt: Learnt::default(),
             version: VersionHabit::default(),
+            timing: TimingHabit::default(),
             feed: JobFeed::default(),
             unanswered: Unanswered::default(),
             link: Link::new(Phase::Offline),
@@ -128,6 +130,7 @@ impl Session {
     pub fn handle_moved(&mut self) {
         self.learnt = Learnt::default();
         self.version = VersionHabit::default();
+        self.timing = TimingHabit::default();
         self.feed.forget();
     }
 
@@ -136,6 +139,9 @@ impl Session {
         let handled = match Message::parse(line) {
             Ok(Message::Response(response)) => self.handle_response(&response, now),
             Ok(Message::Call { id, call }) => {
+                if is_ckpool(line) {
+                    self.timing.presume_per_job();
+                }
                 self.handle_call(id.as_ref(), call, now);
                 Ok(())
             }

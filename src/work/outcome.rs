@@ -25,6 +25,8 @@ pub enum Outcome {
     Rejected(Reject),
     /// Not sent: its job had been replaced.
     Stale,
+    /// Not sent: it misses the difficulty that the pool has asked for since its job.
+    Withheld,
     /// Never answered.
     Lost(LostReason),
 }

@@ -79,7 +79,6 @@ fn p2poolv2_that_hangs_up_on_what_it_does_not_know_takes_every_share() {
 }
 
 #[test]
-#[ignore = "low-difficulty: the client keeps a job's difficulty and this server judges by the newest at once"]
 fn p2poolv2_that_changes_the_difficulty_of_a_running_job_takes_every_share() {
     // Several changes a job: the newest difficulty is often far above the one that the job came with.
     mines_for("p2poolv2", &["--difficulty-changes", "0.15", "--job-every", "600"]);

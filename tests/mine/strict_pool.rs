@@ -38,7 +38,9 @@ pub(crate) fn stops_without_a_fault(pool: StrictPool, miner: Miner, shares: usiz
     assert_eq!((&report["duplicates"], &report["stale"]), (&0.into(), &0.into()), "{context}");
     let board = &summary["boards"][0];
     assert_eq!((&board["hardware_errors"], &board["duplicates"]), (&0.into(), &0.into()), "{context}");
-    assert!(report["accepted"].as_u64().unwrap() >= shares as u64, "{context}");
+    // A server that says yes to everything also takes what was on its way when the job ended.
+    let taken = ["accepted", "stale_in_flight", "low_in_flight"].map(|name| report[name].as_u64().unwrap());
+    assert!(taken.iter().sum::<u64>() >= shares as u64, "{context}");
     report
 }
 

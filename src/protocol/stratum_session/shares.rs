@@ -7,7 +7,7 @@ use crate::protocol::session_link::{Phase, Rolling};
 use crate::protocol::stratum_message::Response;
 use crate::protocol::stratum_request::{MAX_SENT, Request};
 use crate::protocol::unanswered::Pending;
-use crate::work::{Answered, LostReason, Outcome, Reject, RejectKind, Share};
+use crate::work::{Answered, Difficulty, LostReason, Outcome, Reject, RejectKind, Share};
 
 impl Session {
     /// Hands in a share; its end comes as [`Event::Answered`], whatever happens.
@@ -63,19 +63,24 @@ impl Session {
 
     /// What a verdict tells of the pool's ways.
     fn learn_from(&mut self, pending: &Pending, verdict: Result<&(), &Reject>) {
-        let share = &pending.share;
-        let is_telling = match verdict {
-            Ok(()) => true,
-            // A hash that misses the newest difficulty is refused for that, whatever its version.
-            Err(reject) => {
-                reject.may_mean_low_difficulty() && self.feed.difficulty().target().is_met_by(share.hash())
-            }
+        let job = pending.share.job();
+        let is_low = verdict.is_err_and(Reject::may_mean_low_difficulty);
+        // A hash that misses the newest difficulty is refused for that, whatever its version.
+        let lesson = if is_low && self.misses_newest(&pending.share) {
+            self.timing.learn_at_once()
+        } else if (is_low || verdict.is_ok()) && job.version_mask.tells_conventions_apart(job.header.version)
+        {
+            self.version.learn(pending.convention, verdict.is_ok())
+        } else {
+            None
         };
-        let job = share.job();
-        if is_telling && job.version_mask.tells_conventions_apart(job.header.version) {
-            let lesson = self.version.learn(pending.convention, verdict.is_ok());
-            self.events.extend(lesson.map(Event::Learnt));
-        }
+        self.events.extend(lesson.map(Event::Learnt));
+    }
+
+    /// Whether the pool has asked for more since the share's job came. What solves a block is good enough for any.
+    fn misses_newest(&self, share: &Share) -> bool {
+        let misses = |told: Difficulty| !told.target().is_met_by(share.hash());
+        !share.solves_block() && self.feed.told_difficulty().is_some_and(misses)
     }
 
     /// Shares flow when the worker is authorised and the pool's newest job shows what still counts.
@@ -106,6 +111,10 @@ impl Session {
     }
 
     fn send(&mut self, pending: Pending, now: Instant) {
+        if self.timing.is_at_once() && self.misses_newest(&pending.share) {
+            self.end(pending.share, Outcome::Withheld);
+            return;
+        }
         let id = self.link.request_id();
         let (user, convention) = (self.config.credentials.user.clone(), self.version.convention());
         let line = Request::Submit(user, pending.share.clone(), convention).line(id);

@@ -93,6 +93,59 @@ fn a_refusal_without_a_word_counts_as_one_for_difficulty() {
     assert_eq!(lessons(events).len(), 1);
 }
 
+fn set_difficulty(pair: &mut Pair, difficulty: f64) {
+    pair.says(json!({"id": null, "method": "mining.set_difficulty", "params": [difficulty]}));
+}
+
+#[test]
+fn a_share_that_misses_a_difficulty_raised_since_its_job_is_withheld_and_one_that_meets_it_is_sent() {
+    let mut pair = Pair::new(config());
+    pair.mining("0a0b");
+    let job = pair.jobs().remove(0);
+    set_difficulty(&mut pair, 1e-7);
+    let shares: Vec<_> = std::iter::repeat_with(|| pair.share(&job)).take(2000).collect();
+    let meets = |share: &Share| share.difficulty().value() >= 1e-7;
+    let (good, low) = (shares.iter().find(|share| meets(share)), shares.iter().find(|share| !meets(share)));
+    pair.session.submit(low.unwrap().clone(), pair.now);
+    assert_eq!((pair.sent().len(), pair.outcomes()), (0, vec![Outcome::Withheld]));
+    pair.session.submit(good.unwrap().clone(), pair.now);
+    assert_eq!(methods(&pair.sent()), ["mining.submit"]);
+    set_difficulty(&mut pair, 1e-12);
+    pair.session.submit(low.unwrap().clone(), pair.now);
+    assert_eq!(methods(&pair.sent()), ["mining.submit"], "what is in force now counts");
+}
+
+#[test]
+fn a_block_is_sent_however_high_the_difficulty_has_become() {
+    let mut pair = Pair::new(config());
+    pair.mining("0a0b");
+    pair.says(json!({"method": "mining.notify",
+        "params": ["easy", "00".repeat(32), "01", "02", [], "20000000", "207fffff", "60000000", true]}));
+    let job = pair.jobs().pop().unwrap();
+    set_difficulty(&mut pair, 1e60);
+    let block = std::iter::repeat_with(|| pair.share(&job)).find(|share| share.solves_block()).unwrap();
+    pair.session.submit(block, pair.now);
+    assert_eq!(methods(&pair.sent()), ["mining.submit"]);
+}
+
+#[test]
+fn ckpool_gets_every_share_that_meets_its_own_job_until_it_refuses_one() {
+    let mut pair = Pair::new(config());
+    pair.mining("0a0b");
+    pair.says_text(r#"{"params": [1e60], "id": null, "method": "mining.set_difficulty"}"#).unwrap();
+    let job = pair.jobs().remove(0);
+    pair.submit(&job);
+    pair.submit(&job);
+    assert_eq!(pair.sent().len(), 2);
+    pair.says(json!({"id": 4, "result": true, "error": null}));
+    assert_eq!(pair.outcomes(), [Outcome::Accepted]);
+    refuse(&mut pair, 5);
+    let learnt = "a new difficulty counts at once there: shares of the running job are held to a higher one from now on";
+    assert_eq!(lessons(pair.events()), [learnt]);
+    pair.submit(&job);
+    assert_eq!((pair.sent().len(), pair.outcomes()), (0, vec![Outcome::Withheld]));
+}
+
 #[test]
 fn public_pool_gets_the_difference_from_the_first_share_on() {
     let mut pair = Pair::connected();
