@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::stratum_message::MessageError;
-use super::stratum_session::MAX_BAD_LINES;
+use super::stratum_session::{MAX_BAD_LINES, MAX_REJECTS};
 use crate::work::Reject;
 
 /// Why a connection is of no more use. The pool is to blame for all of them.
@@ -34,14 +34,17 @@ pub enum SessionError {
     /// No work.
     #[error("no job for {} s", .0.as_secs_f64())]
     Silent(Duration),
+    /// Nothing but refusals. Its shares go on being refused, and some pools ban for that.
+    #[error("the pool refuses {MAX_REJECTS} shares in a row, the last: {0}")]
+    Rejecting(Reject),
     /// Nonsense.
     #[error("{MAX_BAD_LINES} lines in a row make no sense, the last: {0}")]
     BadLines(MessageError),
 }
 
 impl SessionError {
-    /// Whether the pool knows us and does not want us: trying again soon would only annoy it.
+    /// Whether the pool knows us and does not want us or our shares: trying again soon would only annoy it.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::AuthorizeRefused { .. })
+        matches!(self, Self::AuthorizeRefused { .. } | Self::Rejecting(_))
     }
 }

@@ -49,6 +49,7 @@ pub(super) struct Link {
     pub(super) next_id: u64,
     pub(super) out: VecDeque<String>,
     pub(super) bad_lines: u32,
+    pub(super) rejects_in_a_row: u32,
     pub(super) heard_anything: bool,
     pub(super) rolling: Rolling,
     /// Of the last job that went out; `None` before the first.
@@ -63,6 +64,7 @@ impl Link {
             next_id: 1,
             out: VecDeque::new(),
             bad_lines: 0,
+            rejects_in_a_row: 0,
             heard_anything: false,
             rolling: Rolling::NotAsked,
             difficulty: None,

@@ -27,6 +27,9 @@ use crate::work::{Answered, Difficulty, Job, LostReason, Outcome, VersionConvent
 
 /// Wrong lines in a row after which the peer is no pool.
 pub const MAX_BAD_LINES: u32 = 10;
+/// Refused shares in a row after which a connection is left. Source: ckpool cuts who goes on for three minutes, goPool
+/// bans for forty in five.
+pub const MAX_REJECTS: u32 = 10;
 /// Longest text that is passed on, in characters.
 const MAX_TEXT: usize = 300;
 
@@ -226,10 +229,10 @@ impl Session {
             // Not every pool knows the optional requests, and none needs to.
             Some(Asked::Optional) => Ok(()),
             None => {
-                match self.unanswered.answered(id) {
-                    Some(pending) => self.handle_verdict(pending, response, now),
-                    None => self.complain("an answer that belongs to no request", now),
+                if let Some(pending) = self.unanswered.answered(id) {
+                    return self.handle_verdict(pending, response, now);
                 }
+                self.complain("an answer that belongs to no request", now);
                 Ok(())
             }
         }

@@ -294,10 +294,11 @@ impl Pool {
         if matches!(self.link, Link::Waiting { .. } | Link::Resting) {
             return; // a second reason for the same end
         }
-        if matches!(&self.link, Link::Up { since, .. } if now() >= *since + GOOD_SERVICE) {
+        let refused = matches!(&error, ConnectionError::Session(error) if error.is_refusal());
+        // Refusing shares is no good service, however long it went on.
+        if !refused && matches!(&self.link, Link::Up { since, .. } if now() >= *since + GOOD_SERVICE) {
             self.retry.reset();
         }
-        let refused = matches!(&error, ConnectionError::Session(error) if error.is_refusal());
         let retry_in = if refused { self.retry.after_refusal() } else { self.retry.after_failure() };
         tracing::debug!(pool = self.options.name, "down: {error}; next attempt in {retry_in:?}");
         let by_pool = matches!(error, ConnectionError::Closed | ConnectionError::Broken(_));

@@ -129,6 +129,24 @@ fn a_refused_authorisation_names_user_and_reason_and_ends_with_69_where_nothing_
 }
 
 #[test]
+fn a_pool_that_refuses_ten_shares_in_a_row_is_left_for_a_minute_and_the_next_one_takes_over() {
+    let (first, second) = (ScriptedPool::listen(), ScriptedPool::listen());
+    let mut miner = Miner::start(&first.url, &["--pool", &second.url]);
+    let (mut refusing, mut taking) = (first.accept_mining(), second.accept_mining());
+    let mut refused = 0;
+    while let Some(submit) = refusing.request("mining.submit") {
+        refused += 1;
+        refusing.say(json!({"id": submit["id"], "result": null, "error": [20, "Unacceptable", null]}));
+    }
+    let reason = "the pool refuses 10 shares in a row, the last: Unacceptable";
+    let down = miner.wait_for(reason, tells("down", reason));
+    assert!(refused >= 10 && down["retry_seconds"].as_f64() >= Some(60.0), "{refused} {down:#}");
+    taking.answer("mining.submit", json!(true));
+    miner.wait_for_shares(1);
+    assert_eq!(miner.stop().code, Some(0));
+}
+
+#[test]
 fn a_refused_port_is_told_and_tried_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

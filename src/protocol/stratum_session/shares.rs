@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::{Event, Session};
+use super::{Event, MAX_REJECTS, Session};
+use crate::protocol::session_error::SessionError;
 use crate::protocol::session_link::{Phase, Rolling};
 use crate::protocol::stratum_message::Response;
 use crate::protocol::stratum_request::{MAX_SENT, Request};
@@ -47,9 +48,16 @@ impl Session {
         }
     }
 
-    pub(super) fn handle_verdict(&mut self, pending: Pending, response: &Response, now: Instant) {
+    /// Errors: it was one refusal too many.
+    pub(super) fn handle_verdict(
+        &mut self,
+        pending: Pending,
+        response: &Response,
+        now: Instant,
+    ) -> Result<(), SessionError> {
         let verdict = response.accepted();
         self.learn_from(&pending, verdict.as_ref());
+        let left = self.count_rejects(&pending, verdict.as_ref());
         let outcome = match verdict {
             Ok(()) => Outcome::Accepted,
             Err(reject) if pending.resent && reject.kind == RejectKind::Duplicate => {
@@ -59,6 +67,38 @@ impl Session {
         };
         let latency = Some(now.duration_since(pending.sent_at));
         self.events.push_back(Event::Answered(Answered { share: pending.share, outcome, latency }));
+        left
+    }
+
+    /// Refusals in a row that speak of how things are. What was overtaken on its way by a job, a difficulty or a lesson
+    /// is no more than late.
+    fn count_rejects(
+        &mut self,
+        pending: &Pending,
+        verdict: Result<&(), &Reject>,
+    ) -> Result<(), SessionError> {
+        let Err(reject) = verdict else {
+            self.link.rejects_in_a_row = 0;
+            return Ok(());
+        };
+        let job = pending.share.job();
+        let tells_apart = job.version_mask.tells_conventions_apart(job.header.version);
+        let was_overtaken = match reject.kind {
+            RejectKind::Stale => job.epoch < self.feed.epoch(),
+            _ if reject.may_mean_low_difficulty() => {
+                self.misses_newest(&pending.share)
+                    || tells_apart && pending.convention != self.version.convention()
+            }
+            _ => pending.resent,
+        };
+        if !was_overtaken {
+            self.link.rejects_in_a_row += 1;
+        }
+        if self.link.rejects_in_a_row < MAX_REJECTS {
+            Ok(())
+        } else {
+            Err(SessionError::Rejecting(reject.clone()))
+        }
     }
 
     /// What a verdict tells of the pool's ways.

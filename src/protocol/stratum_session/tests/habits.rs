@@ -147,6 +147,46 @@ fn ckpool_gets_every_share_that_meets_its_own_job_until_it_refuses_one() {
 }
 
 #[test]
+fn ten_refusals_in_a_row_end_the_connection_as_a_refusal_and_an_accepted_share_forgives_them() {
+    let mut pair = Pair::new(config());
+    pair.mining("0a0b");
+    let job = pair.jobs().remove(0);
+    let mut answers = |verdicts: &[bool]| {
+        let line = |pair: &mut Pair, accepted| {
+            pair.submit(&job);
+            let id = pair.sent()[0]["id"].clone();
+            let error = if accepted { Value::Null } else { json!([20, "Unacceptable", null]) };
+            pair.says_text(&json!({"id": id, "result": accepted, "error": error}).to_string())
+        };
+        verdicts.iter().map(|accepted| line(&mut pair, *accepted)).collect::<Vec<_>>()
+    };
+    assert!(answers(&[false; 9]).iter().all(Result::is_ok));
+    assert!(answers(&[true]).iter().all(Result::is_ok));
+    let last = answers(&[false; 10]).pop().unwrap().unwrap_err();
+    assert_eq!(last.to_string(), "the pool refuses 10 shares in a row, the last: Unacceptable");
+    assert!(last.is_refusal());
+    assert_eq!(pair.outcomes().len(), 20, "the last one has its outcome too");
+}
+
+#[test]
+fn refusals_of_what_was_overtaken_on_its_way_do_not_count() {
+    let mut pair = Pair::new(config());
+    pair.mining("0a0b");
+    let job = pair.jobs().remove(0);
+    (0..12).for_each(|_| pair.submit(&job));
+    pair.notify("clean", 1, true);
+    for id in 4..16 {
+        pair.says(json!({"id": id, "result": null, "error": [21, "Stale", null]}));
+    }
+    let job = signalling(&mut pair);
+    (0..12).for_each(|_| pair.submit(&job));
+    (16..28).for_each(|id| refuse(&mut pair, id));
+    (0..9).for_each(|_| pair.submit(&job));
+    set_difficulty(&mut pair, 1e60);
+    (28..37).for_each(|id| refuse(&mut pair, id));
+}
+
+#[test]
 fn public_pool_gets_the_difference_from_the_first_share_on() {
     let mut pair = Pair::connected();
     pair.says(json!({"id": 1, "result": {"version-rolling": true, "version-rolling.mask": "1fffe000"}}));
