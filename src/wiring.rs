@@ -4,18 +4,21 @@
 //!  pool task ──Arrival, watch: latest wins────▶ engine task ──ChipJob, watch: latest wins──▶ board threads
 //!     │  ◀──Share, mpsc 512: full = lost─────────  │  ◀──BoardEvent, mpsc 256: the board keeps 64 more, then counts
 //!     └───UpstreamEvent, mpsc 256: pool waits────▶ │
+//!     └───Lessons, sync 256: full = dropped──▶ memory thread, which alone touches the state file
 //!  opener ──BoardHandle, mpsc 8────────────────▶   │ ──Notice, sync 1024: full = dropped, counted──▶ monitor thread
 //! ```
 //!
 //! The engine waits for nobody, and boards wait for nobody, so hashing never waits. [`Job::epoch`] grows with each clean
 //! job, so that a job skipped by "latest wins" hides none. Stop, in order: boards idle and hand over their last nonces
-//! (0.5 s at most) → pools bring their last shares home (2 s at most) → monitor writes the summary (1 s at most).
+//! (0.5 s at most) → pools bring their last shares home (2 s at most) → monitor writes the summary (1 s at most) → memory
+//! writes the last lessons (1 s at most).
 //!
 //! [`Job::epoch`]: crate::work::Job::epoch
 
 use std::future::Future;
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -29,6 +32,7 @@ use crate::engine::task::{End, EngineTask, Limits};
 use crate::monitor::{Context, Display, Monitor};
 use crate::protocol::redirect::Destination;
 use crate::protocol::session_config::{Credentials, Deadlines, SessionConfig};
+use crate::upstream::memory::{Memory, Recollection};
 use crate::upstream::pool::{self, PoolOptions};
 use crate::upstream::proxy::Proxy;
 use crate::upstream::tls::{Tls, TlsError, Trust};
@@ -45,6 +49,7 @@ pub struct Plan {
     policy: Policy,
     cpu: CpuOptions,
     limits: Limits,
+    memory: Option<PathBuf>,
 }
 
 /// Why a valid configuration cannot be mined with.
@@ -105,7 +110,14 @@ impl Plan {
                 shares: config.stop.shares,
                 require_upstream: config.stop.require_upstream,
             },
+            memory: None,
         })
+    }
+
+    /// Remembers what is learnt of pools in this file.
+    #[must_use]
+    pub fn with_memory(self, file: Option<PathBuf>) -> Self {
+        Self { memory: file, ..self }
     }
 }
 
@@ -129,8 +141,14 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Outcome> {
     // Pools first: connecting takes longer than anything else, and opening the CPU takes tens of milliseconds.
-    let upstreams: Vec<_> =
-        plan.pools.into_iter().map(|(options, weight)| (pool::open(options), weight)).collect();
+    let memory = plan.memory.map(Memory::open).transpose().context("start the memory's thread")?;
+    let open = |options: PoolOptions| {
+        let key = options.key();
+        let recollection =
+            memory.as_ref().map_or_else(|| Recollection::off(key.clone()), |memory| memory.of(key.clone()));
+        pool::open(options, recollection)
+    };
+    let upstreams: Vec<_> = plan.pools.into_iter().map(|(options, weight)| (open(options), weight)).collect();
     let names: Vec<_> = upstreams.iter().map(|(upstream, _)| upstream.name.clone()).collect();
     let monitor =
         Monitor::start(Context::new(names.clone()), display, out).context("start the monitor's thread")?;
@@ -146,6 +164,9 @@ pub async fn run(
     let failures = names.iter().zip(&finish.failures).filter_map(told).collect();
     let outcome = Outcome { end: finish.end.clone(), had_work: finish.had_work, failures };
     monitor.finish(finish);
+    if let Some(memory) = memory {
+        memory.finish();
+    }
     opener.await.context("open the CPU")?.context("open the CPU")?;
     Ok(outcome)
 }

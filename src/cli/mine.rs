@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-use signalcore::config::{self, Config, Environment, Flags, PoolFlags, PoolLists, Secret};
+use signalcore::config::{self, Config, Environment, Flags, PoolFlags, PoolLists, Secret, State};
 use signalcore::monitor::{Display, Style};
 use signalcore::wiring::{self, Plan, PlanError};
 
@@ -118,7 +118,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
             return Ok(exit::USAGE);
         }
     };
-    let mut loaded = match config::load(&flags, &Environment::of_process()) {
+    let environment = Environment::of_process();
+    let mut loaded = match config::load(&flags, &environment) {
         Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("{error}");
@@ -128,8 +129,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     if debug {
         "debug".clone_into(&mut loaded.config.log.level);
     }
+    let State { remember, file } = &loaded.config.state;
+    let memory = file.clone().or_else(|| config::state_file(&environment)).filter(|_| *remember);
     let plan = match Plan::new(&loaded.config) {
-        Ok(plan) => plan,
+        Ok(plan) => plan.with_memory(memory),
         Err(error) => {
             eprintln!("signalcore: {error}");
             return Ok(plan_exit_code(&error, loaded.files.is_empty()));

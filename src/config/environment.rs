@@ -25,9 +25,9 @@ impl Environment {
 
 impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        const OTHERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"];
         let ours = |(name, value): &(String, OsString)| {
-            !value.is_empty()
-                && (name.starts_with("SIGNALCORE_") || name == "HOME" || name == "XDG_CONFIG_HOME")
+            !value.is_empty() && (name.starts_with("SIGNALCORE_") || OTHERS.contains(&name.as_str()))
         };
         Self(variables.into_iter().map(|(n, v)| (n.into(), v.into())).filter(ours).collect())
     }

@@ -75,6 +75,7 @@ pub(super) static TABLES: &[(&str, &str)] = &[
     ("cpu", "Hashing on the processor."),
     ("upstreams", "Which pool gets the hashing, and when it goes to another."),
     ("stratum", "How to speak with pools."),
+    ("state", "What is remembered of pools from one run to the next."),
     ("log", "Where the log goes."),
     ("stop", "When to stop without being asked."),
 ];
@@ -332,6 +333,20 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         Kind::Seconds { place: |c| &mut c.stratum.timeouts.reconnect_max, from: 1, to: 3600 },
         Preset::Value("60"),
         "The longest pause between two attempts to connect.",
+    ),
+    row(
+        "state.remember",
+        "SIGNALCORE_STATE_REMEMBER",
+        Kind::Bool(|c| &mut c.state.remember),
+        Preset::Value("true"),
+        "Whether to remember what pools were found to do. It may be deleted at any time and is learnt again.",
+    ),
+    row(
+        "state.file",
+        "SIGNALCORE_STATE_FILE",
+        Kind::Path(|c| &mut c.state.file),
+        Preset::Unset("\"/var/lib/signalcore/pools.json\""),
+        "Where, instead of $XDG_STATE_HOME/signalcore/pools.json or ~/.local/state/signalcore/pools.json.",
     ),
     row(
         "log.file",

@@ -35,6 +35,14 @@ pub fn user_file(environment: &Environment) -> Option<PathBuf> {
     Some(xdg.or_else(home)?.join("signalcore/config.toml"))
 }
 
+/// Where what is learnt of pools is kept unless `state.file` names another place, `None` without a home. Source: XDG base
+/// directories.
+pub fn state_file(environment: &Environment) -> Option<PathBuf> {
+    let xdg = environment.value("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+    let home = || environment.value("HOME").map(|home| Path::new(home).join(".local/state"));
+    Some(xdg.or_else(home)?.join("signalcore/pools.json"))
+}
+
 /// The file that was named by flag or environment, and by which.
 fn named_file(flag: Option<&Path>, environment: &Environment) -> Option<(PathBuf, Origin)> {
     let by_flag = flag.map(|path| (path.to_owned(), Origin::Flag("--config")));

@@ -24,7 +24,7 @@ use std::time::Duration;
 use bitcoin::Address;
 
 pub use environment::Environment;
-pub use files::user_file;
+pub use files::{state_file, user_file};
 pub use flags::{Flags, PairingError, PoolFlags, PoolLists, pair_pools};
 pub use layers::{Loaded, Origins, load};
 pub use pool_url::{PoolUrl, PoolUrlError};
@@ -48,6 +48,8 @@ pub struct Config {
     pub upstreams: Upstreams,
     /// How to speak with pools.
     pub stratum: Stratum,
+    /// What is remembered of pools.
+    pub state: State,
     /// Where the log goes.
     pub log: Log,
     /// When to stop without being asked.
@@ -62,6 +64,7 @@ impl Default for Config {
             devices: Vec::new(),
             upstreams: Upstreams::default(),
             stratum: Stratum::default(),
+            state: State::default(),
             log: Log::default(),
             stop: Stop::default(),
         };
@@ -224,6 +227,15 @@ pub struct Timeouts {
     pub answer: Duration,
     /// The longest pause between two attempts to connect.
     pub reconnect_max: Duration,
+}
+
+/// What is remembered of pools from one run to the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// Whether anything is.
+    pub remember: bool,
+    /// In which file, instead of [`state_file`].
+    pub file: Option<PathBuf>,
 }
 
 /// Where the log goes.

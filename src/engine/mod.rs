@@ -171,6 +171,13 @@ impl Engine {
         engine
     }
 
+    /// Lets the extranonce2 counters of all upstreams begin there instead of at 0.
+    #[must_use]
+    pub fn with_extranonce2_from(mut self, start: u128) -> Self {
+        self.upstreams.count_extranonces_from(start);
+        self
+    }
+
     /// What to do next; `None` when all is done for now.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.outbox.pop_front()

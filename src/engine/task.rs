@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -88,6 +89,12 @@ pub struct Finish {
     pub snapshot: Snapshot,
 }
 
+/// Another one in each run. Source: the keys of the standard library's hash maps, which the system draws.
+fn any_number() -> u128 {
+    let half = || u128::from(RandomState::new().build_hasher().finish());
+    half() << 64 | half()
+}
+
 /// The events of a board, and a `None` when it is gone.
 type BoardEvents = Pin<Box<dyn Stream<Item = Option<BoardEvent>> + Send>>;
 
@@ -128,7 +135,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
     pub fn new(upstreams: Vec<(UpstreamHandle, u32)>, policy: Policy, limits: Limits, notify: N) -> Self {
         let weights: Vec<_> = upstreams.iter().map(|(_, weight)| *weight).collect();
         let mut task = Self {
-            engine: Engine::new(policy, &weights, now()),
+            engine: Engine::new(policy, &weights, now()).with_extranonce2_from(any_number()),
             ends_at: limits.seconds.map(|seconds| now() + seconds),
             stats_at: now() + STATS_EVERY,
             limits,

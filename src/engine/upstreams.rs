@@ -296,6 +296,13 @@ impl Upstreams {
         changes
     }
 
+    /// Their extranonce2 counters begin there.
+    pub(super) fn count_extranonces_from(&mut self, start: u128) {
+        for upstream in &mut self.all {
+            upstream.extranonces = Extranonce2Allocator::starting_at(start);
+        }
+    }
+
     /// Nobody gives work any more.
     pub(super) fn stop(&mut self) {
         self.all.iter_mut().for_each(|upstream| upstream.source = None);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::lessons::VersionLesson;
 use super::stratum_message::Subscribed;
 use crate::work::VersionConvention;
 
@@ -138,6 +139,17 @@ impl VersionHabit {
     /// What the next share says of its version.
     pub fn convention(&self) -> VersionConvention {
         self.convention
+    }
+
+    /// What shares taught an earlier run.
+    pub fn recall(VersionLesson { convention, switches }: VersionLesson) -> Self {
+        Self { convention, switches, ..Self::default() }
+    }
+
+    /// What shares have taught, if anything.
+    pub fn lesson(&self) -> Option<VersionLesson> {
+        let Self { convention, switches, .. } = *self;
+        (switches > 0).then_some(VersionLesson { convention, switches })
     }
 
     /// The pool looks like one of this convention; what shares have taught weighs more.

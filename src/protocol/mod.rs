@@ -2,7 +2,9 @@
 
 pub mod habits;
 pub mod job_feed;
+pub mod lessons;
 pub mod line;
+pub mod pool_memory;
 pub mod redirect;
 pub mod reject;
 pub mod remarks;

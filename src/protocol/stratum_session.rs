@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::habits::{Lesson, TimingHabit, VersionHabit, is_ckpool, is_public_pool};
 use super::job_feed::JobFeed;
+use super::lessons::{ConfigureHabit, Lessons, SessionId};
 use super::redirect::{Destination, RedirectPolicy};
 use super::remarks::{Remarks, Verdict};
 use super::session_config::{Credentials, SessionConfig};
@@ -54,23 +55,11 @@ pub enum Event {
     Redirect(Destination, Duration),
 }
 
-/// What earlier connections taught us about this pool.
-#[derive(Debug, Default)]
-struct Learnt {
-    session_id: Option<String>,
-    /// The pool has answered configure once, so it cannot be what made it hang up.
-    knows_configure: bool,
-    /// The pool hung up on configure.
-    skip_configure: bool,
-    /// The pool refused a subscribe with parameters.
-    plain_subscribe: bool,
-}
-
 /// The client.
 pub struct Session {
     config: SessionConfig,
     redirect: RedirectPolicy,
-    learnt: Learnt,
+    learnt: Lessons,
     version: VersionHabit,
     timing: TimingHabit,
     feed: JobFeed,
@@ -87,7 +76,7 @@ impl Session {
         Self {
             config,
             redirect,
-            learnt: Learnt::default(),
+            learnt: Lessons::default(),
             version: VersionHabit::default(),
             timing: TimingHabit::default(),
             feed: JobFeed::default(),
@@ -103,12 +92,13 @@ impl Session {
     pub fn handle_connected(&mut self, now: Instant) {
         self.feed.connected();
         self.link = Link::new(Phase::Subscribing { give_up_at: now + self.config.deadlines.handshake });
-        if self.config.version_rolling && !self.learnt.skip_configure {
+        if self.config.version_rolling && self.learnt.configure != ConfigureHabit::HangsUp {
             self.link.rolling = Rolling::Asked;
             self.link.ask(Asked::Configure, &Request::Configure(VersionMask::BIP320));
         }
         let user_agent = (!self.learnt.plain_subscribe).then(|| self.config.user_agent.clone());
-        let session_id = self.learnt.session_id.clone().filter(|_| user_agent.is_some());
+        let known = self.learnt.session.as_ref().map(|session| session.id.clone());
+        let session_id = known.filter(|_| user_agent.is_some());
         self.link.ask(Asked::Subscribe, &Request::Subscribe { user_agent, session_id });
     }
 
@@ -116,13 +106,17 @@ impl Session {
     pub fn handle_disconnected(&mut self, hung_up: bool) {
         match self.link.phase {
             // Hung up without a word: old servers do that on configure. Whether it was that, the next time shows.
-            Phase::Subscribing { .. }
-                if hung_up && !self.link.heard_anything && !self.learnt.knows_configure =>
-            {
-                self.learnt.skip_configure = !self.learnt.skip_configure;
+            Phase::Subscribing { .. } if hung_up && !self.link.heard_anything => {
+                self.learnt.configure = match self.learnt.configure {
+                    ConfigureHabit::Unknown => ConfigureHabit::HangsUp,
+                    ConfigureHabit::HangsUp => ConfigureHabit::Unknown,
+                    ConfigureHabit::Answers => ConfigureHabit::Answers,
+                };
             }
             // It served without; but it may only have been starting up then.
-            Phase::Mining { .. } => self.learnt.skip_configure = false,
+            Phase::Mining { .. } if self.learnt.configure == ConfigureHabit::HangsUp => {
+                self.learnt.configure = ConfigureHabit::Unknown;
+            }
             _ => {}
         }
         self.unanswered.disconnected();
@@ -131,10 +125,21 @@ impl Session {
 
     /// The next connection goes to another host: nothing that the last one taught or promised holds there.
     pub fn handle_moved(&mut self) {
-        self.learnt = Learnt::default();
-        self.version = VersionHabit::default();
-        self.timing = TimingHabit::default();
+        self.recall(Lessons::default());
         self.feed.forget();
+    }
+
+    /// What an earlier run learnt of the pool that is connected to next.
+    pub fn recall(&mut self, lessons: Lessons) {
+        self.version = lessons.version.map(VersionHabit::recall).unwrap_or_default();
+        self.timing = if lessons.difficulty_at_once { TimingHabit::AtOnce } else { TimingHabit::Unknown };
+        self.learnt = lessons;
+    }
+
+    /// What is known of the pool by now, for a later run.
+    pub fn lessons(&self) -> Lessons {
+        let (version, difficulty_at_once) = (self.version.lesson(), self.timing == TimingHabit::AtOnce);
+        Lessons { version, difficulty_at_once, ..self.learnt.clone() }
     }
 
     /// One line from the pool. Errors: the connection is of no more use.
@@ -217,7 +222,7 @@ impl Session {
         };
         match self.link.asked.remove(&id) {
             Some(Asked::Configure) => {
-                self.learnt.knows_configure = true;
+                self.learnt.configure = ConfigureHabit::Answers;
                 let mask = response.version_mask();
                 self.link.rolling =
                     if mask == VersionMask::NONE { Rolling::Refused } else { Rolling::Agreed };
@@ -242,7 +247,7 @@ impl Session {
         let subscribed = match response.subscribed() {
             Ok(Ok(subscribed)) => subscribed,
             Ok(Err(reject)) => {
-                self.learnt.session_id = None;
+                self.learnt.session = None;
                 self.learnt.plain_subscribe = !self.learnt.plain_subscribe;
                 return Err(SessionError::SubscribeRefused(reject));
             }
@@ -251,7 +256,8 @@ impl Session {
         if is_public_pool(&subscribed) {
             self.version.presume(VersionConvention::Delta);
         }
-        self.learnt.session_id = subscribed.session_id;
+        let extranonce2_bytes = subscribed.extranonce2_size.bytes() as u8;
+        self.learnt.session = subscribed.session_id.map(|id| SessionId { id, extranonce2_bytes });
         let (resumed, early) = self.feed.subscribed(subscribed.extranonce1, subscribed.extranonce2_size);
         if !resumed {
             for pending in self.unanswered.take_waiting() {

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use super::memory::Recollection;
 use super::retry::{GOOD_SERVICE, Retry};
 use super::tls::is_alert;
 use super::transport::{self, ConnectError, Moved, Route, Stream, address};
 use super::{Arrival, EVENT_CAPACITY, SHARE_CAPACITY, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::clock::{now, sleep_until};
 use crate::protocol::line::LineBuffer;
+use crate::protocol::pool_memory::PoolKey;
 use crate::protocol::redirect::{Destination, RedirectPolicy};
 use crate::protocol::session_config::SessionConfig;
 use crate::protocol::stratum_session::{Event, Session};
@@ -42,6 +44,13 @@ pub struct PoolOptions {
     pub follow_redirect: bool,
     /// Longest wait between attempts.
     pub reconnect_max: Duration,
+}
+
+impl PoolOptions {
+    /// Whom lessons about it are about.
+    pub fn key(&self) -> PoolKey {
+        PoolKey { pool: address(&self.route.to), user: self.session.credentials.user.clone() }
+    }
 }
 
 /// Why there is no connection.
@@ -110,6 +119,8 @@ impl Link {
 struct Pool {
     options: PoolOptions,
     session: Session,
+    /// What is remembered of the pool itself; nothing is of where it sends us.
+    recollection: Recollection,
     link: Link,
     retry: Retry,
     /// Where a redirect sent us, until the next failure.
@@ -122,7 +133,7 @@ struct Pool {
 }
 
 /// Starts a pool's task on the current runtime.
-pub fn open(options: PoolOptions) -> UpstreamHandle {
+pub fn open(options: PoolOptions, recollection: Recollection) -> UpstreamHandle {
     let (jobs, job_receiver) = watch::channel(None);
     let (share_sender, shares) = mpsc::channel(SHARE_CAPACITY);
     let (events, event_receiver) = mpsc::channel(EVENT_CAPACITY);
@@ -132,8 +143,11 @@ pub fn open(options: PoolOptions) -> UpstreamHandle {
     let policy = RedirectPolicy::new(to.clone(), options.follow_redirect || tls.is_some());
     let (wanted, is_wanted) = watch::channel(false);
     let traffic = Arc::new(Traffic::default());
+    let mut session = Session::new(options.session.clone(), policy);
+    session.recall(recollection.lessons().clone());
     let pool = Pool {
-        session: Session::new(options.session.clone(), policy),
+        session,
+        recollection,
         link: Link::Resting,
         retry: Retry::new(options.reconnect_max),
         redirected: None,
@@ -200,6 +214,9 @@ impl Pool {
                 }
                 if self.last_host.replace(route.to.host.clone()).is_some_and(|last| last != route.to.host) {
                     self.session.handle_moved();
+                    if self.redirected.is_none() {
+                        self.session.recall(self.recollection.lessons().clone());
+                    }
                 }
                 self.tell(UpstreamNews::Connecting(address(&route.to))).await;
                 self.link = Link::Connecting(Box::pin(async move { transport::connect(&route).await }));
@@ -288,6 +305,14 @@ impl Pool {
             };
             self.tell(news).await;
         }
+        if self.is_home() {
+            self.recollection.learn(self.session.lessons());
+        }
+    }
+
+    /// Whether the session's last connection was to the pool itself.
+    fn is_home(&self) -> bool {
+        self.last_host.as_ref() == Some(&self.options.route.to.host) && self.redirected.is_none()
     }
 
     async fn down(&mut self, error: ConnectionError) {

@@ -139,6 +139,12 @@ pub struct Extranonce2Allocator {
 const WORKS_REMEMBERED: usize = 1024;
 
 impl Extranonce2Allocator {
+    /// An allocator whose first value is `start`: a random one keeps a session that a pool resumes for us after a
+    /// restart from giving again what the run before has sent.
+    pub fn starting_at(start: u128) -> Self {
+        Self { next: start, ..Self::default() }
+    }
+
     /// The next value for `work`, or `None` when its whole space has been handed out.
     pub fn allocate(&mut self, work: &WorkDigest, size: Extranonce2Size) -> Option<Extranonce2> {
         let first = self.first.iter().find(|(known, _)| known == work).map(|(_, first)| *first);

@@ -33,7 +33,8 @@ fn flag_pools(urls: &[&str], users: &[&str]) -> impl FnOnce(&mut Flags) {
 fn without_any_layer_every_value_is_the_documented_default() {
     let config = Setup::with_file("").loaded().config;
     assert_eq!(config, Config::default());
-    let Config { pools, cpu, devices, upstreams, stratum, log, stop } = config;
+    let Config { pools, cpu, devices, upstreams, stratum, state, log, stop } = config;
+    assert_eq!((state.remember, state.file), (true, None));
     assert_eq!(pools, []);
     assert_eq!((upstreams.strategy, upstreams.hot_standbys), (Strategy::Failover, 1));
     let times = [upstreams.return_after, upstreams.rotate, upstreams.slow_answer, upstreams.frozen_tip];
@@ -99,6 +100,9 @@ fn a_file_reaches_every_field() {
         silence_timeout = 14
         answer_timeout = 5
         reconnect_max = 6
+        [state]
+        remember = false
+        file = 'pools.json'
         [log]
         file = '/var/log/x'
         level = 'debug'
@@ -108,7 +112,8 @@ fn a_file_reaches_every_field() {
     );
     let authority = rcgen::generate_simple_self_signed(["an authority".to_owned()]).unwrap().cert;
     let setup = setup.beside("ca.pem", authority.pem());
-    let Config { pools, cpu, devices, upstreams, stratum, log, stop } = setup.loaded().config;
+    let Config { pools, cpu, devices, upstreams, stratum, state, log, stop } = setup.loaded().config;
+    assert_eq!((state.remember, state.file), (false, Some(setup.path("pools.json"))));
     assert_eq!(
         (pools[0].user.as_str(), &pools[0].password, pools[0].url.port()),
         ("alice.1", &Secret::new("p"), 1)
@@ -220,6 +225,20 @@ fn the_users_file_lies_in_the_xdg_folder_or_below_home() {
     assert_eq!(
         file(&[("XDG_CONFIG_HOME", ""), ("HOME", "/h")]).unwrap(),
         "/h/.config/signalcore/config.toml"
+    );
+    assert_eq!(file(&[]), None);
+}
+
+#[test]
+fn what_is_remembered_lies_in_the_xdg_folder_of_states_or_below_home() {
+    let file = |variables: &[(&str, &str)]| {
+        let environment = variables.iter().copied().collect::<Environment>();
+        signalcore::config::state_file(&environment).map(|path| path.to_str().unwrap().to_owned())
+    };
+    assert_eq!(file(&[("XDG_STATE_HOME", "/x"), ("HOME", "/h")]).unwrap(), "/x/signalcore/pools.json");
+    assert_eq!(
+        file(&[("XDG_STATE_HOME", "x"), ("HOME", "/h")]).unwrap(),
+        "/h/.local/state/signalcore/pools.json"
     );
     assert_eq!(file(&[]), None);
 }

@@ -5,6 +5,7 @@ mod bad_input;
 mod commands;
 mod failover;
 mod identity;
+mod memory;
 mod profiles;
 mod socks;
 mod strict_pool;

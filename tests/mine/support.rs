@@ -34,7 +34,8 @@ fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
 pub(crate) fn signalcore(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signalcore"));
     command.args(arguments).env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR")).env("NO_COLOR", "1");
-    command.stdin(Stdio::null());
+    // Ports come round again, and with them what was learnt of another test's pool.
+    command.env("SIGNALCORE_STATE_REMEMBER", "false").stdin(Stdio::null());
     command
 }
 
