@@ -3,6 +3,7 @@
 //! ```text
 //!  pool task ──Arrival, watch: latest wins────▶ engine task ──ChipJob, watch: latest wins──▶ board threads
 //!     │  ◀──Share, mpsc 512: full = lost─────────  │  ◀──BoardEvent, mpsc 256: the board keeps 64 more, then counts
+//!     │  ◀──HashRate, watch: latest wins─────────  │
 //!     └───UpstreamEvent, mpsc 256: pool waits────▶ │
 //!     └───Lessons, sync 256: full = dropped──▶ memory thread, which alone touches the state file
 //!  opener ──BoardHandle, mpsc 8────────────────▶   │ ──Notice, sync 1024: full = dropped, counted──▶ monitor thread
@@ -31,7 +32,7 @@ use crate::engine::policy::{Policy, Strategy};
 use crate::engine::task::{End, EngineTask, Limits};
 use crate::monitor::{Context, Display, Monitor};
 use crate::protocol::redirect::Destination;
-use crate::protocol::session_config::{Credentials, Deadlines, SessionConfig};
+use crate::protocol::session_config::{Credentials, Deadlines, SessionConfig, Suggestion};
 use crate::upstream::memory::{Memory, Recollection};
 use crate::upstream::pool::{self, PoolOptions};
 use crate::upstream::proxy::Proxy;
@@ -219,9 +220,13 @@ fn pool_options(pool: &Pool, stratum: &Stratum) -> Result<PoolOptions, PlanError
                 .terms
                 .extranonce_subscribe
                 .unwrap_or(stratum.extranonce_subscribe || nicehash),
-            suggest_difficulty: stratum.suggest_difficulty.map(|wish| {
-                Difficulty::new(wish).expect("the range of the setting lies within that of difficulties")
-            }),
+            suggest_difficulty: match stratum.suggest_difficulty {
+                config::Suggestion::Auto => Suggestion::Auto,
+                config::Suggestion::Off => Suggestion::Off,
+                config::Suggestion::Difficulty(wish) => Suggestion::Fixed(
+                    Difficulty::new(wish).expect("the range of the setting lies within that of difficulties"),
+                ),
+            },
             deadlines: Deadlines {
                 handshake: timeouts.handshake,
                 first_job: timeouts.first_job,

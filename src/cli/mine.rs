@@ -39,8 +39,8 @@ pub(crate) struct Args {
     /// Device to open: auto or none; repeatable.
     #[arg(short = 'S', long = "device", alias = "scan-serial", value_name = "SPEC")]
     devices: Vec<String>,
-    /// Share difficulty to ask pools for.
-    #[arg(long, alias = "suggest-diff", value_name = "D", allow_negative_numbers = true)]
+    /// Share difficulty to ask pools for: a number, auto (by the hash rate, where a pool's own does not suit) or off.
+    #[arg(long, alias = "suggest-diff", value_name = "D|auto|off", allow_negative_numbers = true)]
     suggest_difficulty: Option<String>,
     #[command(flatten)]
     output: OutputArgs,

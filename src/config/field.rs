@@ -257,9 +257,9 @@ pub(super) static FIELDS: &[Field<Config>] = &[
     row(
         "stratum.suggest_difficulty",
         "SIGNALCORE_STRATUM_SUGGEST_DIFFICULTY",
-        Kind::Positive(|c| &mut c.stratum.suggest_difficulty),
-        Preset::Unset("1024"),
-        "Share difficulty to ask pools for.",
+        Kind::Suggestion(|c| &mut c.stratum.suggest_difficulty),
+        Preset::Value("\"auto\""),
+        "Share difficulty to ask pools for; \"auto\" asks for 4 to 20 shares a minute where a pool's own gives others.",
     ),
     row(
         "stratum.user_agent",

@@ -8,12 +8,14 @@ use bitcoin::Address;
 use bitcoin::address::NetworkUnchecked;
 
 use super::pool_address::PoolAddress;
-use super::{PoolUrlError, Proxy, ProxyError, Secret, Strategy, Threads, TlsPin, pool_url, proxy};
+use super::{
+    PoolUrlError, Proxy, ProxyError, Secret, Strategy, Suggestion, Threads, TlsPin, pool_url, proxy,
+};
 
 /// The most hashing threads. More than any machine has; a larger number is a slip of the hand.
 const MAX_THREADS: u16 = 1024;
-/// The most that a positive number may be: well within what difficulties, its only use, can be.
-const MAX_POSITIVE: f64 = 1e18;
+/// The highest difficulty to ask for: well within what difficulties can be, and beyond any pool's.
+const MAX_DIFFICULTY: f64 = 1e18;
 /// The longest time to run: 31 years. Far below where adding it to a clock could overflow.
 const MAX_RUN_SECONDS: f64 = 1e9;
 
@@ -54,7 +56,7 @@ pub(super) enum Kind<T: 'static> {
     Whole { place: fn(&mut T) -> &mut u32, from: u32, to: u32 },
     OptionalWhole { place: fn(&mut T) -> &mut Option<u32>, from: u32, to: u32 },
     Part(fn(&mut T) -> &mut f64),
-    Positive(fn(&mut T) -> &mut Option<f64>),
+    Suggestion(fn(&mut T) -> &mut Suggestion),
     Seconds { place: fn(&mut T) -> &mut Duration, from: u64, to: u64 },
     Minutes { place: fn(&mut T) -> &mut Duration, from: u64, to: u64 },
     RunTime(fn(&mut T) -> &mut Option<Duration>),
@@ -111,9 +113,7 @@ impl<T> Kind<T> {
             Self::Whole { place, from, to } => *place(target) = given.whole(*from, *to)?,
             Self::OptionalWhole { place, from, to } => *place(target) = Some(given.whole(*from, *to)?),
             Self::Part(place) => *place(target) = given.number().filter(|n| *n > 0.0 && *n <= 1.0)?,
-            Self::Positive(place) => {
-                *place(target) = Some(given.number().filter(|n| *n > 0.0 && *n <= MAX_POSITIVE)?);
-            }
+            Self::Suggestion(place) => *place(target) = given.suggestion()?,
             Self::Seconds { place, from, to } => {
                 *place(target) = Duration::from_secs(given.integer().filter(|n| (from..=to).contains(&n))?);
             }
@@ -156,7 +156,11 @@ impl<T> Kind<T> {
             Self::Whole { place, .. } => Given::Integer((*place(target)).into()),
             Self::OptionalWhole { place, .. } => Given::Integer((*place(target))?.into()),
             Self::Part(place) => Given::Number(*place(target)),
-            Self::Positive(place) => Given::Number((*place(target))?),
+            Self::Suggestion(place) => match *place(target) {
+                Suggestion::Auto => Given::Text("auto".into()),
+                Suggestion::Off => Given::Text("off".into()),
+                Suggestion::Difficulty(difficulty) => Given::Number(difficulty),
+            },
             Self::Seconds { place, .. } => Given::Integer(place(target).as_secs() as i64),
             Self::Minutes { place, .. } => Given::Integer((place(target).as_secs() / 60) as i64),
             Self::RunTime(place) => Given::Number((*place(target))?.as_secs_f64()),
@@ -190,7 +194,9 @@ impl<T> Kind<T> {
                 format!("a whole number from {from} to {to}")
             }
             Self::Part(_) => "a number above 0, at most 1".into(),
-            Self::Positive(_) => format!("a number above 0, at most {MAX_POSITIVE:e}"),
+            Self::Suggestion(_) => {
+                format!(r#""auto", "off" or a number above 0, at most {MAX_DIFFICULTY:e}"#)
+            }
             Self::Seconds { from, to, .. } => format!("a whole number of seconds from {from} to {to}"),
             Self::Minutes { from, to, .. } => format!("a whole number of minutes from {from} to {to}"),
             Self::RunTime(_) => format!("a number of seconds above 0, at most {MAX_RUN_SECONDS}"),
@@ -283,6 +289,17 @@ impl Given {
                 count if count <= MAX_THREADS => Some(Threads::Count(count)),
                 _ => None,
             },
+        }
+    }
+
+    fn suggestion(&self) -> Option<Suggestion> {
+        match self.text() {
+            Some("auto") => Some(Suggestion::Auto),
+            Some("off") => Some(Suggestion::Off),
+            _ => {
+                let difficulty = self.number().filter(|number| *number > 0.0 && *number <= MAX_DIFFICULTY)?;
+                Some(Suggestion::Difficulty(difficulty))
+            }
         }
     }
 

@@ -198,8 +198,8 @@ pub enum Threads {
 /// How to speak with pools.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stratum {
-    /// The share difficulty to ask pools for.
-    pub suggest_difficulty: Option<f64>,
+    /// Which share difficulty to ask pools for.
+    pub suggest_difficulty: Suggestion,
     /// The name the miner gives itself.
     pub user_agent: String,
     /// Whether to ask for version rolling (BIP 310).
@@ -210,6 +210,18 @@ pub struct Stratum {
     pub follow_redirect: bool,
     /// How long to wait for what.
     pub timeouts: Timeouts,
+}
+
+/// Which share difficulty to ask pools for.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub enum Suggestion {
+    /// One that suits the hash rate, where the pool's own does not.
+    #[default]
+    Auto,
+    /// None.
+    Off,
+    /// This one, above 0 and at most 1e18.
+    Difficulty(f64),
 }
 
 /// How long to wait for a pool.

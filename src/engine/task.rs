@@ -111,6 +111,8 @@ pub struct EngineTask<N> {
     shares: Vec<Option<mpsc::Sender<Box<Share>>>>,
     wanted: Vec<watch::Sender<bool>>,
     traffic: Vec<Arc<Traffic>>,
+    /// By upstream: what it may be hashed for with.
+    rates: Vec<watch::Sender<HashRate>>,
     upstreams: UpstreamStreams,
     progress: Progress,
 }
@@ -145,6 +147,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             shares: Vec::new(),
             wanted: Vec::new(),
             traffic: Vec::new(),
+            rates: Vec::new(),
             upstreams: UpstreamStreams { jobs: StreamMap::new(), events: StreamMap::new() },
             progress: Progress {
                 failures: vec![None; upstreams.len()],
@@ -158,6 +161,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             task.shares.push(Some(upstream.shares));
             task.wanted.push(upstream.wanted);
             task.traffic.push(upstream.traffic);
+            task.rates.push(upstream.rate);
         }
         task
     }
@@ -211,6 +215,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
     fn tell_stats(&mut self) {
         if now() >= self.stats_at {
             self.stats_at = now() + STATS_EVERY;
+            self.tell_rate();
             let snapshot = self.snapshot();
             self.notify(NoticeEvent::Stats(Box::new(snapshot)));
         }
@@ -240,6 +245,14 @@ impl<N: FnMut(Notice)> EngineTask<N> {
         let expected_rate = HashRate(board.expected_rate);
         let about = BoardAbout { name: board.name, detail: board.detail, expected_rate };
         self.engine.add_board(id, about, now());
+        self.tell_rate();
+    }
+
+    /// What each upstream may be hashed for with: difficulties are suggested by it.
+    fn tell_rate(&self) {
+        for (index, rate) in self.rates.iter().enumerate() {
+            rate.send_replace(self.engine.rate_for(UpstreamId(index), now()));
+        }
     }
 
     fn take_job(&mut self, upstream: UpstreamId, arrival: Option<Arrival>) {
@@ -275,6 +288,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
         } else {
             self.board_jobs.remove(&board);
             self.engine.remove_board(board);
+            self.tell_rate();
         }
     }
 

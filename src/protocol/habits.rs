@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::lessons::VersionLesson;
+use super::lessons::{OptionalRequest, VersionLesson};
 use super::stratum_message::Subscribed;
 use crate::work::VersionConvention;
 
@@ -15,6 +15,8 @@ const REFUTES_PROVEN: u32 = 5;
 pub enum Lesson {
     /// The pool judges shares by its newest difficulty, whatever their job came with.
     AtOnce,
+    /// The pool hangs up on this request.
+    HangsUpOn(OptionalRequest),
     /// The pool reads version bits the other way.
     Version {
         /// What it understands.
@@ -30,6 +32,7 @@ impl fmt::Display for Lesson {
             Self::AtOnce => f.write_str(
                 "a new difficulty counts at once there: shares of the running job are held to a higher one from now on",
             ),
+            Self::HangsUpOn(request) => write!(f, "it hangs up on {request}, which it is not sent any more"),
             Self::Version { convention, switches } => {
                 let reads = match convention {
                     VersionConvention::Field => "the header's own (BIP 310)",

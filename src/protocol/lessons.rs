@@ -1,5 +1,8 @@
 //! What the connections to one pool have taught, as a value that outlives the program.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::stratum_message::MAX_JOB_ID;
@@ -30,6 +33,9 @@ pub struct Lessons {
     /// Its difficulties count at once, as a refused share has taught.
     #[serde(skip_serializing_if = "is_default")]
     pub difficulty_at_once: bool,
+    /// What it hung up on, and is not asked again.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub hangs_up_on: BTreeSet<OptionalRequest>,
 }
 
 /// What a pool does about `mining.configure`.
@@ -44,6 +50,26 @@ pub enum ConfigureHabit {
     /// It hung up: the next connection goes without.
     #[serde(rename = "hangs-up")]
     HangsUp,
+}
+
+/// A request that no pool needs to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum OptionalRequest {
+    /// `mining.extranonce.subscribe`.
+    #[serde(rename = "mining.extranonce.subscribe")]
+    ExtranonceSubscribe,
+    /// `mining.suggest_difficulty`.
+    #[serde(rename = "mining.suggest_difficulty")]
+    SuggestDifficulty,
+}
+
+impl fmt::Display for OptionalRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ExtranonceSubscribe => "mining.extranonce.subscribe",
+            Self::SuggestDifficulty => "mining.suggest_difficulty",
+        })
+    }
 }
 
 /// A pool's name for a session, by which it may give the same extranonce1 again.

@@ -1,5 +1,6 @@
 //! Protocols as state machines: bytes and time in, messages and events out. No sockets, no clock, no async.
 
+pub mod difficulty_wish;
 pub mod habits;
 pub mod job_feed;
 pub mod lessons;

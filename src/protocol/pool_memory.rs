@@ -106,7 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::protocol::lessons::{ConfigureHabit, SessionId, VersionLesson};
+    use crate::protocol::lessons::{ConfigureHabit, OptionalRequest, SessionId, VersionLesson};
     use crate::work::VersionConvention;
 
     fn key(pool: impl ToString) -> PoolKey {
@@ -120,6 +120,7 @@ mod tests {
             session: Some(SessionId { id: "s1".to_owned(), extranonce2_bytes: 8 }),
             version: Some(VersionLesson { convention: VersionConvention::Delta, switches: 2 }),
             difficulty_at_once: true,
+            hangs_up_on: [OptionalRequest::SuggestDifficulty].into(),
         }
     }
 

@@ -20,6 +20,17 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// Which difficulty to suggest to a pool.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Suggestion {
+    /// None.
+    Off,
+    /// One that suits the hash rate, where the pool's own does not.
+    Auto,
+    /// This one, once on each connection.
+    Fixed(Difficulty),
+}
+
 /// How long a pool may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
@@ -44,8 +55,8 @@ pub struct SessionConfig {
     pub version_rolling: bool,
     /// Whether to send `mining.extranonce.subscribe`.
     pub extranonce_subscribe: bool,
-    /// Difficulty to suggest.
-    pub suggest_difficulty: Option<Difficulty>,
+    /// Which difficulty to suggest.
+    pub suggest_difficulty: Suggestion,
     /// How long the pool may take.
     pub deadlines: Deadlines,
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::lessons::OptionalRequest;
 use super::stratum_request::Request;
 use crate::work::{Difficulty, Job};
 
@@ -13,7 +14,7 @@ pub(super) enum Asked {
     Configure,
     Subscribe,
     Authorize,
-    Optional,
+    Optional(OptionalRequest),
 }
 
 #[derive(Debug)]
@@ -42,6 +43,15 @@ pub(super) enum Rolling {
     Refused,
 }
 
+/// An optional request that was sent, or kept back because the pool hung up on it before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watched {
+    pub(super) request: OptionalRequest,
+    pub(super) sent: bool,
+    /// What the pool does later has another reason.
+    pub(super) until: Instant,
+}
+
 /// What one connection needs and the next does not. (Not `Debug`: a line that waits may hold the password.)
 pub(super) struct Link {
     pub(super) phase: Phase,
@@ -52,6 +62,8 @@ pub(super) struct Link {
     pub(super) rejects_in_a_row: u32,
     pub(super) heard_anything: bool,
     pub(super) rolling: Rolling,
+    /// Optional requests whose effect is not yet known.
+    pub(super) watched: Vec<Watched>,
     /// Of the last job that went out; `None` before the first.
     pub(super) difficulty: Option<Difficulty>,
 }
@@ -67,6 +79,7 @@ impl Link {
             rejects_in_a_row: 0,
             heard_anything: false,
             rolling: Rolling::NotAsked,
+            watched: Vec::new(),
             difficulty: None,
         }
     }

@@ -4,17 +4,19 @@
 //! requests. Work is taken in any state, since some pools send it before they answer anything; shares wait until the
 //! worker is authorised.
 
+mod optional;
 mod shares;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::difficulty_wish::DifficultyWish;
 use super::habits::{Lesson, TimingHabit, VersionHabit, is_ckpool, is_public_pool};
 use super::job_feed::JobFeed;
-use super::lessons::{ConfigureHabit, Lessons, SessionId};
+use super::lessons::{ConfigureHabit, Lessons, OptionalRequest, SessionId};
 use super::redirect::{Destination, RedirectPolicy};
 use super::remarks::{Remarks, Verdict};
 use super::session_config::{Credentials, SessionConfig};
@@ -62,6 +64,9 @@ pub struct Session {
     learnt: Lessons,
     version: VersionHabit,
     timing: TimingHabit,
+    wish: DifficultyWish,
+    /// How often in a row the pool hung up on a request.
+    strikes: BTreeMap<OptionalRequest, u32>,
     feed: JobFeed,
     unanswered: Unanswered,
     link: Link,
@@ -79,6 +84,8 @@ impl Session {
             learnt: Lessons::default(),
             version: VersionHabit::default(),
             timing: TimingHabit::default(),
+            wish: DifficultyWish::default(),
+            strikes: BTreeMap::new(),
             feed: JobFeed::default(),
             unanswered: Unanswered::default(),
             link: Link::new(Phase::Offline),
@@ -91,6 +98,7 @@ impl Session {
     /// A connection stands: say hello.
     pub fn handle_connected(&mut self, now: Instant) {
         self.feed.connected();
+        self.wish.connected();
         self.link = Link::new(Phase::Subscribing { give_up_at: now + self.config.deadlines.handshake });
         if self.config.version_rolling && self.learnt.configure != ConfigureHabit::HangsUp {
             self.link.rolling = Rolling::Asked;
@@ -119,6 +127,9 @@ impl Session {
             }
             _ => {}
         }
+        if hung_up {
+            self.blame_optional();
+        }
         self.unanswered.disconnected();
         self.link = Link::new(Phase::Offline);
     }
@@ -134,6 +145,7 @@ impl Session {
         self.version = lessons.version.map(VersionHabit::recall).unwrap_or_default();
         self.timing = if lessons.difficulty_at_once { TimingHabit::AtOnce } else { TimingHabit::Unknown };
         self.learnt = lessons;
+        self.strikes.clear();
     }
 
     /// What is known of the pool by now, for a later run.
@@ -174,6 +186,8 @@ impl Session {
         for pending in self.unanswered.expired(deadlines.answer, now) {
             self.end(pending.share, Outcome::Lost(LostReason::NoAnswer));
         }
+        self.outlive_optional(now);
+        self.suggest_by_rate(now);
         let timeout =
             |waiting_for| Err(SessionError::HandshakeTimeout { waiting_for, patience: deadlines.handshake });
         match self.link.phase {
@@ -204,7 +218,7 @@ impl Session {
             Phase::Mining { quiet_since } => Some(quiet_since + self.job_patience()),
         };
         let share = self.unanswered.oldest().map(|found_at| found_at + self.config.deadlines.answer);
-        connection.into_iter().chain(share).min()
+        connection.into_iter().chain(share).chain(self.optional_due()).min()
     }
 
     fn job_patience(&self) -> Duration {
@@ -232,7 +246,10 @@ impl Session {
             Some(Asked::Subscribe) => self.handle_subscribed(response, now),
             Some(Asked::Authorize) => self.handle_authorized(response, now),
             // Not every pool knows the optional requests, and none needs to.
-            Some(Asked::Optional) => Ok(()),
+            Some(Asked::Optional(request)) => {
+                self.handle_optional_answer(request, response);
+                Ok(())
+            }
             None => {
                 if let Some(pending) = self.unanswered.answered(id) {
                     return self.handle_verdict(pending, response, now);
@@ -276,12 +293,7 @@ impl Session {
             return Err(SessionError::AuthorizeRefused { user, reject });
         }
         let before = std::mem::replace(&mut self.link.phase, Phase::Mining { quiet_since: now });
-        if self.config.extranonce_subscribe {
-            self.link.ask(Asked::Optional, &Request::ExtranonceSubscribe);
-        }
-        if let Some(difficulty) = self.config.suggest_difficulty {
-            self.link.ask(Asked::Optional, &Request::SuggestDifficulty(difficulty));
-        }
+        self.ask_optional(now);
         self.events.push_back(Event::Authorized);
         if let Phase::Authorizing { early: Some(job), .. } = before {
             self.take_job(job, now);
@@ -297,7 +309,10 @@ impl Session {
                 }
             }
             Call::SetDifficulty(number) => match Difficulty::new(number) {
-                Ok(difficulty) => self.feed.set_difficulty(difficulty),
+                Ok(difficulty) => {
+                    self.feed.set_difficulty(difficulty);
+                    self.suggest_by_rate(now);
+                }
                 Err(error) => {
                     let kept = self.feed.difficulty();
                     self.complain(&format!("mining.set_difficulty: {error}; {kept} stays in force"), now);
@@ -349,6 +364,7 @@ impl Session {
         }
         self.events.push_back(Event::Job(job));
         self.send_waiting(now);
+        self.suggest_by_rate(now);
     }
 
     fn reply(&mut self, id: Option<&Value>, result: Result<&str, (i64, &str)>) {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::protocol::habits::Lesson;
 use crate::protocol::unanswered::MAX_UNANSWERED;
-use crate::work::{Answered, Difficulty, Job, Share};
+use crate::work::{Answered, Difficulty, HashRate, Job, Share};
 
 /// Shares that may wait for the upstream's task. It takes them within microseconds, connected or not, so a full channel
 /// means a task that is gone; as many as it would remember without an answer.
@@ -34,6 +34,8 @@ pub struct UpstreamHandle {
     pub jobs: watch::Receiver<Option<Arrival>>,
     /// Shares for it. Dropping the sender lets it bring its last shares home and end.
     pub shares: mpsc::Sender<Box<Share>>,
+    /// The hash rate that is meant for it, by which it wishes for a difficulty. The latest wins.
+    pub rate: watch::Sender<HashRate>,
     /// What happens to it, in order. Ends after the last share has come to its end.
     pub events: mpsc::Receiver<UpstreamEvent>,
     /// Whether it shall be connected; false at first.

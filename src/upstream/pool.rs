@@ -21,7 +21,7 @@ use crate::protocol::redirect::{Destination, RedirectPolicy};
 use crate::protocol::session_config::SessionConfig;
 use crate::protocol::stratum_session::{Event, Session};
 use crate::protocol::text::printable;
-use crate::work::{Answered, Share};
+use crate::work::{Answered, HashRate, Share};
 
 /// How long the last shares may take to be answered when the miner stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -136,6 +136,7 @@ struct Pool {
 pub fn open(options: PoolOptions, recollection: Recollection) -> UpstreamHandle {
     let (jobs, job_receiver) = watch::channel(None);
     let (share_sender, shares) = mpsc::channel(SHARE_CAPACITY);
+    let (rate, rates) = watch::channel(HashRate::default());
     let (events, event_receiver) = mpsc::channel(EVENT_CAPACITY);
     let name = options.name.clone();
     let Route { to, tls, .. } = &options.route;
@@ -157,12 +158,18 @@ pub fn open(options: PoolOptions, recollection: Recollection) -> UpstreamHandle 
         events,
         traffic: Arc::clone(&traffic),
     };
-    tokio::spawn(pool.run(shares, is_wanted));
-    UpstreamHandle { name, jobs: job_receiver, shares: share_sender, events: event_receiver, wanted, traffic }
+    tokio::spawn(pool.run(shares, is_wanted, rates));
+    let (jobs, shares, events) = (job_receiver, share_sender, event_receiver);
+    UpstreamHandle { name, jobs, shares, events, rate, wanted, traffic }
 }
 
 impl Pool {
-    async fn run(mut self, mut shares: mpsc::Receiver<Box<Share>>, mut wanted: watch::Receiver<bool>) {
+    async fn run(
+        mut self,
+        mut shares: mpsc::Receiver<Box<Share>>,
+        mut wanted: watch::Receiver<bool>,
+        mut rates: watch::Receiver<HashRate>,
+    ) {
         let mut buffer = vec![0; READ_BUFFER];
         let (mut stop_at, mut rest_at) = (None, None);
         loop {
@@ -182,6 +189,10 @@ impl Pool {
                     Some(share) => self.session.submit(share, now()),
                     None => stop_at = Some(now() + LAST_ANSWERS),
                 },
+                Ok(()) = rates.changed() => {
+                    let rate = *rates.borrow_and_update();
+                    self.session.handle_rate(rate, now());
+                }
                 () = sleep_until(wake_at) => {
                     if let Err(error) = self.session.handle_timeout(now()) {
                         self.down(error.into()).await;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use signalcore::config::Suggestion;
 use tempfile::TempDir;
 
 const DEFAULT_FILE: &str = include_str!("../../config/signalcore.toml");
@@ -48,7 +49,7 @@ fn every_setting_that_is_commented_out_in_the_default_file_is_right_as_it_stands
         .collect();
     let config = Setup::with_file(uncommented.join("\n")).loaded().config;
     assert_eq!((config.pools.len(), config.pools[0].proxy.is_some()), (1, true));
-    assert_eq!((config.stratum.suggest_difficulty, config.stop.shares), (Some(1024.0), Some(100)));
+    assert_eq!((config.stratum.suggest_difficulty, config.stop.shares), (Suggestion::Auto, Some(100)));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::setup::Setup;
 use signalcore::config::{
-    Config, Environment, Flags, Loaded, PoolLists, Secret, Strategy, Threads, pair_pools, show_json,
-    show_toml,
+    Config, Environment, Flags, Loaded, PoolLists, Secret, Strategy, Suggestion, Threads, pair_pools,
+    show_json, show_toml,
 };
 
 const TWO_POOLS: &str = "
@@ -47,7 +47,7 @@ fn without_any_layer_every_value_is_the_documented_default() {
     assert_eq!(stratum.user_agent, format!("signalcore/{}", env!("CARGO_PKG_VERSION")));
     assert_eq!(
         (stratum.suggest_difficulty, stratum.version_rolling, stratum.follow_redirect),
-        (None, true, false)
+        (Suggestion::Auto, true, false)
     );
     let limits = stratum.timeouts;
     let seconds = [limits.connect, limits.handshake, limits.first_job, limits.silence, limits.answer];
@@ -138,7 +138,10 @@ fn a_file_reaches_every_field() {
         (cpu.threads, cpu.pin, cpu.duty_percent, cpu.kernel.as_str()),
         (Threads::Count(4), true, 50, "scalar")
     );
-    assert_eq!((stratum.suggest_difficulty, stratum.user_agent.as_str()), (Some(0.5), "other/1"));
+    assert_eq!(
+        (stratum.suggest_difficulty, stratum.user_agent.as_str()),
+        (Suggestion::Difficulty(0.5), "other/1")
+    );
     assert_eq!((stratum.version_rolling, stratum.follow_redirect), (false, true));
     let limits = stratum.timeouts;
     let seconds = [limits.connect, limits.handshake, limits.first_job, limits.silence, limits.answer];

@@ -158,7 +158,7 @@ fn values_out_of_range_are_refused_at_both_ends() {
         ("upstreams.hot_standbys", "-1|17|true"),
         ("upstreams.slow_answer", "4|601"),
         ("upstreams.frozen_tip", "29|7201"),
-        ("stratum.suggest_difficulty", "0|-1|nan|inf|-inf|1e999"),
+        ("stratum.suggest_difficulty", "0|-1|nan|inf|-inf|1e999|'on'|true"),
         ("stratum.user_agent", &long),
         ("stratum.connect_timeout", "0|121|10.5|nan"),
         ("stratum.handshake_timeout", "0|121"),
@@ -265,7 +265,8 @@ fn variables_and_flags_are_named_in_their_mistakes() {
         [
             "environment SIGNALCORE_CPU_PIN: cpu.pin: found \"yes\", expected true or false; \
              correct it or unset the variable",
-            "flag --suggest-difficulty: stratum.suggest_difficulty: found \"NaN\", expected a number above 0, at most 1e18; \
+            "flag --suggest-difficulty: stratum.suggest_difficulty: found \"NaN\", \
+             expected \"auto\", \"off\" or a number above 0, at most 1e18; \
              correct it or leave the flag out",
             "flag --shares: stop.shares: found \"1e3\", expected a whole number above 0; \
              correct it or leave the flag out",

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use signalcore::engine::policy::Policy;
 use signalcore::engine::{Action, BoardAbout, BoardId, Engine, UpstreamId};
 use signalcore::protocol::redirect::{Destination, RedirectPolicy};
-use signalcore::protocol::session_config::{Credentials, Deadlines, SessionConfig};
+use signalcore::protocol::session_config::{Credentials, Deadlines, SessionConfig, Suggestion};
 use signalcore::protocol::stratum_session::{Event, Session};
 use signalcore::work::{Answered, HashRate, Job, Outcome};
 use signalcore_drivers::{BoardEvent, ChipJob};
@@ -64,7 +64,7 @@ impl Upstream {
             user_agent: "signalcore/test".into(),
             version_rolling: true,
             extranonce_subscribe: false,
-            suggest_difficulty: None,
+            suggest_difficulty: Suggestion::Off,
             deadlines: Deadlines {
                 handshake: Duration::from_secs(15),
                 first_job: Duration::from_secs(60),

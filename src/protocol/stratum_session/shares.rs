@@ -124,7 +124,7 @@ impl Session {
     }
 
     /// Shares flow when the worker is authorised and the pool's newest job shows what still counts.
-    fn can_send(&self) -> bool {
+    pub(super) fn can_send(&self) -> bool {
         matches!(self.link.phase, Phase::Mining { .. }) && self.link.difficulty.is_some()
     }
 

@@ -3,11 +3,12 @@ use serde_json::json;
 
 use super::*;
 use crate::protocol::redirect::RedirectRequest;
-use crate::protocol::session_config::Deadlines;
+use crate::protocol::session_config::{Deadlines, Suggestion};
 use crate::work::{Extranonce2, Share, Work};
 
 mod habits;
 mod hostile;
+mod optional;
 
 /// A session, the pool at its other end (the test's words) and a clock that only the test moves.
 struct Pair {
@@ -29,7 +30,7 @@ fn config() -> SessionConfig {
         user_agent: "signalcore/test".into(),
         version_rolling: true,
         extranonce_subscribe: false,
-        suggest_difficulty: None,
+        suggest_difficulty: Suggestion::Off,
         deadlines: DEADLINES,
     }
 }
@@ -134,7 +135,7 @@ fn methods(lines: &[Value]) -> Vec<&str> {
 fn a_connection_opens_with_configure_and_subscribe_and_authorizes_when_subscribed() {
     let mut pair = Pair::new(SessionConfig {
         extranonce_subscribe: true,
-        suggest_difficulty: Some(Difficulty::new(0.5).unwrap()),
+        suggest_difficulty: Suggestion::Fixed(Difficulty::new(0.5).unwrap()),
         ..config()
     });
     pair.connect();
