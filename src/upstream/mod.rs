@@ -4,6 +4,7 @@ pub mod memory;
 pub mod pool;
 pub mod proxy;
 mod retry;
+mod suspend;
 pub mod tls;
 pub mod transport;
 

@@ -8,9 +8,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 
 use super::memory::Recollection;
 use super::retry::{GOOD_SERVICE, Retry};
+use super::suspend::{BETWEEN_LOOKS, Clocks, SleepDetector};
 use super::tls::is_alert;
 use super::transport::{self, ConnectError, Moved, Route, Stream, address};
 use super::{Arrival, EVENT_CAPACITY, SHARE_CAPACITY, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
@@ -68,6 +70,8 @@ enum ConnectionError {
     Line(#[from] crate::protocol::line::LineTooLong),
     #[error("the pool has not taken our lines for too long")]
     Unwritten,
+    #[error("the machine slept for {} s, which no connection outlives", .0.as_secs())]
+    Slept(Duration),
     #[error(transparent)]
     Session(#[from] crate::protocol::session_error::SessionError),
 }
@@ -172,6 +176,9 @@ impl Pool {
     ) {
         let mut buffer = vec![0; READ_BUFFER];
         let (mut stop_at, mut rest_at) = (None, None);
+        let mut sleeps = SleepDetector::default();
+        let mut looks = tokio::time::interval(BETWEEN_LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.pump().await;
             if rest_at.is_some_and(|at| now() >= at) && (self.session.is_settled() || !self.is_up()) {
@@ -192,6 +199,11 @@ impl Pool {
                 Ok(()) = rates.changed() => {
                     let rate = *rates.borrow_and_update();
                     self.session.handle_rate(rate, now());
+                }
+                _ = looks.tick() => {
+                    if let Some(slept) = Clocks::read().and_then(|clocks| sleeps.look(clocks)) {
+                        self.down(ConnectionError::Slept(slept)).await;
+                    }
                 }
                 () = sleep_until(wake_at) => {
                     if let Err(error) = self.session.handle_timeout(now()) {
@@ -335,7 +347,12 @@ impl Pool {
         if !refused && matches!(&self.link, Link::Up { since, .. } if now() >= *since + GOOD_SERVICE) {
             self.retry.reset();
         }
-        let retry_in = if refused { self.retry.after_refusal() } else { self.retry.after_failure() };
+        let retry_in = match error {
+            // The pool has done nothing wrong.
+            ConnectionError::Slept(_) => Duration::ZERO,
+            _ if refused => self.retry.after_refusal(),
+            _ => self.retry.after_failure(),
+        };
         tracing::debug!(pool = self.options.name, "down: {error}; next attempt in {retry_in:?}");
         let by_pool = matches!(error, ConnectionError::Closed | ConnectionError::Broken(_));
         // Before the job is taken back, so that whoever turns elsewhere then knows why.

@@ -1,7 +1,9 @@
 //! Whatever a pool, a file or a person gives the miner: one clear message, and it goes on, or ends with its exit code.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Miner, ScriptedPool, StrictPool, good_job, signalcore};
@@ -143,6 +145,24 @@ fn a_pool_that_refuses_ten_shares_in_a_row_is_left_for_a_minute_and_the_next_one
     assert!(refused >= 10 && down["retry_seconds"].as_f64() >= Some(60.0), "{refused} {down:#}");
     taking.answer("mining.submit", json!(true));
     miner.wait_for_shares(1);
+    assert_eq!(miner.stop().code, Some(0));
+}
+
+#[test]
+fn a_miner_that_was_stopped_while_its_pool_hung_up_goes_on_when_it_is_continued() {
+    let pool = ScriptedPool::listen();
+    let mut miner = Miner::start(&pool.url, &[]);
+    let mut connection = pool.accept_mining();
+    connection.answer("mining.submit", json!(true));
+    miner.wait_for_shares(1);
+    miner.signal(Signal::STOP);
+    drop(connection);
+    // The one thing here that is time passing: longer than any of the miner's short waits.
+    std::thread::sleep(Duration::from_secs(3));
+    miner.signal(Signal::CONT);
+    let mut connection = pool.accept_mining();
+    connection.answer("mining.submit", json!(true));
+    miner.wait_for_shares(2);
     assert_eq!(miner.stop().code, Some(0));
 }
 
