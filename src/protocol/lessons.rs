@@ -47,9 +47,18 @@ pub enum ConfigureHabit {
     Unknown,
     /// It has answered once, so it cannot be what makes it hang up.
     Answers,
-    /// It hung up: the next connection goes without.
+    /// It took shares without having answered: the next connection goes without, the one after it asks again.
+    Silent,
+    /// It hung up: the same holds.
     #[serde(rename = "hangs-up")]
     HangsUp,
+}
+
+impl ConfigureHabit {
+    /// Whether the next connection asks for version rolling.
+    pub fn is_asked(self) -> bool {
+        matches!(self, Self::Unknown | Self::Answers)
+    }
 }
 
 /// A request that no pool needs to know.

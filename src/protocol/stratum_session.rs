@@ -100,7 +100,7 @@ impl Session {
         self.feed.connected();
         self.wish.connected();
         self.link = Link::new(Phase::Subscribing { give_up_at: now + self.config.deadlines.handshake });
-        if self.config.version_rolling && self.learnt.configure != ConfigureHabit::HangsUp {
+        if self.config.version_rolling && self.learnt.configure.is_asked() {
             self.link.rolling = Rolling::Asked;
             self.link.ask(Asked::Configure, &Request::Configure(VersionMask::BIP320));
         }
@@ -117,12 +117,14 @@ impl Session {
             Phase::Subscribing { .. } if hung_up && !self.link.heard_anything => {
                 self.learnt.configure = match self.learnt.configure {
                     ConfigureHabit::Unknown => ConfigureHabit::HangsUp,
-                    ConfigureHabit::HangsUp => ConfigureHabit::Unknown,
+                    ConfigureHabit::HangsUp | ConfigureHabit::Silent => ConfigureHabit::Unknown,
                     ConfigureHabit::Answers => ConfigureHabit::Answers,
                 };
             }
-            // It served without; but it may only have been starting up then.
-            Phase::Mining { .. } if self.learnt.configure == ConfigureHabit::HangsUp => {
+            // It served without; but it may only have been starting up when it did not like to be asked.
+            Phase::Mining { .. }
+                if !self.learnt.configure.is_asked() && self.link.rolling == Rolling::NotAsked =>
+            {
                 self.learnt.configure = ConfigureHabit::Unknown;
             }
             _ => {}

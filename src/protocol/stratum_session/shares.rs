@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Event, MAX_REJECTS, Session};
+use crate::protocol::lessons::ConfigureHabit;
 use crate::protocol::session_error::SessionError;
 use crate::protocol::session_link::{Phase, Rolling};
 use crate::protocol::stratum_message::Response;
@@ -79,6 +80,9 @@ impl Session {
     ) -> Result<(), SessionError> {
         let Err(reject) = verdict else {
             self.link.rejects_in_a_row = 0;
+            if self.link.rolling == Rolling::Asked {
+                self.learnt.configure = ConfigureHabit::Silent;
+            }
             return Ok(());
         };
         let job = pending.share.job();

@@ -1,6 +1,7 @@
 //! What a pool's verdicts teach of its ways.
 
 use super::*;
+use crate::protocol::lessons::ConfigureHabit;
 use crate::work::RejectKind;
 
 /// A job whose own version has a bit inside the mask.
@@ -144,6 +145,33 @@ fn ckpool_gets_every_share_that_meets_its_own_job_until_it_refuses_one() {
     assert_eq!(lessons(pair.events()), [learnt]);
     pair.submit(&job);
     assert_eq!((pair.sent().len(), pair.outcomes()), (0, vec![Outcome::Withheld]));
+}
+
+#[test]
+fn a_pool_that_took_shares_without_answering_configure_is_not_asked_at_every_other_connection() {
+    let mut pair = Pair::new(config());
+    let mut opens = |answers: bool| {
+        pair.connect();
+        let asked = methods(&pair.sent()).contains(&"mining.configure");
+        let ids = if asked { [2, 3, 4] } else { [1, 2, 3] };
+        pair.says(json!({"id": ids[0], "result": [[], "0a0b", 4], "error": null}));
+        pair.says(json!({"id": ids[1], "result": true, "error": null}));
+        set_difficulty(&mut pair, 1e-9);
+        pair.notify("a", 1, true);
+        let job = pair.jobs().pop().unwrap();
+        pair.submit(&job);
+        pair.says(json!({"id": ids[2], "result": true, "error": null}));
+        if answers {
+            pair.says(json!({"id": 1, "result": {"version-rolling": false}, "error": null}));
+        }
+        let lessons = pair.session.lessons();
+        pair.session.handle_disconnected(true);
+        (asked, lessons.configure)
+    };
+    assert_eq!(opens(false), (true, ConfigureHabit::Silent), "a program that ends now remembers it");
+    assert_eq!(opens(false), (false, ConfigureHabit::Silent));
+    assert_eq!(opens(true), (true, ConfigureHabit::Answers), "it was only slow");
+    assert_eq!(opens(true), (true, ConfigureHabit::Answers));
 }
 
 #[test]
