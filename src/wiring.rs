@@ -142,11 +142,12 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Outcome> {
     // Pools first: connecting takes longer than anything else, and opening the CPU takes tens of milliseconds.
-    let memory = plan.memory.map(Memory::open).transpose().context("start the memory's thread")?;
+    let memory = plan.memory.and_then(Memory::open);
     let open = |options: PoolOptions| {
-        let key = options.key();
-        let recollection =
-            memory.as_ref().map_or_else(|| Recollection::off(key.clone()), |memory| memory.of(key.clone()));
+        let recollection = match &memory {
+            Some(memory) => memory.of(options.key()),
+            None => Recollection::off(options.key()),
+        };
         pool::open(options, recollection)
     };
     let upstreams: Vec<_> = plan.pools.into_iter().map(|(options, weight)| (open(options), weight)).collect();

@@ -47,6 +47,11 @@ impl DifficultyWish {
         self.outside = None;
     }
 
+    /// The next connection goes to another pool.
+    pub fn moved(&mut self) {
+        *self = Self { rate: self.rate, ..Self::default() };
+    }
+
     /// The pool refused a suggestion, or hung up on it.
     pub fn give_up(&mut self) {
         self.given_up = true;

@@ -139,6 +139,7 @@ impl Session {
     /// The next connection goes to another host: nothing that the last one taught or promised holds there.
     pub fn handle_moved(&mut self) {
         self.recall(Lessons::default());
+        self.wish.moved();
         self.feed.forget();
     }
 

@@ -45,24 +45,30 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Starts the thread and reads the file, which need not be there. Errors: no thread.
-    pub fn open(path: PathBuf) -> io::Result<Self> {
+    /// Starts the thread and reads the file, which need not be there. `None`, told in the log, where there is no thread
+    /// to be had.
+    pub fn open(path: PathBuf) -> Option<Self> {
         let (changes, to_write) = mpsc::sync_channel(CAPACITY);
         let (loaded, loading) = mpsc::channel();
         let (end, ended) = mpsc::channel();
         let shown = path.display().to_string();
-        std::thread::Builder::new().name("memory".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name("memory".to_owned());
+        let started = thread.spawn(move || {
             let mut file = MemoryFile { path, told: None };
             let read = file.read();
             loaded.send(file.or_tell(read).unwrap_or_default()).ok();
             file.keep(&to_write);
             end.send(()).ok();
-        })?;
+        });
+        if let Err(error) = started {
+            tracing::warn!("state.file: {shown} is left alone, there is no thread for it: {error}");
+            return None;
+        }
         let known = loading.recv_timeout(LOADING).unwrap_or_else(|_| {
             tracing::warn!("state.file: {shown} takes too long to read; the pools are met as strangers");
             PoolMemory::default()
         });
-        Ok(Self { known, changes, ended })
+        Some(Self { known, changes, ended })
     }
 
     /// The part of one pool.

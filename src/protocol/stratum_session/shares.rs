@@ -80,9 +80,6 @@ impl Session {
     ) -> Result<(), SessionError> {
         let Err(reject) = verdict else {
             self.link.rejects_in_a_row = 0;
-            if self.link.rolling == Rolling::Asked {
-                self.learnt.configure = ConfigureHabit::Silent;
-            }
             return Ok(());
         };
         let job = pending.share.job();
@@ -107,6 +104,9 @@ impl Session {
 
     /// What a verdict tells of the pool's ways.
     fn learn_from(&mut self, pending: &Pending, verdict: Result<&(), &Reject>) {
+        if verdict.is_ok() && self.link.rolling == Rolling::Asked {
+            self.learnt.configure = ConfigureHabit::Silent;
+        }
         let job = pending.share.job();
         let is_low = verdict.is_err_and(Reject::may_mean_low_difficulty);
         // A hash that misses the newest difficulty is refused for that, whatever its version.
