@@ -21,8 +21,10 @@ const SHELL: &[&str] =
 const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("clock", &[], &["clock", "tokio"]),
     ("work", &[], PURE),
+    ("work::payout", &["bitcoin"], PURE),
     ("protocol", &["work"], PURE),
-    ("config", &[], PURE),
+    ("protocol::payout_watch", &["bitcoin"], PURE),
+    ("config", &["bitcoin"], PURE),
     ("config::environment", &[], &["std::env"]),
     ("config::files", &["rustls"], &["std::fs", "std::io"]),
     ("upstream", &["clock", "work", "protocol"], SHELL),
@@ -31,7 +33,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("upstream::tls", &["rustls", "rustls_native_certs", "tokio_rustls"], PURE),
     ("engine", &["work", "signalcore_drivers"], PURE),
     ("engine::task", &["clock", "upstream"], &["tokio"]),
-    ("monitor", &["work", "protocol", "engine", "upstream"], SHELL),
+    ("monitor", &["work", "protocol", "engine", "upstream", "bitcoin"], SHELL),
     ("wiring", &["work", "protocol", "config", "upstream", "engine", "monitor", "signalcore_drivers"], SHELL),
     ("lib", &[], PURE),
     (
@@ -46,6 +48,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
 /// Crates that only the rows naming them may use.
 const WATCHED_CRATES: &[&str] = &[
     "backoff",
+    "bitcoin",
     "rustls",
     "rustls_native_certs",
     "signalcore_drivers",

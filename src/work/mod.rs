@@ -9,6 +9,7 @@ pub mod header;
 pub mod job;
 pub mod merkle;
 pub mod outcome;
+pub mod payout;
 pub mod share;
 pub mod target;
 pub mod version;
