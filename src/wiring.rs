@@ -30,7 +30,8 @@ use tokio::sync::mpsc;
 use crate::config::{self, Config, Pool, Secret, Stratum, Threads, Upstreams};
 use crate::engine::policy::{Policy, Strategy};
 use crate::engine::task::{End, EngineTask, Limits};
-use crate::monitor::{Context, Display, Monitor};
+use crate::monitor::{Context, Display, Monitor, UpstreamAbout};
+use crate::protocol::payout_watch::PayoutTerms;
 use crate::protocol::redirect::Destination;
 use crate::protocol::session_config::{Credentials, Deadlines, SessionConfig, Suggestion};
 use crate::upstream::memory::{Memory, Recollection};
@@ -142,6 +143,11 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Outcome> {
     // Pools first: connecting takes longer than anything else, and opening the CPU takes tens of milliseconds.
+    let pools = plan.pools.iter().map(|(pool, _)| {
+        let SessionConfig { payout, credentials, .. } = &pool.session;
+        UpstreamAbout { name: pool.name.clone(), network: payout.network(&credentials.user) }
+    });
+    let context = Context::new(pools.collect());
     let memory = plan.memory.and_then(Memory::open);
     let open = |options: PoolOptions| {
         let recollection = match &memory {
@@ -152,8 +158,7 @@ pub async fn run(
     };
     let upstreams: Vec<_> = plan.pools.into_iter().map(|(options, weight)| (open(options), weight)).collect();
     let names: Vec<_> = upstreams.iter().map(|(upstream, _)| upstream.name.clone()).collect();
-    let monitor =
-        Monitor::start(Context::new(names.clone()), display, out).context("start the monitor's thread")?;
+    let monitor = Monitor::start(context, display, out).context("start the monitor's thread")?;
     let (board_sender, boards) = mpsc::channel(BOARD_CAPACITY);
     let opener = tokio::task::spawn_blocking(move || {
         // The engine may have ended meanwhile; then nobody needs a board.
@@ -227,6 +232,10 @@ fn pool_options(pool: &Pool, stratum: &Stratum) -> Result<PoolOptions, PlanError
                 config::Suggestion::Difficulty(wish) => Suggestion::Fixed(
                     Difficulty::new(wish).expect("the range of the setting lies within that of difficulties"),
                 ),
+            },
+            payout: PayoutTerms {
+                addresses: pool.terms.expect_payout.clone(),
+                min_share: pool.terms.min_share,
             },
             deadlines: Deadlines {
                 handshake: timeouts.handshake,

@@ -8,7 +8,10 @@ use super::{PoolUrl, PoolUrlError, Proxy};
 const ELSEWHERE: &[(&str, &str)] = &[
     ("redirect", "; stratum.follow_redirect says where client.reconnect may lead"),
     ("cksuggest", "; stratum.suggest_difficulty asks every pool for a difficulty"),
-    ("skipcbcheck", "; no job is refused for its coinbase unless the configuration asks for that"),
+    (
+        "skipcbcheck",
+        "; no job is refused for whom it pays unless expect_payout or an address as user asks for it",
+    ),
     ("goalreset", "; there is one goal, Bitcoin"),
     ("tls", "; write stratum+ssl://, which always checks the certificate"),
     ("tlsca", "; give the file as tls_ca of the pool"),
@@ -126,7 +129,7 @@ mod tests {
             ("redirect", "stratum.follow_redirect"),
             ("noredirect", "stratum.follow_redirect"),
             ("cksuggest", "stratum.suggest_difficulty"),
-            ("skipcbcheck", "unless the configuration asks"),
+            ("skipcbcheck", "unless expect_payout or"),
             ("goalreset", "one goal"),
             ("tls", "write stratum+ssl://"),
             ("tlsca=/x.pem", "give the file as tls_ca"),

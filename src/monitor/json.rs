@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bitcoin::Network;
 use serde_json::{Map, Value, json};
 
 use super::{Context, outcome_reason, outcome_word};
@@ -13,14 +14,19 @@ use crate::engine::{BoardReport, Report, UpstreamId};
 use crate::protocol::text::printable;
 use crate::upstream::UpstreamNews;
 use crate::work::coinbase::height;
+use crate::work::payout::{Payout, Payouts};
 use crate::work::{Answered, Job};
+
+/// Outputs of a job that a line lists, the largest ones. A pool that pays a thousand miners in each block would make
+/// lines of 100 KB otherwise.
+const MAX_PAYOUTS: usize = 16;
 
 /// The line of a notice.
 pub fn line(context: &Context, notice: &Notice) -> String {
     let pool = |id: UpstreamId| json!({ "pool": id.0, "url": context.upstream(id) });
     let (event, members) = match &notice.event {
         NoticeEvent::Engine(Report::Job { upstream, job, clean }) => {
-            ("job", [pool(*upstream), job_members(job, *clean)])
+            ("job", [pool(*upstream), job_members(job, *clean, context.network(*upstream))])
         }
         NoticeEvent::Engine(Report::Switched { from, to, reason }) => {
             let name = |ids: &[UpstreamId]| ids.first().map(|id| context.upstream(*id).to_owned());
@@ -135,9 +141,10 @@ fn milliseconds_of(times: &Times) -> Value {
     json!({ "p50": at(0.5), "p95": at(0.95), "p99": at(0.99), "max": at(1.0) })
 }
 
-fn job_members(job: &Job, clean: bool) -> Value {
+fn job_members(job: &Job, clean: bool, network: Network) -> Value {
     let mut prev_hash = job.header.prev_hash;
     prev_hash.reverse();
+    let payouts = Payouts::of(&job.coinbase).ok();
     json!({
         "job": printable(&job.id.to_string(), usize::MAX),
         "clean": clean,
@@ -148,7 +155,20 @@ fn job_members(job: &Job, clean: bool) -> Value {
         "ntime": job.header.ntime,
         "version_mask": job.version_mask.to_string(),
         "extranonce2_size": job.coinbase.extranonce2_size.bytes(),
+        "payouts": payouts.as_ref().map(|payouts| {
+            let shown = payouts.outputs().iter().take(MAX_PAYOUTS);
+            shown.map(|payout| payout_members(payout, network)).collect::<Vec<_>>()
+        }),
+        "payout_total": payouts.map(|payouts| payouts.total().to_sat()),
     })
+}
+
+fn payout_members(payout: &Payout, network: Network) -> Value {
+    let amount = payout.amount.to_sat();
+    match payout.address(network) {
+        Some(address) => json!({ "address": address.to_string(), "amount": amount }),
+        None => json!({ "script": payout.script_hex(), "amount": amount }),
+    }
 }
 
 fn share_members(answered: &Answered) -> Value {
@@ -191,6 +211,7 @@ fn upstream_members(event: &UpstreamNews) -> Value {
             json!({ "state": "difficulty", "difficulty": difficulty.value() })
         }
         UpstreamNews::Message(text) => json!({ "state": "message", "reason": text }),
+        UpstreamNews::Payout(text) => json!({ "state": "payout", "reason": text }),
         UpstreamNews::Complaint(text) => json!({ "state": "complaint", "reason": text }),
         UpstreamNews::Learnt(lesson) => json!({ "state": "learnt", "reason": lesson.to_string() }),
         UpstreamNews::Redirected(to) => json!({ "state": "redirected", "to": to }),

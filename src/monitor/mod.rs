@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use bitcoin::Network;
+
 use crate::engine::task::{Finish, Notice, NoticeEvent};
 use crate::engine::{BoardId, BoardReport, Report, UpstreamId};
 use crate::work::Outcome;
@@ -42,21 +44,34 @@ pub struct Display {
     pub quiet: bool,
 }
 
+/// What lines need to know of an upstream.
+#[derive(Debug)]
+pub struct UpstreamAbout {
+    /// Its address.
+    pub name: String,
+    /// How the addresses that it pays are spelt.
+    pub network: Network,
+}
+
 /// Names that lines speak of.
 #[derive(Debug, Default)]
 pub struct Context {
-    upstreams: Vec<String>,
+    upstreams: Vec<UpstreamAbout>,
     boards: BTreeMap<BoardId, String>,
 }
 
 impl Context {
-    /// With the names of the upstreams.
-    pub fn new(upstreams: Vec<String>) -> Self {
+    /// With the upstreams in their order.
+    pub fn new(upstreams: Vec<UpstreamAbout>) -> Self {
         Self { upstreams, ..Self::default() }
     }
 
     fn upstream(&self, id: UpstreamId) -> &str {
-        self.upstreams.get(id.0).map_or("?", String::as_str)
+        self.upstreams.get(id.0).map_or("?", |upstream| &upstream.name)
+    }
+
+    fn network(&self, id: UpstreamId) -> Network {
+        self.upstreams.get(id.0).map_or(Network::Bitcoin, |upstream| upstream.network)
     }
 
     fn board(&self, id: BoardId) -> &str {

@@ -190,6 +190,7 @@ fn upstream_text(id: UpstreamId, name: &str, rate: HashRate, news: &UpstreamNews
         UpstreamNews::Mining => (Tone::Usual, format!("Pool {id} {name} alive, worker authorised")),
         UpstreamNews::Difficulty(difficulty) => difficulty_text(id, *difficulty, rate),
         UpstreamNews::Message(text) => (Tone::Usual, format!("Pool {id} {name} says: {text}")),
+        UpstreamNews::Payout(text) => (Tone::Usual, format!("Pool {id} {name} {text}")),
         UpstreamNews::Complaint(text) => (Tone::Warning, format!("Pool {id} {name}: {text}")),
         UpstreamNews::Learnt(lesson) => (Tone::Usual, format!("Pool {id} {name}: learnt that {lesson}")),
         UpstreamNews::Redirected(to) => (Tone::Warning, format!("Pool {id} {name} sends us to {to}")),

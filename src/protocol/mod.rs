@@ -5,6 +5,7 @@ pub mod habits;
 pub mod job_feed;
 pub mod lessons;
 pub mod line;
+pub mod payout_watch;
 pub mod pool_memory;
 pub mod redirect;
 pub mod reject;

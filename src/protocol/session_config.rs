@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::payout_watch::PayoutTerms;
 use crate::work::Difficulty;
 
 /// Who mines. Prints without the password.
@@ -57,6 +58,8 @@ pub struct SessionConfig {
     pub extranonce_subscribe: bool,
     /// Which difficulty to suggest.
     pub suggest_difficulty: Suggestion,
+    /// Whom jobs have to pay.
+    pub payout: PayoutTerms,
     /// How long the pool may take.
     pub deadlines: Deadlines,
 }

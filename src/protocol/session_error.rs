@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::payout_watch::PayoutError;
 use super::stratum_message::MessageError;
 use super::stratum_session::{MAX_BAD_LINES, MAX_REJECTS};
 use crate::work::Reject;
 
 /// Why a connection is of no more use. The pool is to blame for all of them.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SessionError {
     /// No subscription.
     #[error("the pool refuses to subscribe us: {0}")]
@@ -40,11 +41,14 @@ pub enum SessionError {
     /// Nonsense.
     #[error("{MAX_BAD_LINES} lines in a row make no sense, the last: {0}")]
     BadLines(MessageError),
+    /// A job that pays others.
+    #[error(transparent)]
+    Payout(#[from] PayoutError),
 }
 
 impl SessionError {
-    /// Whether the pool knows us and does not want us or our shares: trying again soon would only annoy it.
+    /// Whether trying again soon is of no use: the pool does not want us or our shares, or we do not want it.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::AuthorizeRefused { .. } | Self::Rejecting(_))
+        matches!(self, Self::AuthorizeRefused { .. } | Self::Rejecting(_) | Self::Payout(_))
     }
 }

@@ -17,6 +17,7 @@ use super::difficulty_wish::DifficultyWish;
 use super::habits::{Lesson, TimingHabit, VersionHabit, is_ckpool, is_public_pool};
 use super::job_feed::JobFeed;
 use super::lessons::{ConfigureHabit, Lessons, OptionalRequest, SessionId};
+use super::payout_watch::{PayoutWatch, Remark};
 use super::redirect::{Destination, RedirectPolicy};
 use super::remarks::{Remarks, Verdict};
 use super::session_config::{Credentials, SessionConfig};
@@ -49,6 +50,8 @@ pub enum Event {
     Answered(Answered),
     /// The pool has a text for the operator; printable.
     Message(String),
+    /// Whom the pool pays, where that is watched; printable.
+    Payout(String),
     /// The pool did something wrong or strange; printable. The session goes on.
     Complaint(String),
     /// The pool's ways are others than we thought.
@@ -69,6 +72,7 @@ pub struct Session {
     strikes: BTreeMap<OptionalRequest, u32>,
     feed: JobFeed,
     unanswered: Unanswered,
+    payout: PayoutWatch,
     link: Link,
     messages: Remarks,
     complaints: Remarks,
@@ -79,6 +83,7 @@ impl Session {
     /// A session that has not been connected yet.
     pub fn new(config: SessionConfig, redirect: RedirectPolicy) -> Self {
         Self {
+            payout: PayoutWatch::new(&config.payout, &config.credentials.user),
             config,
             redirect,
             learnt: Lessons::default(),
@@ -99,6 +104,7 @@ impl Session {
     pub fn handle_connected(&mut self, now: Instant) {
         self.feed.connected();
         self.wish.connected();
+        self.payout.connected();
         self.link = Link::new(Phase::Subscribing { give_up_at: now + self.config.deadlines.handshake });
         if self.config.version_rolling && self.learnt.configure.is_asked() {
             self.link.rolling = Rolling::Asked;
@@ -165,8 +171,7 @@ impl Session {
                 if is_ckpool(line) {
                     self.timing.presume_per_job();
                 }
-                self.handle_call(id.as_ref(), call, now);
-                Ok(())
+                self.handle_call(id.as_ref(), call, now)
             }
             Err(error) => {
                 self.link.bad_lines += 1;
@@ -299,16 +304,16 @@ impl Session {
         self.ask_optional(now);
         self.events.push_back(Event::Authorized);
         if let Phase::Authorizing { early: Some(job), .. } = before {
-            self.take_job(job, now);
+            self.take_job(job, now)?;
         }
         Ok(())
     }
 
-    fn handle_call(&mut self, id: Option<&Value>, call: Call, now: Instant) {
+    fn handle_call(&mut self, id: Option<&Value>, call: Call, now: Instant) -> Result<(), SessionError> {
         match call {
             Call::Notify(notify) => {
                 if let Some(job) = self.feed.notify(*notify) {
-                    self.take_job(job, now);
+                    self.take_job(job, now)?;
                 }
             }
             Call::SetDifficulty(number) => match Difficulty::new(number) {
@@ -351,16 +356,22 @@ impl Session {
                 self.reply(id, Err((-3, "Method not found")));
             }
         }
+        Ok(())
     }
 
-    fn take_job(&mut self, job: Arc<Job>, now: Instant) {
+    fn take_job(&mut self, job: Arc<Job>, now: Instant) -> Result<(), SessionError> {
         match &mut self.link.phase {
             Phase::Authorizing { early, .. } => {
                 *early = Some(job);
-                return;
+                return Ok(());
             }
             Phase::Mining { quiet_since } => *quiet_since = now,
             Phase::Offline | Phase::Subscribing { .. } => {}
+        }
+        match self.payout.judge(&job.coinbase)? {
+            Some(Remark::Pays(text)) => self.events.push_back(Event::Payout(text)),
+            Some(Remark::Complaint(text)) => self.complain(&text, now),
+            None => {}
         }
         if self.link.difficulty.replace(job.difficulty) != Some(job.difficulty) {
             self.events.push_back(Event::Difficulty(job.difficulty));
@@ -368,6 +379,7 @@ impl Session {
         self.events.push_back(Event::Job(job));
         self.send_waiting(now);
         self.suggest_by_rate(now);
+        Ok(())
     }
 
     fn reply(&mut self, id: Option<&Value>, result: Result<&str, (i64, &str)>) {

@@ -85,6 +85,8 @@ pub enum UpstreamNews {
     Difficulty(Difficulty),
     /// Its text for the operator; printable.
     Message(String),
+    /// Whom it pays, where that is watched; printable.
+    Payout(String),
     /// It does something wrong or strange; printable.
     Complaint(String),
     /// Its ways are others than we thought, and we keep to them from now on.

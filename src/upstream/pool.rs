@@ -324,6 +324,7 @@ impl Pool {
                 Event::Difficulty(difficulty) => UpstreamNews::Difficulty(difficulty),
                 Event::Message(text) => UpstreamNews::Message(text),
                 Event::Learnt(lesson) => UpstreamNews::Learnt(lesson),
+                Event::Payout(text) => UpstreamNews::Payout(text),
                 Event::Complaint(text) => UpstreamNews::Complaint(text),
             };
             self.tell(news).await;
@@ -343,7 +344,7 @@ impl Pool {
             return; // a second reason for the same end
         }
         let refused = matches!(&error, ConnectionError::Session(error) if error.is_refusal());
-        // Refusing shares is no good service, however long it went on.
+        // Service that ends in a refusal was not good, however long it went on.
         if !refused && matches!(&self.link, Link::Up { since, .. } if now() >= *since + GOOD_SERVICE) {
             self.retry.reset();
         }

@@ -6,6 +6,7 @@ mod commands;
 mod failover;
 mod identity;
 mod memory;
+mod payout;
 mod profiles;
 mod socks;
 mod strict_pool;

@@ -61,9 +61,18 @@ impl Miner {
 
     pub(crate) fn start_with(pool: &str, more: &[&str], environment: &[(&str, &str)]) -> Self {
         let arguments = ["mine", "--pool", pool, "--user", "u", "--cpu-threads", "1", "--json"];
-        let mut child = signalcore(&[&arguments, more].concat())
+        Self::spawn(signalcore(&[&arguments, more].concat()).envs(environment.iter().copied()))
+    }
+
+    /// With this configuration file.
+    pub(crate) fn start_with_file(path: &Path) -> Self {
+        let path = path.to_str().unwrap();
+        Self::spawn(&mut signalcore(&["mine", "--config", path, "--cpu-threads", "1", "--json"]))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command
             .env("SIGNALCORE_STRATUM_RECONNECT_MAX", "1") // a test shall not wait a minute for the next attempt
-            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -276,9 +285,19 @@ impl ScriptedPool {
     }
 }
 
-/// A job that any miner can work on.
+/// A job that any miner can work on, and that pays [`PAID`] around eight bytes of extranonces.
 pub(crate) fn good_job(id: &str, clean: bool) -> Value {
-    json!({"id": null, "method": "mining.notify", "params": [id, "00".repeat(32), "01000000", "02000000", [],
+    job_paying("8f1b6f0d5a0422afad259ec03977bdf2c74a0376", id, clean)
+}
+
+/// Whom [`good_job`] pays.
+pub(crate) const PAID: &str = "bc1q3udk7r26qs32ltf9nmqrjaaa7tr55qmkuh5n07";
+
+/// A job that pays 50 coins to the hash of a public key.
+pub(crate) fn job_paying(key_hash: &str, id: &str, clean: bool) -> Value {
+    let coinb1 = format!("0100000001{}ffffffff0d0310730d08", "00".repeat(32));
+    let coinb2 = format!("ffffffff0100f2052a01000000160014{key_hash}00000000");
+    json!({"id": null, "method": "mining.notify", "params": [id, "00".repeat(32), coinb1, coinb2, [],
         "20000000", "1702355e", "66000000", clean]})
 }
 

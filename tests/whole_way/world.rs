@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use signalcore::engine::policy::Policy;
 use signalcore::engine::{Action, BoardAbout, BoardId, Engine, UpstreamId};
+use signalcore::protocol::payout_watch::PayoutTerms;
 use signalcore::protocol::redirect::{Destination, RedirectPolicy};
 use signalcore::protocol::session_config::{Credentials, Deadlines, SessionConfig, Suggestion};
 use signalcore::protocol::stratum_session::{Event, Session};
@@ -65,6 +66,7 @@ impl Upstream {
             version_rolling: true,
             extranonce_subscribe: false,
             suggest_difficulty: Suggestion::Off,
+            payout: PayoutTerms { addresses: Vec::new(), min_share: 0.98 },
             deadlines: Deadlines {
                 handshake: Duration::from_secs(15),
                 first_job: Duration::from_secs(60),

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::protocol::payout_watch::PayoutTerms;
 use crate::protocol::redirect::RedirectRequest;
 use crate::protocol::session_config::{Deadlines, Suggestion};
 use crate::work::{Extranonce2, Share, Work};
@@ -9,6 +10,7 @@ use crate::work::{Extranonce2, Share, Work};
 mod habits;
 mod hostile;
 mod optional;
+mod payout;
 
 /// A session, the pool at its other end (the test's words) and a clock that only the test moves.
 struct Pair {
@@ -31,6 +33,7 @@ fn config() -> SessionConfig {
         version_rolling: true,
         extranonce_subscribe: false,
         suggest_difficulty: Suggestion::Off,
+        payout: PayoutTerms { addresses: Vec::new(), min_share: 0.98 },
         deadlines: DEADLINES,
     }
 }
