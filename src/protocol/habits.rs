@@ -98,7 +98,7 @@ impl TimingHabit {
 
 /// How a pool reads version bits.
 ///
-/// A convention that brought no share home is refuted by one refusal, and a proven one by [`REFUTES_PROVEN`] in a row;
+/// A convention that brought no share home is refuted by one refusal, and a proven one by several in a row;
 /// each once, so that two wrong ones do not alternate for ever: the one with the better record stays then.
 #[derive(Debug, Clone, Default)]
 pub struct VersionHabit {
