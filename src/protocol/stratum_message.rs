@@ -451,6 +451,6 @@ fn extranonce1(method: &'static str, value: &Value) -> Result<Extranonce1, Messa
 fn extranonce2_size(method: &'static str, value: &Value) -> Result<Extranonce2Size, MessageError> {
     let size = whole(value).and_then(|size| Extranonce2Size::new(size).ok());
     size.ok_or_else(|| {
-        MessageError::field(method, "the extranonce2 size", value, "a whole number from 0 to 16")
+        MessageError::field(method, "the extranonce2 size", value, "a whole number from 0 to 32")
     })
 }

@@ -51,13 +51,16 @@ impl fmt::Debug for Extranonce1 {
     }
 }
 
-/// How many bytes of the extranonce are ours, 0 to 16.
+/// How many bytes of the extranonce are ours, 0 to 32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extranonce2Size(u8);
 
 impl Extranonce2Size {
-    /// Largest size accepted: 2^128 values outlast every miner, and no pool offers more.
-    pub const MAX: usize = 16;
+    /// Largest size accepted. Source: the scriptSig of a coinbase holds 100 bytes, and as much is allowed for extranonce1.
+    pub const MAX: usize = 32;
+
+    /// Values outlast every miner with as many bytes; those before them stay zero.
+    const COUNTED: usize = size_of::<u128>();
 
     /// Checks a size. Errors: outside 0 to [`Self::MAX`].
     pub fn new(size: i64) -> Result<Self, ExtranonceError> {
@@ -72,13 +75,13 @@ impl Extranonce2Size {
         self.0.into()
     }
 
-    /// How many values there are; `None` for 2^128.
+    /// How many values there are; `None` for 2^128 and more.
     fn values(self) -> Option<u128> {
         1u128.checked_shl(8 * u32::from(self.0))
     }
 }
 
-/// Our part of the extranonce, at most 16 bytes.
+/// Our part of the extranonce, at most 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Extranonce2 {
     bytes: [u8; Extranonce2Size::MAX],
@@ -89,11 +92,13 @@ impl Extranonce2 {
     /// The value of `counter` modulo the space, most significant byte first, in exactly `size` bytes.
     pub fn from_counter(counter: u128, size: Extranonce2Size) -> Self {
         let mut bytes = [0; Extranonce2Size::MAX];
-        bytes[..size.bytes()].copy_from_slice(&counter.to_be_bytes()[Extranonce2Size::MAX - size.bytes()..]);
+        let counted = size.bytes().min(Extranonce2Size::COUNTED);
+        let digits = &counter.to_be_bytes()[Extranonce2Size::COUNTED - counted..];
+        bytes[size.bytes() - counted..size.bytes()].copy_from_slice(digits);
         Self { bytes, len: size.0 }
     }
 
-    /// From the bytes of a submit. Errors: more than 16.
+    /// From the bytes of a submit. Errors: more than 32.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ExtranonceError> {
         let size = Extranonce2Size::new(bytes.len() as i64)?;
         let mut padded = [0; Extranonce2Size::MAX];
@@ -183,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn sizes_outside_0_to_16_are_refused() {
-        assert_eq!(Extranonce2Size::new(17), Err(ExtranonceError::Extranonce2Size(17)));
+    fn sizes_outside_0_to_32_are_refused() {
+        assert_eq!(Extranonce2Size::new(33), Err(ExtranonceError::Extranonce2Size(33)));
         assert_eq!(Extranonce2Size::new(-1), Err(ExtranonceError::Extranonce2Size(-1)));
         assert!(Extranonce1::new(vec![0; 33]).is_err());
     }
@@ -206,7 +211,7 @@ mod tests {
         }
 
         #[test]
-        fn a_value_survives_the_way_to_bytes_and_back(size in 0i64..=16, counter in any::<u128>()) {
+        fn a_value_survives_the_way_to_bytes_and_back(size in 0i64..=32, counter in any::<u128>()) {
             let value = Extranonce2::from_counter(counter, Extranonce2Size::new(size).unwrap());
             prop_assert_eq!(Extranonce2::from_bytes(value.as_bytes()).unwrap(), value);
         }

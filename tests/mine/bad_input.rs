@@ -93,7 +93,7 @@ fn an_odd_extranonce1_ends_the_connection_with_the_reason() {
 
 #[test]
 fn an_extranonce2_of_99_bytes_ends_the_connection_with_the_reason() {
-    reconnects(json!([[], "ab", 99]), "the extranonce2 size is 99, expected a whole number from 0 to 16");
+    reconnects(json!([[], "ab", 99]), "the extranonce2 size is 99, expected a whole number from 0 to 32");
 }
 
 #[test]

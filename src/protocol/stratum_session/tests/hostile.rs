@@ -85,7 +85,7 @@ fn a_subscription_that_cannot_be_right_ends_the_connection_with_the_reason() {
     for (result, reason) in [
         (json!([[], "abc", 4]), "extranonce1 is \"abc\", expected 0 to 32 bytes as hex digits in pairs"),
         (json!([[], "00".repeat(33), 4]), "expected 0 to 32 bytes as hex digits in pairs"),
-        (json!([[], "00", 17]), "the extranonce2 size is 17, expected a whole number from 0 to 16"),
+        (json!([[], "00", 33]), "the extranonce2 size is 33, expected a whole number from 0 to 32"),
         (json!([[], "00", -1]), "the extranonce2 size is -1"),
         (json!([[], "00"]), "the extranonce2 size is missing"),
         (json!([]), "extranonce1 is missing"),
