@@ -4,12 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Version bits that an upstream lets us roll (BIP 310). Never holds bits 29 to 31, which BIP 9 needs as 001.
+/// Version bits that an upstream lets us roll (BIP 310). Never holds bits that BIP 323 leaves to others.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct VersionMask(u32);
 
-/// Bits that no pool may hand out: 31 to 29 carry 001 for BIP 9 signalling, and a negative version is invalid.
-const NEVER_ROLLED: u32 = 0xe000_0000;
+/// Bits that no pool may hand out: 31 to 29 carry 001 for BIP 9 signalling, and a negative version is invalid; 4 to 0 are
+/// outside what BIP 323 gives to miners, the widest there is.
+const NEVER_ROLLED: u32 = 0xe000_001f;
 
 impl VersionMask {
     /// No rolling.
@@ -131,8 +132,8 @@ mod tests {
         }
 
         #[test]
-        fn the_three_top_bits_are_never_rolled(mask in any::<u32>(), job in any::<u32>()) {
-            prop_assert_eq!(VersionMask::new(mask).rollable(job) >> 29, 0);
+        fn only_the_bits_of_bip_323_are_ever_rolled(mask in any::<u32>(), job in any::<u32>()) {
+            prop_assert_eq!(VersionMask::new(mask).rollable(job) & !0x1fff_ffe0, 0);
         }
     }
 }
