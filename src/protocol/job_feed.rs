@@ -3,12 +3,22 @@
 //! A pool speaks of difficulty, mask and extranonces in its own time; a [`Job`] freezes what was in force when its
 //! notify came, since that is what its shares will be judged by.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::stratum_message::Notify;
-use crate::work::{Coinbase, Difficulty, Epoch, Extranonce1, Extranonce2Size, Job, Target, VersionMask};
+use crate::work::extranonce::WorkDigest;
+use crate::work::{
+    Coinbase, Difficulty, Epoch, Extranonce1, Extranonce2Size, Job, JobId, Target, VersionMask,
+};
 
 type Extranonces = (Extranonce1, Extranonce2Size);
+
+/// Version and digest: all that tells a share of one job from a share of another, but the time, which it says itself.
+type Meaning = (u32, WorkDigest);
+
+/// Names of jobs remembered at once: as many as a pool keeps jobs.
+const NAMES_KEPT: usize = 16;
 
 /// The state between the notifies of one upstream, over all its connections.
 #[derive(Debug)]
@@ -17,6 +27,8 @@ pub struct JobFeed {
     prev_hash: Option<[u8; 32]>,
     /// In force for the newest job; the next connection resumes when it gets the same.
     newest: Option<Extranonces>,
+    /// What each job id has meant since the last clean job.
+    names: VecDeque<(JobId, Meaning)>,
     connection: Connection,
 }
 
@@ -47,7 +59,13 @@ impl Connection {
 
 impl Default for JobFeed {
     fn default() -> Self {
-        Self { epoch: Epoch::default(), prev_hash: None, newest: None, connection: Connection::new() }
+        Self {
+            epoch: Epoch::default(),
+            prev_hash: None,
+            newest: None,
+            names: VecDeque::new(),
+            connection: Connection::new(),
+        }
     }
 }
 
@@ -85,6 +103,7 @@ impl JobFeed {
         if !resumed {
             self.epoch = Epoch { session: self.epoch.session + 1, tip: 0 };
             self.prev_hash = None;
+            self.names.clear();
         }
         let stage = if resumed {
             Stage::Resumed { extranonces }
@@ -150,29 +169,51 @@ impl JobFeed {
         if let Stage::Resumed { extranonces } = &self.connection.stage {
             self.connection.stage = Stage::Subscribed { extranonces: extranonces.clone(), next: None };
         }
-        let Stage::Subscribed { extranonces: (extranonce1, extranonce2_size), .. } = &self.connection.stage
-        else {
+        let Stage::Subscribed { extranonces, .. } = &self.connection.stage else {
             unreachable!("the other stages were left above");
         };
+        let (extranonce1, extranonce2_size) = extranonces.clone();
         if clean {
-            self.epoch.tip += 1;
+            self.start_over();
         }
         self.prev_hash = Some(notify.header.prev_hash);
-        Some(Arc::new(Job {
+        let mut job = Job {
             id: notify.id,
             epoch: self.epoch,
             header: notify.header,
             coinbase: Coinbase {
                 coinb1: notify.coinb1.into(),
-                extranonce1: extranonce1.clone(),
-                extranonce2_size: *extranonce2_size,
+                extranonce1,
+                extranonce2_size,
                 coinb2: notify.coinb2.into(),
             },
             branch: notify.branch.into(),
             version_mask: self.connection.mask,
             difficulty: self.connection.told.unwrap_or(Difficulty::ONE),
             network_target: Target::from_nbits(notify.header.nbits).ok(),
-        }))
+        };
+        self.name(&mut job);
+        Some(Arc::new(job))
+    }
+
+    /// What was built so far is void.
+    fn start_over(&mut self) {
+        self.epoch.tip += 1;
+        self.names.clear();
+    }
+
+    /// Takes note of what a job's id means. Where it meant something else, older work is void: the pool would rebuild its
+    /// shares from the new text, and refuse them.
+    fn name(&mut self, job: &mut Job) {
+        let meaning = (job.header.version, job.digest(0));
+        if self.names.iter().any(|(id, known)| *id == job.id && *known != meaning) {
+            self.start_over();
+            job.epoch = self.epoch;
+        }
+        if self.names.len() == NAMES_KEPT {
+            self.names.pop_front();
+        }
+        self.names.push_back((job.id.clone(), meaning));
     }
 }
 
@@ -215,7 +256,7 @@ mod tests {
         feed.set_mask(VersionMask::BIP320);
         feed.set_extranonce(Some(extranonce(2)), None);
         feed.set_extranonce(None, Some(size(3)));
-        let second = feed.notify(notify("a", 1, false)).unwrap();
+        let second = feed.notify(notify("b", 1, false)).unwrap();
         assert_eq!((first.difficulty, first.version_mask), (Difficulty::ONE, VersionMask::NONE));
         assert_eq!((&first.coinbase.extranonce1, first.coinbase.extranonce2_size), (&extranonce(1), size(4)));
         assert_eq!((second.difficulty.value(), second.version_mask), (8.0, VersionMask::BIP320));
@@ -234,6 +275,23 @@ mod tests {
         assert_eq!(tip(1, false), first);
         assert_eq!(tip(2, false), first + 1, "another parent without the flag");
         assert_eq!(tip(2, true), first + 2, "the flag without another parent");
+    }
+
+    #[test]
+    fn an_id_that_comes_to_mean_another_job_makes_older_work_stale_and_one_that_comes_again_does_not() {
+        let mut feed = subscribed();
+        let first = feed.notify(notify("a", 1, true)).unwrap().epoch;
+        feed.set_difficulty(Difficulty::new(8.0).unwrap());
+        let mut later = notify("a", 1, false);
+        later.header.ntime += 30;
+        assert_eq!(feed.notify(later).unwrap().epoch, first, "the same text with another time");
+        assert_eq!(feed.notify(notify("b", 1, false)).unwrap().epoch, first);
+        let other = Notify { coinb2: vec![3], ..notify("a", 1, false) };
+        let second = feed.notify(other.clone()).unwrap().epoch;
+        assert_eq!(second.tip, first.tip + 1, "another coinbase");
+        assert_eq!(feed.notify(other.clone()).unwrap().epoch, second);
+        feed.set_extranonce(Some(extranonce(2)), None);
+        assert!(feed.notify(other).unwrap().epoch > second, "another extranonce1");
     }
 
     #[test]
