@@ -292,7 +292,8 @@ impl Pool {
             if let Link::Up { unwritten, .. } = &mut self.link {
                 // The authorisation holds the password.
                 if !line.contains("\"mining.authorize\"") {
-                    tracing::trace!(pool = self.options.name, "sending {}", line.trim_end());
+                    // A job id goes back as it came.
+                    tracing::trace!(pool = self.options.name, "sending {}", printable(&line, MAX_LOGGED));
                 }
                 unwritten.extend_from_slice(line.as_bytes());
             }
