@@ -86,7 +86,12 @@ mod tests {
                 RejectKind::Version,
                 "version bits not allowed",
             ),
-            (json!(null), None, RejectKind::Other, "the pool gave no reason"),
+            (
+                json!(null),
+                None,
+                RejectKind::Other,
+                "the pool gave no reason: low difficulty or an unknown job",
+            ),
             (json!(null), Some("low difficulty share"), RejectKind::LowDifficulty, "low difficulty share"),
             (json!([-2, "share \u{1b}[2Jodd"]), None, RejectKind::Other, "share [2Jodd"),
         ] {

@@ -127,7 +127,8 @@ impl Reject {
 impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.text.as_str(), self.code) {
-            ("", None) => f.write_str("the pool gave no reason"),
+            // p2poolv2 means a low difficulty by that, p2pool an unknown job.
+            ("", None) => f.write_str("the pool gave no reason: low difficulty or an unknown job"),
             ("", Some(code)) => write!(f, "code {code}"),
             (text, _) => f.write_str(text),
         }
