@@ -57,6 +57,7 @@ fn a_job_with_bad_hex_is_told_and_passed_over() {
     survives(&line(job), "coinb1 is \"0g\", expected an even number of hex digits");
 }
 
+/// Attack 15.
 #[test]
 fn a_job_with_ten_thousand_branches_is_told_and_passed_over() {
     let mut job = good_job("bad", true);
@@ -64,6 +65,7 @@ fn a_job_with_ten_thousand_branches_is_told_and_passed_over() {
     survives(&line(job), "the merkle branch is a list of 10000, expected at most 32 entries");
 }
 
+/// Attack 10.
 #[test]
 fn difficulties_that_are_none_are_told_and_the_old_one_stays() {
     for (number, complaint) in [
@@ -96,6 +98,7 @@ fn an_extranonce2_of_99_bytes_ends_the_connection_with_the_reason() {
     reconnects(json!([[], "ab", 99]), "the extranonce2 size is 99, expected a whole number from 0 to 32");
 }
 
+/// Attack 12.
 #[test]
 fn a_line_of_100_mb_ends_the_connection_within_bounded_memory() {
     let pool = ScriptedPool::listen();
@@ -130,6 +133,7 @@ fn a_refused_authorisation_names_user_and_reason_and_ends_with_69_where_nothing_
     assert!(!format!("{:?}{}", ended.events, ended.errors).contains("hunter2"));
 }
 
+/// Quirk 6.
 #[test]
 fn a_pool_that_refuses_ten_shares_in_a_row_is_left_for_a_minute_and_the_next_one_takes_over() {
     let (first, second) = (ScriptedPool::listen(), ScriptedPool::listen());
@@ -300,6 +304,7 @@ fn is_unharmed_by(attack: &str) {
     assert!(report["accepted_after_hostile"].as_u64() > Some(0), "{report:#}");
 }
 
+/// Attack 14.
 #[test]
 fn no_attack_on_the_parser_stops_the_mining() {
     for attack in
@@ -309,6 +314,7 @@ fn no_attack_on_the_parser_stops_the_mining() {
     }
 }
 
+/// Attack 20.
 #[test]
 fn a_flood_of_jobs_stops_nothing() {
     is_unharmed_by("job-flood");

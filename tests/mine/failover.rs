@@ -182,6 +182,7 @@ fn a_pool_that_takes_shares_and_answers_none_is_suspect_and_another_is_mined_for
     assert_eq!(miner.stop().code, Some(0));
 }
 
+/// Attack 8.
 #[test]
 fn nbits_that_two_other_pools_contradict_put_a_pool_in_quarantine() {
     let pools: Vec<_> = (0..3).map(|_| ScriptedPool::listen()).collect();

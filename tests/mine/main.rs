@@ -8,6 +8,7 @@ mod identity;
 mod memory;
 mod payout;
 mod profiles;
+mod rows;
 mod socks;
 mod strict_pool;
 mod support;

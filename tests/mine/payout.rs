@@ -59,16 +59,19 @@ fn the_second_takes_over_from(first_pool: &str) {
     assert_eq!(ended.events.iter().filter(|event| event["state"] == "payout").count(), 1);
 }
 
+/// Attack 4.
 #[test]
 fn a_payout_swapped_in_mid_session_is_refused_before_it_is_hashed_and_the_second_pool_takes_over() {
     the_second_takes_over_from(&format!("user = 'worker'\nexpect_payout = ['{PAID}']"));
 }
 
+/// Attack 4.
 #[test]
 fn a_solo_pool_that_stops_paying_the_address_in_the_user_name_is_left_without_being_asked_to() {
     the_second_takes_over_from(&format!("user = '{PAID}.rig'"));
 }
 
+/// Attack 4.
 #[test]
 fn an_ordinary_pool_that_pays_somebody_new_is_told_and_mined() {
     let pool = ScriptedPool::listen();
@@ -85,6 +88,7 @@ fn an_ordinary_pool_that_pays_somebody_new_is_told_and_mined() {
     assert_eq!(ended.events.iter().filter(|event| event["state"] == "complaint").count(), 1);
 }
 
+/// Attack 19.
 #[test]
 fn a_job_whose_coinbase_is_none_is_mined_with_a_word_unless_the_payout_is_expected() {
     let broken = json!({"id": null, "method": "mining.notify", "params": ["broken", "00".repeat(32), "01000000", "02",

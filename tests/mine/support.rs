@@ -60,19 +60,19 @@ impl Miner {
     }
 
     pub(crate) fn start_with(pool: &str, more: &[&str], environment: &[(&str, &str)]) -> Self {
-        let arguments = ["mine", "--pool", pool, "--user", "u", "--cpu-threads", "1", "--json"];
-        Self::spawn(signalcore(&[&arguments, more].concat()).envs(environment.iter().copied()))
+        Self::run(&[&["--pool", pool, "--user", "u"], more].concat(), environment)
     }
 
     /// With this configuration file.
     pub(crate) fn start_with_file(path: &Path) -> Self {
-        let path = path.to_str().unwrap();
-        Self::spawn(&mut signalcore(&["mine", "--config", path, "--cpu-threads", "1", "--json"]))
+        Self::run(&["--config", path.to_str().unwrap()], &[])
     }
 
-    fn spawn(command: &mut Command) -> Self {
-        let mut child = command
+    /// With pools from wherever `arguments` say.
+    pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = signalcore(&[&["mine", "--cpu-threads", "1", "--json"], arguments].concat())
             .env("SIGNALCORE_STRATUM_RECONNECT_MAX", "1") // a test shall not wait a minute for the next attempt
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -110,6 +110,11 @@ impl Miner {
             let give_up_at = Instant::now() + PATIENCE;
             while !wanted(&self.next_event(&format!("{what} {} of {count}", nth + 1), give_up_at)) {}
         }
+    }
+
+    /// The newest event of the wanted kind among those seen.
+    pub(crate) fn last(&self, wanted: impl Fn(&Value) -> bool) -> &Value {
+        self.seen.iter().rfind(|event| wanted(event)).expect("one was waited for")
     }
 
     fn next_event(&mut self, what: &str, give_up_at: Instant) -> Value {
@@ -270,11 +275,12 @@ impl ScriptedPool {
     pub(crate) fn accept(&self) -> ScriptedConnection {
         let (stream, _) = self.listener.accept().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let raw = stream.try_clone().unwrap();
         let pipe: Box<dyn Pipe> = match &self.identity {
             None => Box::new(stream),
             Some(identity) => Box::new(identity.serve(stream)),
         };
-        ScriptedConnection { reader: BufReader::new(pipe) }
+        ScriptedConnection { reader: BufReader::new(pipe), raw }
     }
 
     /// The next connection, taken as far as authorised and with one job of difficulty 1e-6.
@@ -304,6 +310,8 @@ pub(crate) fn job_paying(key_hash: &str, id: &str, clean: bool) -> Value {
 /// One connection of the miner to a scripted pool.
 pub(crate) struct ScriptedConnection {
     reader: BufReader<Box<dyn Pipe>>,
+    /// The same connection below TLS.
+    raw: TcpStream,
 }
 
 /// What carries bytes both ways.
@@ -312,7 +320,8 @@ impl<T: Read + Write + Send> Pipe for T {}
 
 impl ScriptedConnection {
     pub(crate) fn over(stream: TcpStream) -> Self {
-        Self { reader: BufReader::new(Box::new(stream)) }
+        let raw = stream.try_clone().unwrap();
+        Self { reader: BufReader::new(Box::new(stream)), raw }
     }
 
     /// As far as authorised and with one job of difficulty 1e-6; `None` when the miner hung up.
@@ -338,16 +347,27 @@ impl ScriptedConnection {
         pipe.write_all(bytes).and_then(|()| pipe.flush()).ok();
     }
 
+    /// The bare connection, whose other end is the miner's.
+    pub(crate) fn raw(&self) -> &TcpStream {
+        &self.raw
+    }
+
     /// The next request of this method; others before it are passed over. `None` when the miner hung up.
     pub(crate) fn request(&mut self, method: &str) -> Option<Value> {
         loop {
-            let mut line = String::new();
-            self.reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
+            let line = self.next_line()?;
             let line: Value = serde_json::from_str(&line).unwrap();
             if line["method"] == method {
                 return Some(line);
             }
         }
+    }
+
+    /// The next line as it came, its ending included. `None` when the miner hung up.
+    pub(crate) fn next_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
+        Some(line)
     }
 
     pub(crate) fn answer(&mut self, method: &str, result: Value) {

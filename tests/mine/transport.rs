@@ -85,6 +85,7 @@ fn every_scheme_for_tls_is_tls() {
     }
 }
 
+/// Attack 6.
 #[test]
 fn a_certificate_that_proves_nothing_is_refused_with_the_remedy_and_the_pin_found() {
     let (authority, stranger) = (Authority::new(), Authority::new());
@@ -134,6 +135,7 @@ fn a_pin_does_not_stand_in_for_the_authority_that_is_named_too() {
     refused(&identity, &more, stranger.path(), &["signed by nobody who is trusted here"]);
 }
 
+/// Attack 1.
 #[test]
 fn a_certificate_that_changes_between_connections_is_refused_until_the_old_one_is_back() {
     let old = Identity::self_signed(HERE);
@@ -168,6 +170,7 @@ fn without_any_authority_the_miner_does_not_start_and_says_what_to_do() {
     assert_eq!(output.status.code(), Some(78));
 }
 
+/// Attack 5.
 #[test]
 fn a_pool_in_plain_text_behind_a_url_for_tls_gets_no_line() {
     let pin = Identity::self_signed(HERE).pin;
@@ -197,6 +200,7 @@ fn a_pool_over_tls_behind_a_url_in_plain_text_is_told() {
     assert_eq!(miner.stop().code, Some(0));
 }
 
+/// Attack 26.
 #[test]
 fn shares_come_through_a_proxy_which_hears_the_name_of_the_pool() {
     let pool = ScriptedPool::listen();
