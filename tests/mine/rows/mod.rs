@@ -9,5 +9,6 @@ mod jobs;
 mod judge;
 mod play;
 mod shares;
+mod tables;
 mod theft;
 mod ways;
