@@ -164,7 +164,7 @@ pub fn open(options: PoolOptions, recollection: Recollection) -> UpstreamHandle 
     };
     tokio::spawn(pool.run(shares, is_wanted, rates));
     let (jobs, shares, events) = (job_receiver, share_sender, event_receiver);
-    UpstreamHandle { name, jobs, shares, events, rate, wanted, traffic }
+    UpstreamHandle { name, jobs, shares, rate, events, wanted, traffic }
 }
 
 impl Pool {
