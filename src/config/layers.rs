@@ -66,6 +66,14 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
     layers.finish(files)
 }
 
+/// Reads and checks a text as if it were the only file: no environment, no flags, and none of the files that it names.
+/// Touches nothing outside, so that any text can be tried. Errors: all problems at once.
+pub fn load_text(text: &str) -> Result<Loaded, ConfigError> {
+    let mut layers = Layers::with_defaults();
+    layers.file(&SourceFile { path: "text.toml".into(), text: text.to_owned() });
+    layers.finish(Vec::new())
+}
+
 /// A pool and the origins of its settings.
 type SourcedPool = (Pool, OriginOf);
 

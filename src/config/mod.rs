@@ -26,7 +26,7 @@ use bitcoin::Address;
 pub use environment::Environment;
 pub use files::{state_file, user_file};
 pub use flags::{Flags, PairingError, PoolFlags, PoolLists, pair_pools};
-pub use layers::{Loaded, Origins, load};
+pub use layers::{Loaded, Origins, load, load_text};
 pub use pool_url::{PoolUrl, PoolUrlError};
 pub use problem::{ConfigError, Mistake, Origin, Problem};
 pub use proxy::{Proxy, ProxyError};

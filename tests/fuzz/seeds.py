@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Writes the first inputs of the fuzz targets from the recorded vectors and the default configuration.
+
+What the fuzzers make of them stands beside; this is only needed to begin again, or after the form of an input changed.
+"""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CORPUS = ROOT / "tests/fuzz/corpus"
+VECTORS = json.loads((ROOT / "tests/vectors/stratum-vectors.json").read_text())
+
+
+def write(target: str, name: str, data: bytes) -> None:
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def line(method: str, params: object, identity: object = None) -> str:
+    return json.dumps({"id": identity, "method": method, "params": params}, separators=(",", ":"))
+
+
+def answer(identity: int, result: object, error: object = None) -> str:
+    return json.dumps({"id": identity, "result": result, "error": error}, separators=(",", ":"))
+
+
+def coinbase(vector: dict) -> bytes:
+    parts = [bytes.fromhex(text) for text in (vector["notify"][2], vector["extranonce1"], vector["notify"][3])]
+    sizes = bytes([len(parts[1]), vector["extranonce2_size"]]) + len(parts[0]).to_bytes(2, "little")
+    return sizes + b"".join(parts)
+
+
+def session(vector: dict) -> list[str]:
+    mask = {"version-rolling": True, "version-rolling.mask": vector["version_mask"] or "1fffe000"}
+    rolls = vector["version_rule"] != "none"
+    first = [answer(1, mask)] if rolls else []
+    ids = range(2, 9) if rolls else range(1, 8)
+    return [
+        "v" if rolls else "",
+        *first,
+        answer(ids[0], [[["mining.notify", "s"]], vector["extranonce1"], vector["extranonce2_size"]]),
+        line("mining.set_difficulty", [1e-9]),
+        answer(ids[1], True),
+        line("mining.notify", vector["notify"]),
+        "$1",
+        answer(ids[2], True),
+        "$1",
+        "$1",
+        answer(ids[4], None, [21, "stale", None]),
+    ]
+
+
+MORE = {
+    "reconnect": ["$1", "-", "+1500", "^", answer(1, [[], "a1b2c3d4", 4]), answer(2, True), "+130000"],
+    "silence": ["$1", "+200000", "^", "+20000"],
+    "calls": [
+        line("mining.set_extranonce", ["abcd", 2]),
+        line("mining.set_version_mask", ["00006000"]),
+        line("client.get_version", [], 7),
+        line("mining.ping", [], "a"),
+        line("client.show_message", ["hello\x1b[31m"]),
+        line("client.reconnect", ["", 4444, 5]),
+        "~",
+        "^",
+    ],
+    "nonsense": ["{"] * 10 + ["^", "null", "[]", '{"id":1}', line("mining.unknown", [], 9)],
+    "refused": [".", "^", answer(1, None, [20, "no", None]), "^", answer(1, [[], "ab", 4]), answer(2, False)],
+}
+
+CONFIGS = {
+    "pools": """[[pool]]
+url = "stratum+tcp://a:1"
+user = "bc1q3udk7r26qs32ltf9nmqrjaaa7tr55qmkuh5n07.rig"
+priority = 3
+weight = 40
+expect_payout = ["1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2"]
+min_share = 0.5
+version_rolling = false
+[[pool]]
+url = "socks5:h:1|ssl://b:2#xnsub"
+tls_pin = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+password_file = "p"
+[upstreams]
+strategy = "quota"
+""",
+    "mistakes": """device = "auto"
+log.level = ''
+[cpu]
+threds = 1
+pin = 2
+[[pool]]
+user = 'x'
+[[pool]]
+url = 'http://me:pw@a'
+proxy = 'x'
+expect_payout = ['a']
+[stop]
+seconds = 1e400
+""",
+    "syntax": '[cpu\nthreads = = 1\n[[pool]\nurl = "\\u0007\n',
+}
+
+
+def main() -> None:
+    for vector in VECTORS:
+        name = vector["name"]
+        write("coinbase", name, coinbase(vector))
+        lines = session(vector)
+        for number, text in enumerate(lines[1:]):
+            if text.startswith("{"):
+                write("message", f"{name}-{number}", text.encode())
+        write("session", name, "\n".join(lines).encode())
+        write("line", name, b"\x07" + "\r\n".join(lines).encode())
+    base = session(next(vector for vector in VECTORS if vector["name"] == "synthetic-above-target"))
+    for name, steps in MORE.items():
+        for options in ("", "vxd", "p", "s"):
+            write("session", f"{name}-{options}", "\n".join([options, *base[1:], *steps]).encode())
+        for number, text in enumerate(steps):
+            write("message", f"{name}-{number}", text.encode())
+    write("config", "default", (ROOT / "config/signalcore.toml").read_bytes())
+    for name, text in CONFIGS.items():
+        write("config", name, text.encode())
+
+
+if __name__ == "__main__":
+    main()
