@@ -20,6 +20,8 @@ pub const MAX_COINBASE: usize = 512 * 1024;
 pub const MAX_JOB_ID: usize = 128;
 /// Characters of a wrong value that an error shows.
 const SHOWN: usize = 60;
+/// Characters of the JSON parser's words: they may quote a text of the line, and a line may be 1 MiB.
+const MAX_WHY: usize = 120;
 
 /// What is wrong with a line. The text names the field, what stood there and what belongs there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -180,7 +182,7 @@ impl Message {
         check_shape(line)?;
         let envelope: Envelope = serde_json::from_str(line).map_err(|error| MessageError::NotJson {
             shown: printable(line, SHOWN),
-            why: error.to_string(),
+            why: printable(&error.to_string(), MAX_WHY),
         })?;
         match envelope.method.as_ref().and_then(Value::as_str).filter(|method| !method.is_empty()) {
             Some(method) => {

@@ -119,6 +119,7 @@ def main() -> None:
             write("session", f"{name}-{options}", "\n".join([options, *base[1:], *steps]).encode())
         for number, text in enumerate(steps):
             write("message", f"{name}-{number}", text.encode())
+    write("message", "long-text", b'"' + 1200 * b"x" + b'"')  # once told in full
     write("config", "default", (ROOT / "config/signalcore.toml").read_bytes())
     for name, text in CONFIGS.items():
         write("config", name, text.encode())

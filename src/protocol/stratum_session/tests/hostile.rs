@@ -159,6 +159,15 @@ proptest! {
 }
 
 #[test]
+fn a_line_that_is_one_long_text_is_told_in_few_words_at_the_end_too() {
+    let mut pair = Pair::connected();
+    let line = format!("\"{}\"", "x".repeat(100_000));
+    let last = (0..MAX_BAD_LINES).map(|_| pair.says_text(&line)).last().unwrap();
+    let error = last.unwrap_err().to_string();
+    assert!(error.chars().count() < 350 && error.contains("not a JSON object"), "{error}");
+}
+
+#[test]
 fn a_new_mask_and_new_extranonces_count_from_the_next_job_on() {
     let mut pair = Pair::new(config());
     pair.mining("0a0b");
