@@ -103,6 +103,19 @@ seconds = 1e400
 }
 
 
+def rules(base: list[str]) -> None:
+    """Inputs that only pass because of one rule each; they stay in the corpus under their names."""
+    write("message", "long-text", b'"' + 1200 * b"x" + b'"')  # once told in full
+    mask = answer(1, {"version-rolling": True, "version-rolling.mask": "ffffffff"})
+    wide = ["v", mask, answer(2, [[], "a1b2c3d4", 4]), answer(3, True), base[-6]]
+    write("session", "mask-too-wide", "\n".join(wide).encode())
+    write("message", "mask-too-wide", mask.encode())
+    whole = bytes.fromhex(VECTORS[-2]["coinbase"])
+    place = whole.index(bytes.fromhex("0014")) + 4
+    sizes = bytes([0, 4]) + place.to_bytes(2, "little")
+    write("coinbase", "extranonce2-in-a-payout", sizes + whole[:place] + whole[place + 4 :])
+
+
 def main() -> None:
     for vector in VECTORS:
         name = vector["name"]
@@ -119,7 +132,7 @@ def main() -> None:
             write("session", f"{name}-{options}", "\n".join([options, *base[1:], *steps]).encode())
         for number, text in enumerate(steps):
             write("message", f"{name}-{number}", text.encode())
-    write("message", "long-text", b'"' + 1200 * b"x" + b'"')  # once told in full
+    rules(base)
     write("config", "default", (ROOT / "config/signalcore.toml").read_bytes())
     for name, text in CONFIGS.items():
         write("config", name, text.encode())
