@@ -1,4 +1,4 @@
-//! The tables of CONTRIBUTING.md against the tests that exist.
+//! The tables of README.md and CONTRIBUTING.md against the tests that exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -75,7 +75,7 @@ fn every_quirk_and_every_attack_has_its_row_and_every_row_its_tests() {
 }
 
 #[test]
-fn every_test_that_the_guide_names_exists() {
+fn every_test_that_the_guides_name_exists() {
     let functions: BTreeSet<String> = ["src", "tests", "drivers", "hil"]
         .iter()
         .flat_map(|folder| sources(&root().join(folder)))
@@ -87,7 +87,8 @@ fn every_test_that_the_guide_names_exists() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    let text = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let text = format!("{}{}", read("README.md"), read("CONTRIBUTING.md"));
     let is_sentence = |word: &&str| {
         word.matches('_').count() >= 3
             && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
