@@ -107,10 +107,13 @@ fn a_time_far_off_is_flagged_and_mined_for_and_never_moved_on_without_need() {
     }
 }
 
+/// Does something to coinb1 and coinb2.
+type Spoil = fn(&mut String, &mut String);
+
 /// Attack 19.
 #[test]
 fn a_coinbase_that_is_none_is_told_with_what_is_wrong_with_it() {
-    const SPOILT: [(fn(&mut String, &mut String), &str); 4] = [
+    const SPOILT: [(Spoil, &str); 4] = [
         (|coinb1, _| *coinb1 = coinb1.replacen(&"00".repeat(32), &"11".repeat(32), 1), "instead of nothing"),
         (|_, coinb2| coinb2.push_str("00"), "1 bytes follow its coinbase"),
         (|_, coinb2| coinb2.truncate(coinb2.len() - 2), "its coinbase is no transaction"),
