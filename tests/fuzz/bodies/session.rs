@@ -1,7 +1,7 @@
 //! The session between a pool that may say anything at any time, a clock that jumps, and a board that finds shares.
 //!
 //! The first line of an input is the configuration: any of `v` roll versions, `x` ask for extranonces, `d` suggest a
-//! difficulty, `p` expect a payout, `s` a user that is an address. Each further line is a step: `+N` N milliseconds
+//! difficulty, `a` suggest one by the hash rate, `p` expect a payout, `s` a user that is an address. Each further line is a step: `+N` N milliseconds
 //! pass, `$N` a share of the N-th newest job is found, `-` the pool hangs up, `.` we do, `^` connects again, `~` the
 //! next connection goes elsewhere; everything else is a line of the pool.
 
@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use signalcore::protocol::payout_watch::PayoutTerms;
 use signalcore::protocol::redirect::{Destination, RedirectPolicy};
-use signalcore::protocol::session_config::{Credentials, Deadlines, SessionConfig};
+use signalcore::protocol::session_config::{Credentials, Deadlines, SessionConfig, Suggestion};
 use signalcore::protocol::stratum_request::MAX_SENT;
 use signalcore::protocol::stratum_session::{Event, Session};
 use signalcore::work::payout::{Expected, Payouts};
-use signalcore::work::{Difficulty, Epoch, Extranonce2, Job, Work};
+use signalcore::work::{Difficulty, Epoch, Extranonce2, HashRate, Job, Work};
 
 /// Steps of an input that are taken, so that one input stays fast.
 const MAX_STEPS: usize = 200;
@@ -73,7 +73,11 @@ impl World {
             user_agent: "signalcore/fuzz".into(),
             version_rolling: options.contains('v'),
             extranonce_subscribe: options.contains('x'),
-            suggest_difficulty: options.contains('d').then_some(Difficulty::ONE),
+            suggest_difficulty: match options {
+                fixed if fixed.contains('d') => Suggestion::Fixed(Difficulty::ONE),
+                auto if auto.contains('a') => Suggestion::Auto,
+                _ => Suggestion::Off,
+            },
             payout: PayoutTerms { addresses, min_share: 0.98 },
             deadlines: Deadlines {
                 handshake: Duration::from_secs(15),
@@ -118,6 +122,7 @@ impl World {
         if self.connection.is_none() {
             self.connection = Some(Connection::default());
             self.session.handle_connected(self.now);
+            self.session.handle_rate(HashRate(1e12), self.now);
         }
     }
 
@@ -191,6 +196,7 @@ impl World {
                         self.owed.get_mut(&hash).expect("the end of a share that was never handed in");
                     *count = count.checked_sub(1).expect("a second end of a share");
                 }
+                Event::Learnt(lesson) => check_text(&lesson.to_string()),
                 Event::Message(text) | Event::Payout(text) | Event::Complaint(text) => check_text(&text),
                 Event::Redirect(_, wait) => {
                     assert!(wait <= Duration::from_mins(1));
@@ -220,7 +226,7 @@ impl World {
         let mask = job.version_mask.bits();
         assert_eq!(mask & !0x1fff_ffff, 0, "mask {mask:08x}");
         assert!(self.rolls || mask == 0, "rolls {mask:08x} unasked");
-        assert!(job.coinbase.extranonce2_size.bytes() <= 16 && job.branch.len() <= 32);
+        assert!(job.coinbase.extranonce2_size.bytes() <= 32 && job.branch.len() <= 32);
         assert!(job.difficulty.value().is_finite() && job.difficulty.value() > 0.0);
         assert!(job.epoch >= self.newest, "an epoch went back");
         if let Some(expected) = &self.expected {
