@@ -27,6 +27,11 @@ impl LineBuffer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Whether a line has begun and not ended.
+    pub fn is_within_line(&self) -> bool {
+        self.start < self.bytes.len()
+    }
+
     /// The next whole line, `None` when more bytes are needed. CRLF counts as LF, empty lines are skipped, and bytes
     /// that are no UTF-8 become replacement characters. Errors: the line exceeds [`MAX_LINE`]; the connection is then
     /// beyond use.
@@ -89,10 +94,13 @@ mod tests {
     #[test]
     fn a_line_of_the_greatest_length_passes_and_one_byte_more_does_not() {
         let mut buffer = LineBuffer::default();
+        assert!(!buffer.is_within_line());
         buffer.extend(&vec![b'a'; MAX_LINE]);
         assert_eq!(buffer.next_line(), Ok(None));
+        assert!(buffer.is_within_line());
         buffer.extend(b"\n");
         assert_eq!(buffer.next_line().unwrap().unwrap().len(), MAX_LINE);
+        assert!(!buffer.is_within_line());
         buffer.extend(&vec![b'a'; MAX_LINE + 1]);
         assert_eq!(buffer.next_line(), Err(LineTooLong));
     }

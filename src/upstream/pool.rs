@@ -68,6 +68,8 @@ enum ConnectionError {
     Broken(io::Error),
     #[error("the pool sent {0}")]
     Line(#[from] crate::protocol::line::LineTooLong),
+    #[error("the pool has not ended a line that it began {} s ago", LINE_PATIENCE.as_secs())]
+    Drip,
     #[error("the pool has not taken our lines for too long")]
     Unwritten,
     #[error("the machine slept for {} s, which no connection outlives", .0.as_secs())]
@@ -78,6 +80,8 @@ enum ConnectionError {
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
 
+/// How long a line may take from its first byte to its last: 100 KB at 16 kbit/s.
+const LINE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a connection that is not needed any more waits for late shares.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -92,6 +96,8 @@ enum Link {
     Up {
         stream: Stream,
         lines: LineBuffer,
+        /// When the line that has begun must have ended.
+        line_due: Option<Instant>,
         unwritten: Vec<u8>,
         since: Instant,
     },
@@ -190,7 +196,8 @@ impl Pool {
             }
             // Past it, the answers that are awaited bring the next turn, or their deadlines.
             let linger_ends = rest_at.filter(|at| now() < *at);
-            let wake_at = self.session.poll_timeout().into_iter().chain(stop_at).chain(linger_ends).min();
+            let others = [stop_at, linger_ends, self.line_due()].into_iter().flatten();
+            let wake_at = self.session.poll_timeout().into_iter().chain(others).min();
             tokio::select! {
                 share = shares.recv(), if stop_at.is_none() => match share {
                     Some(share) => self.session.submit(share, now()),
@@ -206,6 +213,9 @@ impl Pool {
                     }
                 }
                 () = sleep_until(wake_at) => {
+                    if self.line_due().is_some_and(|due| now() >= due) {
+                        self.down(ConnectionError::Drip).await;
+                    }
                     if let Err(error) = self.session.handle_timeout(now()) {
                         self.down(error.into()).await;
                     }
@@ -246,7 +256,8 @@ impl Pool {
             }
             Progress::Connected(stream) => {
                 let (stream, since) = (stream?, now());
-                self.link = Link::Up { stream, lines: LineBuffer::default(), unwritten: Vec::new(), since };
+                let (lines, line_due, unwritten) = (LineBuffer::default(), None, Vec::new());
+                self.link = Link::Up { stream, lines, line_due, unwritten, since };
                 self.session.handle_connected(since);
             }
             Progress::Moved(Moved::Read(Ok(0))) => return Err(ConnectionError::Closed),
@@ -282,8 +293,19 @@ impl Pool {
             let handled = self.session.handle_line(&line, read_at);
             self.pump().await;
             handled?;
+            if let Link::Up { line_due, .. } = &mut self.link {
+                *line_due = None;
+            }
+        }
+        if let Link::Up { lines, line_due, .. } = &mut self.link {
+            let due = line_due.unwrap_or(read_at + LINE_PATIENCE);
+            *line_due = lines.is_within_line().then_some(due);
         }
         Ok(())
+    }
+
+    fn line_due(&self) -> Option<Instant> {
+        if let Link::Up { line_due, .. } = &self.link { *line_due } else { None }
     }
 
     /// Takes from the session what is to be written and told.
