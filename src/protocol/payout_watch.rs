@@ -70,6 +70,14 @@ pub enum Remark {
     Complaint(String),
 }
 
+/// What a remark is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Topic {
+    Pays,
+    Unreadable,
+    Strangers,
+}
+
 #[derive(Debug)]
 enum Rule {
     /// Every job has to pay them.
@@ -88,8 +96,8 @@ enum Rule {
 pub(super) struct PayoutWatch {
     rule: Rule,
     network: Network,
-    /// Whether this connection has had its remark: one says enough.
-    has_told: bool,
+    /// What this connection has had told of it: once each says enough.
+    told: Vec<Topic>,
 }
 
 impl PayoutWatch {
@@ -101,12 +109,12 @@ impl PayoutWatch {
         } else {
             Rule::Bound(expected(terms.addresses.clone()))
         };
-        Self { rule, network: terms.network(user), has_told: false }
+        Self { rule, network: terms.network(user), told: Vec::new() }
     }
 
     /// A new connection. What is known of the pool stays: that somebody else answers for it is what we watch for.
     pub(super) fn connected(&mut self) {
-        self.has_told = false;
+        self.told.clear();
     }
 
     /// Judges the next job. Errors: it must not be mined.
@@ -119,12 +127,15 @@ impl PayoutWatch {
             self.rule = Rule::Bound(user);
         }
         let remark = match &mut self.rule {
-            Rule::Bound(expected) => Some(Remark::Pays(bound(expected, payouts)?)),
-            Rule::Known { scripts, .. } => known(scripts, payouts, self.network).map(Remark::Complaint),
+            Rule::Bound(expected) => Some((Topic::Pays, Remark::Pays(bound(expected, payouts)?))),
+            Rule::Known { scripts, .. } => known(scripts, payouts, self.network)
+                .map(|(topic, complaint)| (topic, Remark::Complaint(complaint))),
         };
-        let is_first = !self.has_told;
-        self.has_told |= remark.is_some();
-        Ok(remark.filter(|_| is_first))
+        let Some((topic, remark)) = remark.filter(|(topic, _)| !self.told.contains(topic)) else {
+            return Ok(None);
+        };
+        self.told.push(topic);
+        Ok(Some(remark))
     }
 }
 
@@ -143,10 +154,12 @@ fn known(
     scripts: &mut BTreeSet<[u8; 32]>,
     payouts: Result<Payouts, CoinbaseError>,
     network: Network,
-) -> Option<String> {
+) -> Option<(Topic, String)> {
     let seen = match payouts {
         Ok(seen) => seen,
-        Err(error) => return Some(format!("whom its job pays cannot be told: {error}")),
+        Err(error) => {
+            return Some((Topic::Unreadable, format!("whom its job pays cannot be told: {error}")));
+        }
     };
     let paid = seen.paid_scripts().take(MAX_SCRIPTS);
     let paid: Vec<[u8; 32]> = paid.map(|script| Sha256::digest(script.as_bytes()).into()).collect();
@@ -155,7 +168,12 @@ fn known(
         scripts.clear();
     }
     scripts.extend(paid);
-    is_strange.then(|| format!("its job pays nobody whom its jobs paid before, but {}", seen.shown(network)))
+    is_strange.then(|| {
+        (
+            Topic::Strangers,
+            format!("its job pays nobody whom its jobs paid before, but {}", seen.shown(network)),
+        )
+    })
 }
 
 /// The address that a user name begins with.

@@ -114,6 +114,17 @@ fn a_coinbase_that_cannot_be_read_is_mined_for_an_ordinary_pool_and_told_once() 
 }
 
 #[test]
+fn a_coinbase_that_cannot_be_read_does_not_hide_that_payouts_are_swapped_later() {
+    let mut watch = watch(&[], "worker");
+    watch.judge(&pays(&[(3000, BOB)])).unwrap();
+    assert!(matches!(watch.judge(&broken()), Ok(Some(Remark::Complaint(_)))));
+    let swapped = watch.judge(&pays(&[(3000, DAVE)]));
+    assert!(
+        matches!(swapped, Ok(Some(Remark::Complaint(text))) if text.contains("nobody whom its jobs paid before"))
+    );
+}
+
+#[test]
 fn the_scripts_of_a_pool_that_pays_a_thousand_miners_take_bounded_memory() {
     let mut scripts = BTreeSet::new();
     let job = Payouts::of(&pays(&[(1000, BOB), (1, ALICE)])).unwrap();
