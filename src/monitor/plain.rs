@@ -54,9 +54,7 @@ impl Line {
 pub fn line(context: &Context, notice: &Notice) -> Option<Line> {
     let (tone, text) = match &notice.event {
         NoticeEvent::Stats(_) => return None,
-        NoticeEvent::Engine(Report::Job { upstream, job, clean }) => {
-            (Tone::Quiet, job_text(*upstream, job, *clean))
-        }
+        NoticeEvent::Engine(Report::Job { upstream, job, clean }) => job_text(*upstream, job, *clean),
         NoticeEvent::Engine(Report::Switched { from, to, reason }) => switch_text(context, from, to, reason),
         NoticeEvent::Engine(Report::Judged(upstream, verdict)) => {
             judged_text(*upstream, context.upstream(*upstream), verdict)
@@ -100,7 +98,7 @@ fn judged_text(id: UpstreamId, name: &str, verdict: &Verdict) -> (Tone, String) 
     }
 }
 
-fn job_text(upstream: UpstreamId, job: &Job, clean: bool) -> String {
+fn job_text(upstream: UpstreamId, job: &Job, clean: bool) -> (Tone, String) {
     let mut text = match height(&job.coinbase.coinb1).filter(|_| clean) {
         Some(height) => format!("Stratum from pool {} detected new block at height {height}: ", upstream.0),
         None => format!("Stratum from pool {}: ", upstream.0),
@@ -108,7 +106,13 @@ fn job_text(upstream: UpstreamId, job: &Job, clean: bool) -> String {
     let clean = if clean { "clean " } else { "" };
     write!(text, "{clean}job {} at difficulty {}", shown(&job.id.to_string()), job.difficulty)
         .expect("to a string");
-    text
+    match job.network_target.map(|target| target.difficulty()) {
+        Some(network) if network.value() < job.difficulty.value() => {
+            write!(text, ", harder than a block ({network})").expect("to a string");
+            (Tone::Warning, text)
+        }
+        _ => (Tone::Quiet, text),
+    }
 }
 
 fn share_text(notice: &Notice, upstream: UpstreamId, answered: &Answered) -> (Tone, String) {
