@@ -130,9 +130,8 @@ pub struct Engine {
     in_flight: InFlight,
     next_chip_job: u64,
     throttle: Throttle,
-    pace: Pace,
-    /// When the jobs that came too thick are passed on.
-    passes_on_at: Option<Instant>,
+    /// By upstream.
+    paces: Vec<Pace>,
     /// When the upstreams may stand otherwise without a word from anybody.
     review_at: Option<Instant>,
     /// Since when nobody whom we hash for gives work.
@@ -158,8 +157,7 @@ impl Engine {
             in_flight: InFlight::default(),
             next_chip_job: 0,
             throttle: Throttle::new(now),
-            pace: Pace::default(),
-            passes_on_at: None,
+            paces: weights.iter().map(|_| Pace::default()).collect(),
             review_at: None,
             left_at: None,
             switch: None,
@@ -190,8 +188,8 @@ impl Engine {
             BoardState::Starved => self.upstreams.find(board.upstream?).source.as_ref()?.next_second(),
             _ => board.slice_ends,
         });
-        let others = [self.review_at, self.steering.turn_ends(), self.passes_on_at];
-        boards.chain(others.into_iter().flatten()).min()
+        let others = [self.review_at, self.steering.turn_ends()];
+        boards.chain(others.into_iter().flatten()).chain(self.paces.iter().filter_map(Pace::due)).min()
     }
 
     /// A board joins; it gets its own part of the running job at once.
@@ -226,12 +224,8 @@ impl Engine {
         unix: u64,
     ) {
         let clean = self.upstreams.take_job(upstream, &job, arrived, now, unix);
-        if !self.settle(now) && self.steering.active().contains(&upstream) {
-            match self.pace.take(now) {
-                Ok(()) => self.dispatch_where(now, |board| board.upstream == Some(upstream)),
-                Err(free_at) => self.passes_on_at = Some(free_at),
-            }
-        }
+        self.settle(now);
+        self.hand_on(upstream, now);
         if self.steering.active().contains(&upstream) {
             self.report(Report::Job { upstream, job, clean });
         }
@@ -277,13 +271,12 @@ impl Engine {
 
     /// The time has come that [`Self::poll_timeout`] named.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.passes_on_at.is_some_and(|at| now >= at) {
-            self.passes_on_at = None;
-            if self.pace.take(now).is_ok() {
-                self.dispatch_where(now, |_| true);
+        self.settle(now);
+        for index in 0..self.paces.len() {
+            if self.paces[index].due().is_some_and(|due| now >= due) {
+                self.hand_on(UpstreamId(index), now);
             }
         }
-        self.settle(now);
         let over = |board: &Board| board.slice_ends.is_some_and(|end| now >= end);
         for board in self.boards_where(over) {
             if self.assign(board, now) {
@@ -300,9 +293,25 @@ impl Engine {
         self.idle_all();
     }
 
-    /// Looks at all upstreams anew and hashes for whom the strategy wants. True when that is another than before; then
-    /// all boards have been told.
-    fn settle(&mut self, now: Instant) -> bool {
+    /// Gives the newest job of an upstream to its boards that lack it, or later when jobs come too thick.
+    fn hand_on(&mut self, upstream: UpstreamId, now: Instant) {
+        let newest = self.upstreams.find(upstream).source.as_ref().map(|source| &source.job);
+        let lack = self.boards.iter().filter(|(id, board)| {
+            let has = self.in_flight.newest(**id).map(|dispatched| dispatched.work.job());
+            board.upstream == Some(upstream)
+                && board.state != BoardState::Gone
+                && !newest.zip(has).is_some_and(|(newest, has)| Arc::ptr_eq(newest, has))
+        });
+        let lack: Vec<_> = lack.map(|(id, _)| *id).collect();
+        if lack.is_empty() {
+            self.paces[upstream.0].clear();
+        } else if self.paces[upstream.0].take(now) {
+            lack.into_iter().for_each(|board| self.dispatch(board, now));
+        }
+    }
+
+    /// Looks at all upstreams anew and hashes for whom the strategy wants.
+    fn settle(&mut self, now: Instant) {
         for (upstream, verdict) in self.upstreams.review(now) {
             self.report(Report::Judged(upstream, verdict));
         }
@@ -317,7 +326,6 @@ impl Engine {
         }
         self.update_wanted(now);
         self.review_at = self.upstreams.next_change(now);
-        changed.is_some()
     }
 
     fn switch_over(&mut self, from: &[UpstreamId], now: Instant) {

@@ -1,4 +1,4 @@
-//! A ceiling on job switches a second: a pool that floods jobs shall not keep chips from hashing.
+//! A ceiling on one pool's job switches a second: a flood of jobs shall not keep chips from hashing.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,20 +11,33 @@ const WINDOW: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Pace {
     recent: VecDeque<Instant>,
+    /// When the one that had to wait may be made.
+    due: Option<Instant>,
 }
 
 impl Pace {
-    /// Takes note of a switch that is made now. Errors: when it may be made instead.
-    pub fn take(&mut self, now: Instant) -> Result<(), Instant> {
-        if self.recent.len() == MOST {
-            let free_at = self.recent[0] + WINDOW;
-            if now < free_at {
-                return Err(free_at);
-            }
+    /// Takes note of a switch that shall be made now. False when it has to wait until it is [`Self::due`].
+    pub fn take(&mut self, now: Instant) -> bool {
+        let full = self.recent.len() == MOST;
+        self.due = full.then(|| self.recent[0] + WINDOW).filter(|free_at| now < *free_at);
+        if self.due.is_some() {
+            return false;
+        }
+        if full {
             self.recent.pop_front();
         }
         self.recent.push_back(now);
-        Ok(())
+        true
+    }
+
+    /// When the switch that had to wait may be made, if there is one.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Nothing waits any more.
+    pub fn clear(&mut self) {
+        self.due = None;
     }
 }
 
@@ -37,9 +50,9 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut pace = Pace::default();
-        (0..10).for_each(|nth| assert_eq!(pace.take(at(10 * nth)), Ok(())));
-        assert_eq!(pace.take(at(100)), Err(at(1_000)));
-        assert_eq!(pace.take(at(1_000)), Ok(()));
-        assert_eq!(pace.take(at(1_001)), Err(at(1_010)));
+        (0..10).for_each(|nth| assert!(pace.take(at(10 * nth))));
+        assert_eq!((pace.take(at(100)), pace.due()), (false, Some(at(1_000))));
+        assert_eq!((pace.take(at(1_000)), pace.due()), (true, None));
+        assert_eq!((pace.take(at(1_001)), pace.due()), (false, Some(at(1_010))));
     }
 }

@@ -49,9 +49,30 @@ impl Mine {
         }
     }
 
+    /// The ids of the jobs that boards have, in order.
+    fn hashed_jobs(&self) -> Vec<String> {
+        let newest = self.engine.boards.keys().filter_map(|board| self.engine.in_flight.newest(*board));
+        let mut jobs: Vec<_> = newest.map(|newest| newest.work.job().id.to_string()).collect();
+        jobs.sort_unstable();
+        jobs
+    }
+
     fn hashed(&self) -> Vec<u64> {
         self.engine.snapshot(self.now).upstreams.iter().map(|upstream| upstream.account.hashes).collect()
     }
+}
+
+/// A job on this parent, which lacks the work.
+fn on_chain(height: u32, parent: u8) -> Job {
+    let mut job = job("a");
+    let mut coinb1 = vec![0; 42];
+    coinb1[4] = 1;
+    coinb1.extend([3]);
+    coinb1.extend(&height.to_le_bytes()[..3]);
+    job.coinbase.coinb1 = coinb1.into();
+    job.header.prev_hash = [parent; 32];
+    job.header.nbits = 0x1702_355e;
+    job
 }
 
 fn policy(strategy: Strategy) -> Policy {
@@ -231,17 +252,6 @@ fn a_flood_of_jobs_switches_ten_times_a_second_and_the_newest_wins() {
 fn a_quarantined_pool_is_not_hashed_for_even_when_there_is_no_other() {
     let mut mine = Mine::with_policy(Policy::default(), &[1; 3]);
     mine.add_board(CPU);
-    let on_chain = |height: u32, parent: u8| {
-        let mut job = job("a");
-        let mut coinb1 = vec![0; 42];
-        coinb1[4] = 1;
-        coinb1.extend([3]);
-        coinb1.extend(&height.to_le_bytes()[..3]);
-        job.coinbase.coinb1 = coinb1.into();
-        job.header.prev_hash = [parent; 32];
-        job.header.nbits = 0x1702_355e;
-        job
-    };
     mine.job(POOL, &on_chain(900_000, 9));
     mine.job(SPARE, &on_chain(900_000, 3));
     mine.job(LAST, &on_chain(900_000, 3));
@@ -275,4 +285,40 @@ fn each_share_is_counted_for_its_pool_and_its_board_by_how_it_ended() {
     assert_eq!(by_board, [(1, 0), (0, 1)]);
     let account = &snapshot.upstreams[0].account;
     assert_eq!((account.shares.accepted, account.answers.count()), (1, 2));
+}
+
+#[test]
+fn a_flood_of_one_pool_holds_up_no_job_of_another() {
+    let mut mine = Mine::with_policy(policy(Strategy::LoadBalance), &[1, 1]);
+    mine.add_board(CPU);
+    mine.add_board(BoardId(1));
+    mine.job(POOL, &job("a"));
+    mine.job(SPARE, &job("spare"));
+    mine.passes(2);
+    (0..100).for_each(|nth| mine.job(POOL, &job(&nth.to_string())));
+    mine.job(SPARE, &job("spare 2"));
+    assert!(mine.hashed_jobs().contains(&"spare 2".to_owned()), "{:?}", mine.hashed_jobs());
+}
+
+#[test]
+fn a_job_that_convicts_another_pool_still_reaches_the_boards_of_its_own() {
+    let mut mine = Mine::with_policy(policy(Strategy::LoadBalance), &[1, 1, 1]);
+    (0..3).for_each(|board| mine.add_board(BoardId(board)));
+    let at = |id: &str, height, parent, nbits| {
+        let mut job = Job { id: JobId::Text(id.into()), ..on_chain(height, parent) };
+        job.header.nbits = nbits;
+        job
+    };
+    for (upstream, id) in [(POOL, "a"), (SPARE, "b"), (LAST, "c")] {
+        mine.job(upstream, &at(id, 900_000, 3, 0x1702_355e));
+    }
+    mine.passes(2);
+    mine.passes(2);
+    assert_eq!(mine.hashed_jobs(), ["a", "b", "c"]);
+    mine.job(LAST, &at("c 2", 900_001, 4, 0x1702_3550));
+    mine.job(SPARE, &at("b 2", 900_001, 4, 0x1702_355e));
+    mine.job(POOL, &at("a 2", 900_001, 4, 0x1702_355e));
+    assert_eq!(mine.active(), [0, 1]);
+    let jobs = mine.hashed_jobs();
+    assert!(!jobs.contains(&"a".to_owned()), "{jobs:?}");
 }
