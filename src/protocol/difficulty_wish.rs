@@ -30,8 +30,10 @@ enum Side {
 pub struct DifficultyWish {
     rate: HashRate,
     outside: Option<(Side, Instant)>,
-    /// When the last suggestion was made, and what was in force then.
-    last: Option<(Instant, Difficulty)>,
+    /// When the last suggestion was made.
+    last: Option<Instant>,
+    /// What was in force then, until another difficulty is.
+    unmoved: Option<Difficulty>,
     ignored: u32,
     given_up: bool,
 }
@@ -59,6 +61,9 @@ impl DifficultyWish {
 
     /// What to suggest now, if anything, to a pool whose difficulty is `told`.
     pub fn look(&mut self, told: Difficulty, now: Instant) -> Option<Difficulty> {
+        if self.unmoved.is_some_and(|before| before != told) {
+            (self.unmoved, self.ignored) = (None, 0);
+        }
         let Some((side, wish)) = self.better_than(told) else {
             self.outside = None;
             return None;
@@ -68,10 +73,9 @@ impl DifficultyWish {
         if self.due().is_none_or(|due| now < due) {
             return None;
         }
-        let was_ignored = self.last.is_some_and(|(_, before)| before == told);
-        self.ignored = if was_ignored { self.ignored + 1 } else { 0 };
+        self.ignored += u32::from(self.unmoved.is_some());
         self.given_up = self.ignored >= MAX_IGNORED;
-        self.last = Some((now, told));
+        (self.last, self.unmoved) = (Some(now), Some(told));
         (!self.given_up).then_some(wish)
     }
 
@@ -79,7 +83,7 @@ impl DifficultyWish {
     pub fn due(&self) -> Option<Instant> {
         let (_, since) = self.outside.filter(|_| !self.given_up)?;
         let lasted = since + LASTING;
-        Some(self.last.map_or(lasted, |(at, _)| lasted.max(at + BETWEEN)))
+        Some(self.last.map_or(lasted, |at| lasted.max(at + BETWEEN)))
     }
 
     /// A power of two, so that small changes of the rate change nothing, and whole: p2poolv2 hangs up on fractions. `None`
@@ -184,6 +188,19 @@ mod tests {
         refused.look(difficulty(1.0), start);
         refused.give_up();
         assert_eq!((refused.due(), refused.look(difficulty(1.0), start + LASTING)), (None, None));
+    }
+
+    #[test]
+    fn a_pool_that_heeds_each_suggestion_hears_one_on_every_connection() {
+        let (mut wish, mut now) = (wish(RATE), Instant::now());
+        for connection in 0..5 {
+            wish.connected();
+            now += BETWEEN;
+            wish.look(difficulty(1.0), now);
+            now += LASTING;
+            assert_eq!(wish.look(difficulty(1.0), now), Some(difficulty(512.0)), "{connection}");
+            wish.look(difficulty(512.0), now);
+        }
     }
 
     proptest! {
