@@ -68,6 +68,8 @@ impl Account {
     /// The worker is authorised.
     pub fn connected(&mut self, now: Instant) {
         self.connections += 1;
+        // The end of the one before may have gone unheard: a redirect has no more than a job that is taken back.
+        self.before = self.connected_for(now);
         self.connected_at = Some(now);
     }
 
@@ -128,5 +130,7 @@ mod tests {
         account.job(at(101));
         assert_eq!(account.connected_for(at(110)), Duration::from_secs(60));
         assert_eq!((account.connections, account.jobs, account.job_gaps.count()), (2, 3, 1));
+        account.connected(at(120));
+        assert_eq!(account.connected_for(at(121)), Duration::from_secs(71), "the one before ended unheard");
     }
 }
