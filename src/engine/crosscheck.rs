@@ -87,13 +87,19 @@ impl CrossCheck {
 
     /// An upstream has sent a job; `is_clean` when it makes older work stale; `unix` is the time of day in seconds.
     pub fn saw(&mut self, upstream: UpstreamId, job: &Job, is_clean: bool, now: Instant, unix: u64) {
-        let watched = &mut self.watched[upstream.0];
         let tip = Tip {
             prev_hash: job.header.prev_hash,
             height: height(&job.coinbase.coinb1),
             nbits: job.header.nbits,
             since: now,
         };
+        let has_support = self
+            .others(upstream)
+            .any(|(_, other, height)| other.nbits == tip.nbits && Some(height) == tip.height);
+        let watched = &mut self.watched[upstream.0];
+        if has_support {
+            watched.trusted_bits = Some((tip.nbits, tip.height));
+        }
         let is_new = watched.tip.is_none_or(|known| known.prev_hash != tip.prev_hash);
         let since = watched.tip.filter(|_| !is_new).map_or(now, |known| known.since);
         let before = watched.tip.replace(Tip { since, ..tip });

@@ -178,3 +178,12 @@ fn a_chain_of_its_own_convicts_against_two_and_is_told_against_one() {
     watch.says(2, &job(parent(1, true), HEIGHT, NBITS));
     assert_eq!(watch.verdicts(), ["quarantine", "fine", "fine"]);
 }
+
+#[test]
+fn a_slip_to_hard_nbits_is_over_when_a_pool_agrees_with_another_again() {
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(3, true), HEIGHT, 0x1602_355e));
+    watch.says(1, &job(parent(3, true), HEIGHT, NBITS));
+    watch.says(0, &job(parent(3, true), HEIGHT, NBITS));
+    assert_eq!(watch.verdicts(), ["fine", "fine", "fine"]);
+}
