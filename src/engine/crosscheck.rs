@@ -22,6 +22,8 @@ const PERIOD: u32 = 2016;
 const TIME_WINDOW: u64 = 2 * 3600;
 /// Most that a retarget changes the difficulty by.
 const MOST_RETARGET: f64 = 4.0;
+/// No block of the past reaches so many times the present difficulty: all work ever done is less than that.
+const MOST_LUCK: f64 = 1e6;
 /// nbits that test networks fall back to at any height.
 const LEAST_DIFFICULTIES: [u32; 2] = [0x1d00_ffff, 0x207f_ffff];
 /// Clean jobs on one parent within [`CLEAN_WINDOW`] that nobody needs to send: each makes chips start over.
@@ -155,10 +157,12 @@ impl CrossCheck {
             let agree = others.iter().filter(|(.., known)| known.abs_diff(other) <= PERIOD).count();
             return if agree > 1 { Verdict::Quarantine(text) } else { Verdict::Flag(text) };
         }
-        wrong_bits(tip, height, &near)
-            .or_else(|| self.behind(tip, height, &near, now))
-            .or_else(|| alone(tip, height, &near, now))
-            .unwrap_or(Verdict::Fine)
+        let charges = [
+            alone(tip, height, &near, now),
+            self.behind(tip, height, &near, now),
+            wrong_bits(tip, height, &near),
+        ];
+        charges.into_iter().flatten().max_by_key(Verdict::weight).unwrap_or(Verdict::Fine)
     }
 
     fn others(&self, upstream: UpstreamId) -> impl Iterator<Item = (UpstreamId, Tip, u32)> + use<'_> {
@@ -180,8 +184,9 @@ impl CrossCheck {
         now: Instant,
     ) -> Option<Verdict> {
         let ahead: Vec<_> = others.iter().filter(|(.., other)| *other > height).collect();
-        // A single one may have made its block up.
-        let is_real = |other: &Tip| ahead.len() > 1 || has_work(other) || !has_work(tip);
+        // A single one may have made its block up, or the nbits that it takes no work to meet.
+        let is_as_hard = |other: &Tip| difficulty(other.nbits) * MOST_RETARGET >= difficulty(tip.nbits);
+        let is_real = |other: &Tip| ahead.len() > 1 || !has_work(tip) || has_work(other) && is_as_hard(other);
         let (id, _, ahead) =
             ahead.iter().filter(|(_, other, _)| is_real(other)).max_by_key(|(.., other)| *other)?;
         let later = self.parents.iter().filter(|parent| parent.height > height && parent.height <= *ahead);
@@ -229,7 +234,7 @@ fn alone(tip: &Tip, height: u32, others: &[(UpstreamId, Tip, u32)], now: Instant
     let supporters = not_ahead.iter().filter(|(_, known, _)| known.prev_hash == other.prev_hash).count();
     let parent = height.saturating_sub(1);
     let mut text = format!("alone on its block {parent}, {} for 30 s", not_on(*id, supporters));
-    if has_work(tip) {
+    if has_work(tip) && !not_ahead.iter().any(|(_, other, _)| is_far_below(tip, other)) {
         text.push_str("; the block has its work, so it is another branch or a block withheld");
         return Some(Verdict::Flag(text));
     }
@@ -239,8 +244,22 @@ fn alone(tip: &Tip, height: u32, others: &[(UpstreamId, Tip, u32)], now: Instant
 
 /// Whether the parent's hash meets the target of its time, which a retarget may have changed since.
 fn has_work(tip: &Tip) -> bool {
-    let reached = Target::from_le_bytes(tip.prev_hash).difficulty().value();
-    Target::from_nbits(tip.nbits).is_ok_and(|target| reached * MOST_RETARGET >= target.difficulty().value())
+    reached(tip) * MOST_RETARGET >= difficulty(tip.nbits)
+}
+
+/// Whether the parent's hash is far from the difficulty of another upstream whose own parent has the work: then easy
+/// nbits are no excuse for it.
+fn is_far_below(tip: &Tip, other: &Tip) -> bool {
+    has_work(other) && reached(tip) * MOST_LUCK < difficulty(other.nbits)
+}
+
+fn reached(tip: &Tip) -> f64 {
+    Target::from_le_bytes(tip.prev_hash).difficulty().value()
+}
+
+/// Infinite for nbits that stand for no target.
+fn difficulty(nbits: u32) -> f64 {
+    Target::from_nbits(nbits).map_or(f64::INFINITY, |target| target.difficulty().value())
 }
 
 fn who(id: UpstreamId, supporters: usize) -> String {

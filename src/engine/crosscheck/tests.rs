@@ -187,3 +187,15 @@ fn a_slip_to_hard_nbits_is_over_when_a_pool_agrees_with_another_again() {
     watch.says(0, &job(parent(3, true), HEIGHT, NBITS));
     assert_eq!(watch.verdicts(), ["fine", "fine", "fine"]);
 }
+
+#[test]
+fn easy_nbits_make_no_work_of_a_block_and_convict_nobody_else() {
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(3, true), HEIGHT, NBITS));
+    watch.says(1, &job(parent(9, false), HEIGHT + 1, 0x207f_ffff));
+    watch.passes(120);
+    assert_eq!(watch.verdicts(), ["fine", "suspect", "fine"], "a later block that is made up");
+    watch.says(1, &job(parent(8, false), HEIGHT, 0x207f_ffff));
+    watch.passes(30);
+    assert_eq!(watch.verdicts()[1], "suspect", "and one at the same height");
+}
