@@ -57,6 +57,8 @@ struct Tip {
 struct Watched {
     is_live: bool,
     tip: Option<Tip>,
+    /// Since when no other upstream has been on its parent, whatever it named meanwhile.
+    apart_since: Option<Instant>,
     /// The last nbits that could be right, with their height.
     trusted_bits: Option<(u32, Option<u32>)>,
     /// What its last job has against itself, whatever the others say.
@@ -122,11 +124,24 @@ impl CrossCheck {
             }
             self.parents.push_back(Parent { hash: tip.prev_hash, height, first_seen: now });
         }
+        self.note_who_is_apart(now);
+    }
+
+    fn note_who_is_apart(&mut self, now: Instant) {
+        for index in 0..self.watched.len() {
+            let Some(tip) = self.watched[index].tip.filter(|_| self.watched[index].is_live) else { continue };
+            let others: Vec<_> = self.others(UpstreamId(index)).collect();
+            let is_apart =
+                !others.is_empty() && others.iter().all(|(_, other, _)| other.prev_hash != tip.prev_hash);
+            let since = self.watched[index].apart_since.unwrap_or(now);
+            self.watched[index].apart_since = is_apart.then_some(since);
+        }
     }
 
     /// An upstream is gone: what it said no longer counts.
     pub fn lost(&mut self, upstream: UpstreamId) {
-        self.watched[upstream.0].is_live = false;
+        let watched = &mut self.watched[upstream.0];
+        (watched.is_live, watched.apart_since) = (false, None);
     }
 
     /// What is held against an upstream now.
@@ -140,7 +155,8 @@ impl CrossCheck {
 
     /// The next time after `now` at which a verdict may change without a word from anybody.
     pub fn next_change(&self, now: Instant) -> Option<Instant> {
-        let graces = self.watched.iter().filter_map(|watched| Some(watched.tip?.since + GRACE));
+        let since = |watched: &Watched| [watched.apart_since, watched.tip.map(|tip| tip.since)];
+        let graces = self.watched.iter().flat_map(since).flatten().map(|since| since + GRACE);
         let seen = self.parents.iter().map(|parent| parent.first_seen);
         let parents = seen.clone().map(|seen| seen + GRACE);
         graces.chain(parents).chain(seen.map(|seen| seen + self.frozen_after)).filter(|at| *at > now).min()
@@ -157,8 +173,9 @@ impl CrossCheck {
             let agree = others.iter().filter(|(.., known)| known.abs_diff(other) <= PERIOD).count();
             return if agree > 1 { Verdict::Quarantine(text) } else { Verdict::Flag(text) };
         }
+        let apart_since = self.watched[upstream.0].apart_since;
         let charges = [
-            alone(tip, height, &near, now),
+            apart_since.and_then(|since| alone(tip, height, &near, since, now)),
             self.behind(tip, height, &near, now),
             wrong_bits(tip, height, &near),
         ];
@@ -222,10 +239,16 @@ fn wrong_bits(tip: &Tip, height: u32, others: &[(UpstreamId, Tip, u32)]) -> Opti
 }
 
 /// Nobody else knows its parent, and there was time to hear of it.
-fn alone(tip: &Tip, height: u32, others: &[(UpstreamId, Tip, u32)], now: Instant) -> Option<Verdict> {
+fn alone(
+    tip: &Tip,
+    height: u32,
+    others: &[(UpstreamId, Tip, u32)],
+    apart_since: Instant,
+    now: Instant,
+) -> Option<Verdict> {
     let not_ahead: Vec<_> = others.iter().filter(|(.., other)| *other <= height).collect();
     let is_known = others.iter().any(|(_, other, _)| other.prev_hash == tip.prev_hash);
-    if is_known || now < tip.since + GRACE {
+    if is_known || now < apart_since + GRACE {
         return None;
     }
     // The others must have had their parent for as long, or they may be the ones who are early.

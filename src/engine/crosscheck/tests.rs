@@ -199,3 +199,14 @@ fn easy_nbits_make_no_work_of_a_block_and_convict_nobody_else() {
     watch.passes(30);
     assert_eq!(watch.verdicts()[1], "suspect", "and one at the same height");
 }
+
+#[test]
+fn made_up_blocks_that_change_all_the_time_are_as_good_as_one() {
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(3, true), HEIGHT, NBITS));
+    for nth in 0..4 {
+        watch.says(1, &job(parent(9 + nth, false), HEIGHT, NBITS));
+        watch.passes(10);
+    }
+    assert_eq!(watch.verdicts()[1], "suspect");
+}
