@@ -66,20 +66,13 @@ struct Watched {
     clean_jobs: VecDeque<Instant>,
 }
 
-/// A parent that some upstream has named.
-#[derive(Debug)]
-struct Parent {
-    hash: [u8; 32],
-    height: u32,
-    first_seen: Instant,
-}
-
 /// The tips of all upstreams.
 #[derive(Debug)]
 pub struct CrossCheck {
     frozen_after: Duration,
     watched: Vec<Watched>,
-    parents: VecDeque<Parent>,
+    /// The parents that upstreams have named, each as it was first.
+    parents: VecDeque<Tip>,
 }
 
 impl CrossCheck {
@@ -116,13 +109,18 @@ impl CrossCheck {
             watched.clean_jobs.truncate(2 * CLEAN_JOBS);
         }
         watched.own = watched.against_itself(&tip, before, job.header.ntime, unix);
-        if let Some(height) = tip.height
-            && !self.parents.iter().any(|parent| parent.hash == tip.prev_hash)
-        {
+        if tip.height.is_some() && !self.parents.iter().any(|parent| parent.prev_hash == tip.prev_hash) {
             if self.parents.len() == PARENTS {
-                self.parents.pop_front();
+                // What somebody builds on stays, however many names another one calls.
+                let is_built_on = |parent: &Tip| {
+                    let mut tips =
+                        self.watched.iter().filter(|watched| watched.is_live).filter_map(|w| w.tip);
+                    tips.any(|tip| tip.prev_hash == parent.prev_hash)
+                };
+                let oldest = self.parents.iter().position(|parent| !is_built_on(parent)).unwrap_or(0);
+                self.parents.remove(oldest);
             }
-            self.parents.push_back(Parent { hash: tip.prev_hash, height, first_seen: now });
+            self.parents.push_back(tip);
         }
         self.note_who_is_apart(now);
     }
@@ -157,7 +155,7 @@ impl CrossCheck {
     pub fn next_change(&self, now: Instant) -> Option<Instant> {
         let since = |watched: &Watched| [watched.apart_since, watched.tip.map(|tip| tip.since)];
         let graces = self.watched.iter().flat_map(since).flatten().map(|since| since + GRACE);
-        let seen = self.parents.iter().map(|parent| parent.first_seen);
+        let seen = self.parents.iter().map(|parent| parent.since);
         let parents = seen.clone().map(|seen| seen + GRACE);
         graces.chain(parents).chain(seen.map(|seen| seen + self.frozen_after)).filter(|at| *at > now).min()
     }
@@ -200,14 +198,19 @@ impl CrossCheck {
         others: &[(UpstreamId, Tip, u32)],
         now: Instant,
     ) -> Option<Verdict> {
-        let ahead: Vec<_> = others.iter().filter(|(.., other)| *other > height).collect();
         // A single one may have made its block up, or the nbits that it takes no work to meet.
         let is_as_hard = |other: &Tip| difficulty(other.nbits) * MOST_RETARGET >= difficulty(tip.nbits);
-        let is_real = |other: &Tip| ahead.len() > 1 || !has_work(tip) || has_work(other) && is_as_hard(other);
-        let (id, _, ahead) =
-            ahead.iter().filter(|(_, other, _)| is_real(other)).max_by_key(|(.., other)| *other)?;
-        let later = self.parents.iter().filter(|parent| parent.height > height && parent.height <= *ahead);
-        let since = later.map(|parent| parent.first_seen).min()?;
+        let is_agreed = |parent: &Tip| {
+            others.iter().filter(|(_, other, _)| other.prev_hash == parent.prev_hash).count() > 1
+        };
+        let is_real =
+            |parent: &Tip| !has_work(tip) || has_work(parent) && is_as_hard(parent) || is_agreed(parent);
+        let ahead = others.iter().filter(|(_, other, ahead)| *ahead > height && is_real(other));
+        let (id, _, ahead) = ahead.max_by_key(|(.., other)| *other)?;
+        let later = self.parents.iter().filter(|parent| {
+            parent.height.is_some_and(|known| known > height && known <= *ahead) && is_real(parent)
+        });
+        let since = later.map(|parent| parent.since).min()?;
         (now >= since + self.frozen_after).then(|| {
             let seconds = self.frozen_after.as_secs();
             let text = format!(

@@ -210,3 +210,28 @@ fn made_up_blocks_that_change_all_the_time_are_as_good_as_one() {
     }
     assert_eq!(watch.verdicts()[1], "suspect");
 }
+
+#[test]
+fn a_made_up_block_starts_no_clock_against_who_is_behind_a_real_one() {
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(1, true), HEIGHT, NBITS));
+    watch.says(1, &job(parent(9, false), HEIGHT + 1, NBITS));
+    watch.says(2, &job(parent(1, true), HEIGHT, NBITS));
+    watch.passes(200);
+    watch.says(2, &job(parent(2, true), HEIGHT + 1, NBITS));
+    assert_eq!(watch.verdicts(), ["fine", "suspect", "fine"]);
+}
+
+#[test]
+fn a_pool_that_names_many_blocks_does_not_hide_that_it_stays_behind() {
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(1, true), HEIGHT, NBITS));
+    watch.says(1, &job(parent(2, true), HEIGHT + 1, NBITS));
+    for _ in 0..3 {
+        watch.passes(50);
+        (100..120).for_each(|name| watch.says(0, &job(parent(name, false), HEIGHT, NBITS)));
+        watch.says(0, &job(parent(1, true), HEIGHT, NBITS));
+        watch.says(1, &job(parent(2, true), HEIGHT + 1, NBITS));
+    }
+    assert_eq!(watch.verdicts()[0], "suspect");
+}
