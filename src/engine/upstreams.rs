@@ -1,5 +1,6 @@
 //! The upstreams as the engine knows them: their jobs, how they stand, and what is held against them.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,10 @@ pub(super) const GRACE: Duration = Duration::from_secs(30);
 /// Least time between two words on the same upstream that say no more than the last one: a text may hold a figure that
 /// moves.
 const REPEAT: Duration = Duration::from_secs(600);
+
+/// How long the silence about one share is held against an upstream. Most shares come to their end before, but one that
+/// solves a block waits without a limit.
+const HELD_AGAINST: Duration = Duration::from_secs(600);
 
 /// A share that was handed over and whose end has not come.
 #[derive(Debug)]
@@ -97,10 +102,13 @@ impl Upstream {
         }
     }
 
-    /// When its oldest share without an answer makes it suspect. It has no blame for the time it was out of reach.
-    fn slow_at(&self, policy: &Policy) -> Option<Instant> {
-        let connected_at = self.account.connected_at()?;
-        self.sent.first().map(|oldest| oldest.at.max(connected_at) + policy.slow_answer)
+    /// When its shares without an answer make it suspect, and when no longer. It has no blame for the time it was out of
+    /// reach.
+    fn slow_times(&self, policy: &Policy) -> impl Iterator<Item = Range<Instant>> {
+        let connected_at = self.account.connected_at();
+        let due = |(sent, connected_at): (&Sent, Instant)| sent.at.max(connected_at) + policy.slow_answer;
+        let all = self.sent.iter().filter_map(move |sent| Some((sent, connected_at?)));
+        all.map(due).map(|due| due..due + HELD_AGAINST)
     }
 
     /// Why it is not hashed for.
@@ -225,7 +233,7 @@ impl Upstreams {
         let by_tip = self.check.judge(id, now);
         match by_tip {
             Verdict::Suspect(_) | Verdict::Quarantine(_) => by_tip,
-            _ if upstream.slow_at(&self.policy).is_some_and(|at| now >= at) => {
+            _ if upstream.slow_times(&self.policy).any(|times| times.contains(&now)) => {
                 let seconds = self.policy.slow_answer.as_secs_f64();
                 Verdict::Suspect(format!("no answer to a share for {seconds} s"))
             }
@@ -263,8 +271,8 @@ impl Upstreams {
     pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
         let each = self.all.iter().flat_map(|upstream| {
             let grace_ends = upstream.lost_at.map(|lost| lost + GRACE);
-            let slow_at = upstream.slow_at(&self.policy);
-            grace_ends.into_iter().chain(upstream.settles_at(&self.policy)).chain(slow_at)
+            let slow = upstream.slow_times(&self.policy).flat_map(|times| [times.start, times.end]);
+            grace_ends.into_iter().chain(upstream.settles_at(&self.policy)).chain(slow)
         });
         each.filter(|at| *at > now).chain(self.check.next_change(now)).min()
     }

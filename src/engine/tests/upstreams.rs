@@ -322,3 +322,17 @@ fn a_job_that_convicts_another_pool_still_reaches_the_boards_of_its_own() {
     let jobs = mine.hashed_jobs();
     assert!(!jobs.contains(&"a".to_owned()), "{jobs:?}");
 }
+
+#[test]
+fn a_block_without_an_answer_is_not_held_against_a_pool_for_ever() {
+    let mut mine = Mine::with_board();
+    mine.is_mining(POOL);
+    mine.job(POOL, &Job { network_target: Some(Difficulty::new(1e-7).unwrap().target()), ..job("a") });
+    mine.job(SPARE, &job("spare"));
+    mine.find_share(CPU);
+    mine.passes(30);
+    assert_eq!(mine.active(), [1]);
+    mine.passes(600);
+    mine.passes(120);
+    assert_eq!(mine.active(), [0]);
+}
