@@ -256,15 +256,20 @@ impl Upstreams {
         let at_fault = from.and_then(|from| Some((from, self.find(from).complaint()?)));
         match (at_fault, from, to) {
             (Some((from, complaint)), ..) => format!("pool {}: {complaint}", from.0),
-            (None, Some(from), Some(to)) if to < from && self.find(to).has_failed => {
+            (None, Some(from), Some(to)) if self.is_return(from, to) && self.find(to).has_failed => {
                 let seconds = self.policy.return_after.as_secs_f64();
                 format!("pool {} has been healthy for {seconds} s", to.0)
             }
-            (None, Some(from), Some(to)) if to < from => format!("pool {} is preferred", to.0),
+            (None, Some(from), Some(to)) if self.is_return(from, to) => format!("pool {} is preferred", to.0),
             (None, Some(_), Some(to)) => format!("it is the turn of pool {}", to.0),
             (None, None, Some(to)) => format!("pool {} gives work", to.0),
             (None, _, None) => "no pool gives work".to_owned(),
         }
+    }
+
+    /// Whether hashing goes to a more wanted one, where some are.
+    fn is_return(&self, from: UpstreamId, to: UpstreamId) -> bool {
+        self.policy.strategy == Strategy::Failover && to < from
     }
 
     /// The next time at which standings or verdicts may change by themselves.

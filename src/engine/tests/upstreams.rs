@@ -336,3 +336,15 @@ fn a_block_without_an_answer_is_not_held_against_a_pool_for_ever() {
     mine.passes(120);
     assert_eq!(mine.active(), [0]);
 }
+
+#[test]
+fn where_pools_take_turns_a_turn_is_told_as_one() {
+    let mut mine = Mine::with_policy(policy(Strategy::Rotate(Duration::from_secs(600))), &[1, 1]);
+    mine.add_board(CPU);
+    mine.job(POOL, &job("a"));
+    mine.job(SPARE, &job("spare"));
+    mine.fails(POOL, "gone");
+    mine.job(POOL, &job("b"));
+    mine.passes(600);
+    assert_eq!((mine.active(), mine.reason()), (vec![0], "it is the turn of pool 0"));
+}
