@@ -171,7 +171,8 @@ impl Upstreams {
         is_clean
     }
 
-    /// It failed or its connection ended; `reason` where one is known.
+    /// Its connection is no more. With a `reason` it has failed; without one it follows a redirect or was left by us, or
+    /// the failure is known.
     pub(super) fn lose(&mut self, id: UpstreamId, reason: Option<String>, now: Instant) {
         let upstream = &mut self.all[id.0];
         upstream.account.disconnected(now);
@@ -180,9 +181,14 @@ impl Upstreams {
             upstream.source = None; // it left because we wished so
             return;
         }
-        upstream.failure = reason.or(upstream.failure.take());
-        upstream.is_failing = true;
-        upstream.blame();
+        match reason {
+            Some(reason) => {
+                (upstream.failure, upstream.is_failing) = (Some(reason), true);
+                upstream.blame();
+            }
+            None if upstream.is_live() => upstream.failure = None,
+            None => {}
+        }
         if upstream.source.is_some() && upstream.lost_at.is_none() {
             upstream.lost_at = Some(now);
         }

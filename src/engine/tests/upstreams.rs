@@ -106,7 +106,7 @@ fn a_relapse_starts_the_healthy_time_again() {
     mine.fails(POOL, "out of reach");
     mine.job(POOL, &job("a"));
     mine.passes(100);
-    mine.lost(POOL);
+    mine.fails(POOL, "out of reach again");
     mine.job(POOL, &job("b"));
     mine.passes(100);
     assert_eq!(mine.active(), [1]);
@@ -347,4 +347,17 @@ fn where_pools_take_turns_a_turn_is_told_as_one() {
     mine.job(POOL, &job("b"));
     mine.passes(600);
     assert_eq!((mine.active(), mine.reason()), (vec![0], "it is the turn of pool 0"));
+}
+
+#[test]
+fn a_pool_that_sends_us_elsewhere_has_not_failed() {
+    let mut mine = Mine::with_board();
+    mine.job(SPARE, &job("spare"));
+    mine.lost(POOL);
+    mine.job(POOL, &job("a"));
+    assert_eq!(mine.active(), [0], "before its first job");
+    mine.lost(POOL);
+    assert_eq!((mine.active(), mine.reason()), (vec![1], "pool 0: the connection is lost"));
+    mine.job(POOL, &job("b"));
+    assert_eq!(mine.active(), [0], "or later");
 }
