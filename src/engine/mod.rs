@@ -306,7 +306,9 @@ impl Engine {
         if lack.is_empty() {
             self.paces[upstream.0].clear();
         } else if self.paces[upstream.0].take(now) {
-            lack.into_iter().for_each(|board| self.dispatch(board, now));
+            for board in lack {
+                self.dispatch(board, now);
+            }
         }
     }
 
