@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::work::{Difficulty, JobId, Share, VersionMask};
+use crate::work::{Difficulty, JobId, Share, VersionConvention, VersionMask};
 
 /// Longest line we send. ckpool closes at 1024 bytes.
 pub const MAX_SENT: usize = 1000;
@@ -24,8 +24,8 @@ pub enum Request {
     ExtranonceSubscribe,
     /// `mining.suggest_difficulty`.
     SuggestDifficulty(Difficulty),
-    /// `mining.submit` for the user that was authorised, with the version bits where rolling was agreed.
-    Submit(String, Box<Share>, Option<u32>),
+    /// `mining.submit` for the user that was authorised.
+    Submit(String, Box<Share>, VersionConvention),
 }
 
 impl Request {
@@ -48,8 +48,8 @@ impl Request {
             Self::SuggestDifficulty(difficulty) => {
                 ("mining.suggest_difficulty", json!([whole_if_whole(*difficulty)]))
             }
-            Self::Submit(user, share, version_bits) => {
-                ("mining.submit", submit_params(user, share, *version_bits))
+            Self::Submit(user, share, convention) => {
+                ("mining.submit", submit_params(user, share, *convention))
             }
         };
         let line = json!({ "id": id, "method": method, "params": params });
@@ -69,7 +69,7 @@ pub fn answer(id: &Value, result: Result<&str, (i64, &str)>) -> String {
 
 /// `[user, job id, extranonce2, ntime, nonce]` and the version bits where rolling was agreed: always then, even when
 /// nothing was rolled, and never otherwise.
-fn submit_params(user: &str, share: &Share, version_bits: Option<u32>) -> Value {
+fn submit_params(user: &str, share: &Share, convention: VersionConvention) -> Value {
     let header = share.header();
     let job_id = match &share.job().id {
         JobId::Text(id) => json!(id),
@@ -82,7 +82,7 @@ fn submit_params(user: &str, share: &Share, version_bits: Option<u32>) -> Value 
         json!(format!("{:08x}", header.ntime)),
         json!(format!("{:08x}", header.nonce)),
     ];
-    params.extend(version_bits.map(|bits| json!(format!("{bits:08x}"))));
+    params.extend(share.version_bits(convention).map(|bits| json!(format!("{bits:08x}"))));
     Value::Array(params)
 }
 
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::protocol::job_feed::JobFeed;
     use crate::protocol::stratum_message::{Call, Message};
-    use crate::work::version::{VersionConvention, VersionRule};
+    use crate::work::version::VersionRule;
     use crate::work::{Extranonce2, Job, Work, vectors};
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
                     VersionRule::Xor => VersionConvention::Delta,
                     VersionRule::None | VersionRule::Or | VersionRule::Replace => VersionConvention::Field,
                 };
-                let submitted = submit_params(user, &share, share.version_bits(convention));
+                let submitted = submit_params(user, &share, convention);
                 let submitted = submitted.as_array().unwrap();
                 assert_eq!(submitted[..5], vector.submit[..5], "{}", vector.name);
                 assert_eq!(submitted.len(), vector.submit.len(), "{}", vector.name);
@@ -149,7 +149,10 @@ mod tests {
         let extranonce2 = Extranonce2::from_counter(0, job.coinbase.extranonce2_size);
         let work = Work::new(Arc::new(job), extranonce2, 0);
         let share = (0..).find_map(|nonce| work.verify(2, nonce).ok()).unwrap();
-        assert_eq!(submit_params("u", &share, None)[1], json!(18_446_744_073_709_551_615_u64));
+        assert_eq!(
+            submit_params("u", &share, VersionConvention::Field)[1],
+            json!(18_446_744_073_709_551_615_u64)
+        );
     }
 
     #[test]

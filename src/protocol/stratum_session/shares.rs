@@ -161,10 +161,7 @@ impl Session {
         }
         let id = self.link.request_id();
         let (user, convention) = (self.config.credentials.user.clone(), self.version.convention());
-        // A pool that has agreed to roll wants the bits with every share, also where its mask has become none.
-        let unrolled = (self.link.rolling == Rolling::Agreed).then_some(0);
-        let bits = pending.share.version_bits(convention).or(unrolled);
-        let line = Request::Submit(user, pending.share.clone(), bits).line(id);
+        let line = Request::Submit(user, pending.share.clone(), convention).line(id);
         if line.len() > MAX_SENT {
             self.end(pending.share, Outcome::Lost(LostReason::LineTooLong));
             return;

@@ -226,15 +226,3 @@ fn public_pool_gets_the_difference_from_the_first_share_on() {
     pair.submit(&job);
     assert_eq!(bits(&mut pair), ["00000000"]);
 }
-
-#[test]
-fn a_mask_that_becomes_none_in_mid_session_leaves_the_bits_with_every_share() {
-    let mut pair = Pair::new(config());
-    pair.mining("0a0b");
-    pair.says(json!({"id": null, "method": "mining.set_version_mask", "params": ["00000000"]}));
-    pair.notify("unrolled", 1, false);
-    let job = pair.jobs().pop().unwrap();
-    assert_eq!(job.version_mask.bits(), 0);
-    pair.submit(&job);
-    assert_eq!(pair.sent()[0]["params"][5], "00000000");
-}
