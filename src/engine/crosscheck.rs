@@ -206,7 +206,10 @@ impl CrossCheck {
         let is_real =
             |parent: &Tip| !has_work(tip) || has_work(parent) && is_as_hard(parent) || is_agreed(parent);
         let ahead = others.iter().filter(|(_, other, ahead)| *ahead > height && is_real(other));
-        let (id, _, ahead) = ahead.max_by_key(|(.., other)| *other)?;
+        // One against two: its block may be an old one under a height of its own.
+        let is_outvoted =
+            ahead.clone().count() == 1 && others.iter().any(|(_, other, _)| other.prev_hash == tip.prev_hash);
+        let (id, _, ahead) = ahead.clone().max_by_key(|(.., other)| *other)?;
         let later = self.parents.iter().filter(|parent| {
             parent.height.is_some_and(|known| known > height && known <= *ahead) && is_real(parent)
         });
@@ -217,7 +220,7 @@ impl CrossCheck {
                 "its tip is frozen: it builds block {height}, pool {} block {ahead} for {seconds} s",
                 id.0
             );
-            Verdict::Suspect(text)
+            if is_outvoted { Verdict::Flag(text) } else { Verdict::Suspect(text) }
         })
     }
 }
@@ -334,6 +337,11 @@ impl Watched {
             return Some(Verdict::Suspect(format!("nbits {:08x} stand for no target", tip.nbits)));
         };
         let was = difficulty(known).unwrap_or(is);
+        // Below what the main chain began with there are only test chains, with rules of their own.
+        if was < 1.0 {
+            self.trusted_bits = Some((tip.nbits, tip.height));
+            return None;
+        }
         let (text, is_test_net) =
             (format!("nbits {known:08x} to {:08x}", tip.nbits), LEAST_DIFFICULTIES.contains(&tip.nbits));
         if is * MOST_RETARGET < was && !is_test_net {

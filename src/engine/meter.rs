@@ -24,6 +24,8 @@ pub struct ShareCounts {
     pub rejected_difficulty: f64,
     /// The same of the stale ones.
     pub stale_difficulty: f64,
+    /// The same of the withheld ones.
+    pub withheld_difficulty: f64,
     /// The same of the lost ones.
     pub lost_difficulty: f64,
     /// Best difficulty an accepted share reached.
@@ -56,7 +58,10 @@ impl ShareCounts {
                 *self.lost.entry(*reason).or_default() += 1;
                 self.lost_difficulty += asked;
             }
-            Outcome::Withheld => self.withheld += 1,
+            Outcome::Withheld => {
+                self.withheld += 1;
+                self.withheld_difficulty += asked;
+            }
         }
     }
 
@@ -91,6 +96,7 @@ impl ShareCounts {
         self.accepted_difficulty += other.accepted_difficulty;
         self.rejected_difficulty += other.rejected_difficulty;
         self.stale_difficulty += other.stale_difficulty;
+        self.withheld_difficulty += other.withheld_difficulty;
         self.lost_difficulty += other.lost_difficulty;
         self.best = self.best.max(other.best);
         self.blocks += other.blocks;

@@ -40,6 +40,10 @@ pub struct UpstreamSnapshot {
     pub connected_for: Duration,
     /// What is held against it.
     pub verdict: Verdict,
+    /// Whether it gives work.
+    pub is_live: bool,
+    /// Why it does not, where it should.
+    pub failure: Option<String>,
     /// Bytes that came from it, over all its connections.
     pub bytes_read: u64,
     /// Bytes that went to it.
@@ -104,6 +108,8 @@ impl Engine {
             account: upstream.account.clone(),
             connected_for: upstream.account.connected_for(now),
             verdict: upstream.verdict.clone(),
+            is_live: upstream.is_live(),
+            failure: upstream.failure().map(str::to_owned),
             bytes_read: 0,
             bytes_written: 0,
         };

@@ -82,7 +82,8 @@ impl Upstream {
         }
     }
 
-    fn is_live(&self) -> bool {
+    /// Whether it gives work.
+    pub(super) fn is_live(&self) -> bool {
         self.source.is_some() && self.lost_at.is_none()
     }
 
@@ -109,6 +110,11 @@ impl Upstream {
         let due = |(sent, connected_at): (&Sent, Instant)| sent.at.max(connected_at) + policy.slow_answer;
         let all = self.sent.iter().filter_map(move |sent| Some((sent, connected_at?)));
         all.map(due).map(|due| due..due + HELD_AGAINST)
+    }
+
+    /// Why it gives no work although it should.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref().filter(|_| self.is_failing)
     }
 
     /// Why it is not hashed for.

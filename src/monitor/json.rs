@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Context, outcome_reason, outcome_word};
 use crate::engine::account::Times;
+use crate::engine::crosscheck::Verdict;
 use crate::engine::meter::ShareCounts;
 use crate::engine::snapshot::{BoardSnapshot, Snapshot, UpstreamSnapshot};
 use crate::engine::task::{End, Finish, Notice, NoticeEvent};
@@ -104,10 +105,15 @@ fn figures(context: &Context, snapshot: &Snapshot) -> Value {
 
 fn upstream_figures(upstream: &UpstreamSnapshot) -> Value {
     let account = &upstream.account;
+    let (state, reason) = match (&upstream.verdict, &upstream.failure) {
+        (Verdict::Fine, Some(failure)) => ("down", Some(failure.as_str())),
+        (Verdict::Fine, None) if !upstream.is_live => ("resting", None),
+        (verdict, _) => (verdict.word(), verdict.reason()),
+    };
     let seconds = |fraction| account.job_gaps.quantile(fraction).map(|gap| gap.as_secs_f64());
     json!({
-        "state": upstream.verdict.word(),
-        "reason": upstream.verdict.reason(),
+        "state": state,
+        "reason": reason,
         "hashes": account.hashes,
         "jobs": account.jobs,
         "job_gap_seconds": { "p50": seconds(0.5), "p95": seconds(0.95), "p99": seconds(0.99), "max": seconds(1.0) },
@@ -215,8 +221,9 @@ fn upstream_members(event: &UpstreamNews) -> Value {
         UpstreamNews::Complaint(text) => json!({ "state": "complaint", "reason": text }),
         UpstreamNews::Learnt(lesson) => json!({ "state": "learnt", "reason": lesson.to_string() }),
         UpstreamNews::Redirected(to) => json!({ "state": "redirected", "to": to }),
-        UpstreamNews::Down { reason, retry_in, .. } => {
-            json!({ "state": "down", "reason": reason, "retry_seconds": retry_in.as_secs_f64() })
+        UpstreamNews::Down { reason, retry_in, refused } => {
+            let seconds = retry_in.as_secs_f64();
+            json!({ "state": "down", "reason": reason, "retry_seconds": seconds, "refused": refused })
         }
     }
 }
@@ -240,6 +247,7 @@ fn share_counts(counts: &ShareCounts) -> Value {
         "accepted_difficulty": counts.accepted_difficulty,
         "rejected_difficulty": counts.rejected_difficulty,
         "stale_difficulty": counts.stale_difficulty,
+        "withheld_difficulty": counts.withheld_difficulty,
         "lost_difficulty": counts.lost_difficulty,
         "best_difficulty": counts.best,
         "blocks": counts.blocks,

@@ -187,7 +187,8 @@ impl Pool {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.pump().await;
-            if rest_at.is_some_and(|at| now() >= at) && (self.session.is_settled() || !self.is_up()) {
+            // Shares without an answer keep it awake: the next connection may resume them.
+            if rest_at.is_some_and(|at| now() >= at) && self.session.is_settled() {
                 self.rest().await;
                 rest_at = None;
             }
@@ -384,10 +385,6 @@ impl Pool {
         self.hang_up(by_pool);
         self.redirected = None;
         self.link = Link::Waiting { until: now() + retry_in };
-    }
-
-    fn is_up(&self) -> bool {
-        matches!(self.link, Link::Up { .. })
     }
 
     /// Leaves the pool alone until it is wanted again.

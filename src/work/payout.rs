@@ -215,9 +215,10 @@ impl Expected {
         payouts.part_of(&self.scripts)
     }
 
-    /// Whether it is enough.
+    /// Whether it is enough, but for a satoshi an output that pools round down.
     pub fn are_met_by(&self, payouts: &Payouts) -> bool {
-        self.part_of(payouts) >= self.min_part
+        let rounded = payouts.outputs().len() as f64 / payouts.total().to_sat() as f64;
+        rounded.is_finite() && self.part_of(payouts) + rounded >= self.min_part
     }
 
     /// The least part. Unit: 0 to 1.

@@ -235,3 +235,22 @@ fn a_pool_that_names_many_blocks_does_not_hide_that_it_stays_behind() {
     }
     assert_eq!(watch.verdicts()[0], "suspect");
 }
+
+#[test]
+fn one_pool_ahead_of_two_that_agree_makes_neither_of_them_suspect() {
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(1, true), HEIGHT, NBITS));
+    watch.says(1, &job(parent(1, true), HEIGHT, NBITS));
+    watch.says(2, &job(parent(7, true), HEIGHT + 1, NBITS)); // a real block of the past, perhaps
+    watch.passes(200);
+    assert_eq!(watch.verdicts(), ["flag"; 3]);
+}
+
+#[test]
+fn test_chains_change_their_difficulty_as_they_like() {
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(1, true), HEIGHT, 0x1e01_2bfe));
+    watch.says(0, &job(parent(2, true), HEIGHT + 1, 0x1d61_17a4));
+    watch.says(0, &job(parent(3, true), HEIGHT + 2, 0x1f01_2bfe));
+    assert_eq!(watch.verdicts()[0], "fine");
+}

@@ -133,7 +133,9 @@ fn extranonces_may_lie_in_the_script_sig_or_in_data_and_nowhere_else() {
 
 #[test]
 fn the_part_that_is_paid_counts_all_outputs_to_any_of_the_addresses() {
-    let payouts = parsed(vec![pays(97, ALICE), pays(1, BOB), pays(1, ALICE), output(1, ScriptBuf::new())]);
+    let million = |parts: u64| parts * 1_000_000;
+    let outputs = [(97, ALICE), (1, BOB), (1, ALICE)].map(|(parts, to)| pays(million(parts), to));
+    let payouts = parsed(outputs.into_iter().chain([output(million(1), ScriptBuf::new())]).collect());
     let expected =
         |addresses: &[&str], min| Expected::new(addresses.iter().map(|a| address(a)).collect(), min);
     assert_eq!(expected(&[ALICE], 0.98).part_of(&payouts), 0.98);
@@ -141,6 +143,8 @@ fn the_part_that_is_paid_counts_all_outputs_to_any_of_the_addresses() {
     assert!(!expected(&[ALICE], 0.9801).are_met_by(&payouts));
     assert!(expected(&[ALICE, BOB], 0.99).are_met_by(&payouts));
     assert!(!expected(&[BOB], 0.98).are_met_by(&payouts));
+    let rounded = parsed(vec![pays(98_009_799, ALICE), pays(2_000_201, BOB)]);
+    assert!(expected(&[ALICE], 0.98).are_met_by(&rounded), "a satoshi for each output");
     let nothing = parsed(vec![pays(0, ALICE)]);
     assert!(!expected(&[ALICE], 0.01).are_met_by(&nothing), "nothing is no part of nothing");
 }
