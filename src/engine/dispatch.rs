@@ -24,13 +24,14 @@ pub struct Source {
     pub arrived: Instant,
     ntime: u32,
     digest: WorkDigest,
+    is_used_up: bool,
 }
 
 impl Source {
     /// A job that was read at `arrived`.
     pub fn new(job: Arc<Job>, arrived: Instant) -> Self {
         let ntime = job.header.ntime;
-        Self { digest: job.digest(ntime), job, arrived, ntime }
+        Self { digest: job.digest(ntime), job, arrived, ntime, is_used_up: false }
     }
 
     /// Work that no board has had yet: the next extranonce2, or, once these are used up, the next second of ntime as
@@ -41,12 +42,21 @@ impl Source {
             if let Some(extranonce2) = extranonces.allocate(&self.digest, size) {
                 return Some(Work::new(Arc::clone(&self.job), extranonce2, self.ntime));
             }
-            if now < self.next_second()? {
+            let Some(next_second) = self.next_second() else {
+                self.is_used_up = true;
+                return None;
+            };
+            if now < next_second {
                 return None;
             }
             self.ntime += 1;
             self.digest = self.job.digest(self.ntime);
         }
+    }
+
+    /// Whether all of it has been handed out, for good.
+    pub fn is_used_up(&self) -> bool {
+        self.is_used_up
     }
 
     /// When one more second of ntime may be used; `None` when none may.

@@ -406,7 +406,12 @@ impl Engine {
         let Some(current) = place.upstream else { return };
         let upstream = self.upstreams.find_mut(current);
         let Some(source) = &mut upstream.source else { return };
+        let was_used_up = source.is_used_up();
         let work = source.next_work(&mut upstream.extranonces, now);
+        // Another pool may have some.
+        if source.is_used_up() && !was_used_up {
+            self.review_at = Some(now);
+        }
         place.state = if work.is_some() { BoardState::Ready } else { BoardState::Starved };
         let chip_job = work.map(|work| {
             let id = ChipJobId(self.next_chip_job);

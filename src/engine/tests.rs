@@ -278,6 +278,7 @@ fn a_space_of_one_value_moves_ntime_only_as_seconds_pass_and_pauses_in_between()
         }
     }
     assert_eq!(mine.chip_jobs[&CPU], None);
+    mine.passes(0); // nobody else has work either
     assert_eq!(mine.engine.poll_timeout(), None);
 }
 

@@ -245,6 +245,9 @@ impl Upstreams {
         let by_tip = self.check.judge(id, now);
         match by_tip {
             Verdict::Suspect(_) | Verdict::Quarantine(_) => by_tip,
+            _ if upstream.source.as_ref().is_some_and(Source::is_used_up) => {
+                Verdict::Suspect("all work of its job has been done".to_owned())
+            }
             _ if upstream.slow_times(&self.policy).any(|times| times.contains(&now)) => {
                 let seconds = self.policy.slow_answer.as_secs_f64();
                 Verdict::Suspect(format!("no answer to a share for {seconds} s"))

@@ -361,3 +361,19 @@ fn a_pool_that_sends_us_elsewhere_has_not_failed() {
     mine.job(POOL, &job("b"));
     assert_eq!(mine.active(), [0], "or later");
 }
+
+#[test]
+fn a_pool_whose_job_is_used_up_gives_way_to_one_that_has_work() {
+    let mut mine = Mine::with_board();
+    let mut tiny = job("tiny");
+    tiny.coinbase.extranonce2_size = Extranonce2Size::new(0).unwrap();
+    tiny.header.ntime = u32::MAX;
+    mine.job(POOL, &tiny);
+    mine.job(SPARE, &job("spare"));
+    let only = mine.chip_job(CPU);
+    mine.says(CPU, BoardEvent::JobEnding(only.id));
+    assert_eq!(mine.engine.poll_timeout(), Some(mine.now));
+    mine.passes(0);
+    assert_eq!((mine.active(), mine.reason()), (vec![1], "pool 0: all work of its job has been done"));
+    assert!(mine.chip_jobs[&CPU].is_some());
+}
