@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("clock", &[], &["clock", "tokio"]),
     ("work", &[], PURE),
     ("work::payout", &["bitcoin"], PURE),
+    ("work::template", &["bitcoin"], PURE),
     ("protocol", &["work"], PURE),
     ("protocol::payout_watch", &["bitcoin"], PURE),
     ("config", &["bitcoin"], PURE),

@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod payout;
 pub mod share;
 pub mod target;
+pub mod template;
 pub mod version;
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The recorded work of real pools and boards, for the tests of this crate.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -82,6 +84,33 @@ impl From<&StratumVector> for Job {
 
 pub(crate) fn stratum() -> Vec<StratumVector> {
     serde_json::from_str(include_str!("../../tests/vectors/stratum-vectors.json")).unwrap()
+}
+
+/// What of `tests/vectors/gbt-vectors.json` is used: templates of Bitcoin Core, and blocks with its answers to them.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct GbtVectors {
+    pub(crate) templates: BTreeMap<String, Value>,
+    pub(crate) templates_of_other_networks_for_parsing_only: BTreeMap<String, Value>,
+    pub(crate) cases: Vec<GbtCase>,
+    pub(crate) merkle_trees: Vec<MerkleTree>,
+}
+
+/// One block.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct GbtCase {
+    pub(crate) coinbase: Value,
+}
+
+/// One tree.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct MerkleTree {
+    pub(crate) leaves: u8,
+    pub(crate) branch_internal: Vec<String>,
+    pub(crate) root_internal: String,
+}
+
+pub(crate) fn gbt() -> GbtVectors {
+    serde_json::from_str(include_str!("../../tests/vectors/gbt-vectors.json")).unwrap()
 }
 
 /// A full header that a real board or block brought forth, and its hash as printed.
