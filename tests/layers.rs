@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("work", &[], PURE),
     ("work::payout", &["bitcoin"], PURE),
     ("work::template", &["bitcoin"], PURE),
+    ("work::coinbase_builder", &["bitcoin"], PURE),
     ("protocol", &["work"], PURE),
     ("protocol::payout_watch", &["bitcoin"], PURE),
     ("config", &["bitcoin"], PURE),

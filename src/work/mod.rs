@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, nothing above this module is imported.
 
 pub mod coinbase;
+pub mod coinbase_builder;
 pub mod extranonce;
 pub mod hashrate;
 pub mod header;

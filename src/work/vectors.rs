@@ -92,7 +92,10 @@ pub(crate) struct GbtVectors {
     pub(crate) templates: BTreeMap<String, Value>,
     pub(crate) templates_of_other_networks_for_parsing_only: BTreeMap<String, Value>,
     pub(crate) cases: Vec<GbtCase>,
+    pub(crate) height_push: Vec<Value>,
     pub(crate) merkle_trees: Vec<MerkleTree>,
+    pub(crate) addresses: Vec<BTreeMap<String, String>>,
+    pub(crate) addresses_to_refuse_on_mainnet: Vec<BTreeMap<String, String>>,
 }
 
 /// One block.
