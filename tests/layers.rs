@@ -24,6 +24,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("work::payout", &["bitcoin"], PURE),
     ("work::template", &["bitcoin"], PURE),
     ("work::coinbase_builder", &["bitcoin"], PURE),
+    ("work::block", &["bitcoin"], PURE),
     ("protocol", &["work"], PURE),
     ("protocol::payout_watch", &["bitcoin"], PURE),
     ("config", &["bitcoin"], PURE),

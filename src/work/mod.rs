@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock, nothing above this module is imported.
 
+pub mod block;
 pub mod coinbase;
 pub mod coinbase_builder;
 pub mod extranonce;

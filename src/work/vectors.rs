@@ -101,7 +101,15 @@ pub(crate) struct GbtVectors {
 /// One block.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct GbtCase {
+    pub(crate) name: String,
+    pub(crate) template_ref: String,
+    pub(crate) rebuilds_from_template: bool,
+    pub(crate) payout: BTreeMap<String, String>,
     pub(crate) coinbase: Value,
+    pub(crate) merkle_branch_internal: Vec<String>,
+    pub(crate) header: Value,
+    pub(crate) block_hex: String,
+    pub(crate) submitblock_answer: Value,
 }
 
 /// One tree.
