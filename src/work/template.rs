@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{JobHeader, Target, VersionMask};
 
 mod error;
+mod hexadecimal;
 mod transactions;
 
 pub use error::TemplateError;
@@ -264,7 +265,7 @@ fn check_aux(aux: &Value) -> Result<Vec<u8>, TemplateError> {
     let mut bytes = Vec::new();
     for value in members("coinbaseaux", aux)? {
         let expected = || mismatch("coinbaseaux", value, format!("at most {MAX_AUX} bytes as hexadecimal"));
-        bytes.extend(hex::decode(text("coinbaseaux", value)?).map_err(|_| expected())?);
+        bytes.extend(hexadecimal::decode(text("coinbaseaux", value)?).ok_or_else(expected)?);
         if bytes.len() > MAX_AUX {
             return Err(expected());
         }

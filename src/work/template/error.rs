@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
+use super::hexadecimal::decode;
+
 /// Longest value that an error repeats, in characters.
 const MAX_SHOWN: usize = 80;
 
@@ -109,11 +111,8 @@ pub(super) fn hex_bytes<const N: usize>(
     field: &'static str,
     value: &Value,
 ) -> Result<[u8; N], TemplateError> {
-    let mut bytes = [0; N];
-    match hex::decode_to_slice(text(field, value)?, &mut bytes) {
-        Ok(()) => Ok(bytes),
-        Err(_) => Err(mismatch(field, value, format!("{} digits of hexadecimal", 2 * N))),
-    }
+    let bytes = decode(text(field, value)?).and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| mismatch(field, value, format!("{} digits of hexadecimal", 2 * N)))
 }
 
 /// A hash or target as it is shown, turned into header order. Errors: as [`hex_bytes`].

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::{TemplateError, hash, integer, list, mismatch, text};
+use super::hexadecimal::decode;
 use super::{Limits, MAX_BLOCK_SIZE, MAX_MONEY, WITNESS_SCALE};
 use crate::work::header::sha256d;
 use crate::work::{Header, merkle};
@@ -77,8 +78,7 @@ impl Transactions {
         if data.len() as u64 > 2 * MAX_BLOCK_SIZE {
             return Err(mismatch("data", data, format!("at most {MAX_BLOCK_SIZE} bytes")));
         }
-        let bytes =
-            hex::decode(data).map_err(|error| mismatch("data", data, format!("hexadecimal: {error}")))?;
+        let bytes = decode(data).ok_or_else(|| mismatch("data", data, "hexadecimal"))?;
         let transaction: Transaction =
             deserialize(&bytes).map_err(|error| mismatch("data", data, format!("a transaction: {error}")))?;
         let (txid, wtxid) = (hash("txid", &entry.txid)?, hash("hash", &entry.hash)?);
