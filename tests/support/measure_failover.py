@@ -11,11 +11,13 @@ from losing the pool to the first hash on the other's work.
 from __future__ import annotations
 
 import argparse
+import collections
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -40,6 +42,8 @@ class Pool:
                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert self.process.stdout is not None
         self.process.stdout.readline()  # it listens
+        # A pool that nobody reads would stop at a full pipe.
+        threading.Thread(target=collections.deque, args=(self.process.stdout, 0), daemon=True).start()
 
     def kill(self) -> float:
         now = time.time()
