@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -227,7 +226,6 @@ fn a_miner_that_was_asleep_goes_on() {
     miner.wait_for_shares(3);
     miner.signal(rustix::process::Signal::STOP);
     pool.kill();
-    std::thread::sleep(Duration::from_secs(1));
     let _pool = ServingPool::start_at(&address);
     miner.signal(rustix::process::Signal::CONT);
     miner.wait_for("a new connection", |event| event["state"] == "down");

@@ -1,5 +1,7 @@
 //! Whom the engine hashes for, and why not for somebody else.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::work::{Reject, RejectKind};
 
