@@ -79,6 +79,17 @@ advisories() {
     fi
 }
 
+# The node of the tests that need one. Without it they report themselves as skipped; one that was named must run.
+bitcoind() {
+    if bash tests/bitcoind.sh >"$scratch/bitcoind"; then
+        cat "$scratch/bitcoind"
+    elif [[ -n ${BITCOIND:-} ]]; then
+        return 1
+    else
+        echo "skipped: there is no bitcoind"
+    fi
+}
+
 python_tests() {
     cd tests/support && python3 -m unittest
 }
@@ -86,7 +97,8 @@ python_tests() {
 # Rust tests report a part they must leave out in the file that $SIGNALCORE_SKIPPED names, one line
 # `SKIPPED: test: reason` each, and pass.
 rust_tests() {
-    export SIGNALCORE_SKIPPED=$scratch/skipped
+    export SIGNALCORE_SKIPPED=$scratch/skipped BITCOIND
+    BITCOIND=$(cat "$scratch/bitcoind")
     if cargo nextest --version >/dev/null 2>&1; then
         cargo nextest run --workspace --locked --no-fail-fast --status-level slow
     else
@@ -126,6 +138,7 @@ step "formatting" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "licences, bans and sources" cargo deny --locked --workspace check --hide-inclusion-graph licenses bans sources
 step "advisories" advisories
+step "bitcoind" bitcoind
 step "Python tests" python_tests
 counts '^(Ran [1-9][0-9]* tests? in |(OK|FAILED)( \(.*=[0-9]+\))?$)' '^Ran [1-9]'
 step "doc tests" doc_tests
