@@ -27,6 +27,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("work::block", &["bitcoin"], PURE),
     ("protocol", &["work"], PURE),
     ("protocol::payout_watch", &["bitcoin"], PURE),
+    ("protocol::solo_session", &["bitcoin"], PURE),
     ("config", &["bitcoin"], PURE),
     ("config::environment", &[], &["std::env"]),
     ("config::files", &["rustls"], &["std::fs", "std::io"]),

@@ -1,5 +1,6 @@
 //! Protocols as state machines: bytes and time in, messages and events out. No sockets, no clock, no async.
 
+pub mod delivery;
 pub mod difficulty_wish;
 pub mod habits;
 pub mod job_feed;
@@ -13,6 +14,7 @@ pub mod remarks;
 pub mod session_config;
 pub mod session_error;
 mod session_link;
+pub mod solo_session;
 pub mod stratum_message;
 pub mod stratum_request;
 pub mod stratum_session;

@@ -6,7 +6,7 @@ use bitcoin::Script;
 
 use super::coinbase_builder::{BuildError, CoinbasePlan, with_witness};
 use super::template::{Template, WITNESS_SCALE};
-use super::{Coinbase, Difficulty, Epoch, Extranonce2, Header, Job, JobId, Share, merkle};
+use super::{Coinbase, Difficulty, Epoch, Extranonce2, Header, Job, JobId, Share, Work, merkle};
 
 mod check;
 
@@ -97,6 +97,13 @@ impl SoloJob {
     pub fn block(&self, share: &Share) -> Option<Block> {
         let is_ours = Arc::ptr_eq(share.job(), &self.job) || **share.job() == *self.job;
         is_ours.then(|| self.block_of(*share.header(), share.extranonce2()))
+    }
+
+    /// A block to have looked at: whole but for its proof of work, and of an extranonce2 that is not hashed in earnest.
+    pub fn proposal(&self) -> Block {
+        let extranonce2 = Extranonce2::from_counter(u128::MAX, self.job.coinbase.extranonce2_size);
+        let work = Work::new(Arc::clone(&self.job), extranonce2, self.job.header.ntime);
+        self.block_of(work.header(self.job.header.version, 0), &extranonce2)
     }
 
     fn block_of(&self, header: Header, extranonce2: &Extranonce2) -> Block {

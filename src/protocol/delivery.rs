@@ -1,0 +1,355 @@
+//! One block on its way to the nodes: submitted to all of them, again until each has given its last word, and watched
+//! until it is in the chain. Pure: the shell makes the calls.
+//!
+//! Source of what answers mean: Bitcoin Core `rpc/mining.cpp`, `BIP22ValidationResult`; `validation.cpp`.
+
+use std::time::{Duration, Instant};
+
+/// Waits between attempts grow from the first of these to the second: a node that starts takes seconds.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long after a node took a block its place in the chain is looked up first, and then again and again.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// How long a block is watched. One that lost its race may still win within the next blocks; a node that was killed
+/// before it wrote its index needs the block again.
+const WATCHED_FOR: Duration = Duration::from_secs(3600);
+/// Blocks on top, itself included, after which it is left alone.
+const ENOUGH_CONFIRMATIONS: i64 = 3;
+/// How long the others are tried once one node has the block: they get it from their peers too.
+const OTHERS_FOR: Duration = Duration::from_secs(60);
+
+/// What a node said to submitblock, or that it could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// It is valid and connected.
+    Accepted,
+    /// It is known or stored: the chain has to be asked what became of it.
+    AskChain(String),
+    /// Not now: the node cannot be reached, starts, or lacks the parent.
+    Later(String),
+    /// It never will be.
+    Refused(String),
+}
+
+/// Where a node's chain has the block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In its chain, with so many confirmations, at least 1.
+    InChain(i64),
+    /// Stored, beside its chain.
+    Beside,
+    /// It does not know it.
+    Unknown,
+    /// It could not be asked.
+    Unanswered,
+}
+
+/// What to ask a node now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// submitblock.
+    Submit,
+    /// getblockheader.
+    Look,
+}
+
+/// What is worth keeping or telling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryNews {
+    /// A node's words on it; `node` counts in the order of the nodes.
+    Answer {
+        /// Whose.
+        node: usize,
+        /// What it said.
+        text: String,
+    },
+    /// A node has taken it.
+    Accepted {
+        /// Which.
+        node: usize,
+    },
+    /// It has been found in a node's chain.
+    InChain,
+    /// A node has it beside its chain: another block was there first.
+    Beside,
+    /// No node takes it, and why.
+    Refused(String),
+}
+
+#[derive(Debug)]
+struct Node {
+    /// What to ask next.
+    call: Call,
+    /// When; `None` while it is being asked, and when nothing is to be asked any more.
+    due: Option<Instant>,
+    is_asked: bool,
+    wait: Duration,
+    refusal: Option<String>,
+    is_in_chain: bool,
+    last_text: Option<String>,
+}
+
+/// A block's way.
+#[derive(Debug)]
+pub struct Delivery {
+    started: Instant,
+    nodes: Vec<Node>,
+    taken_at: Option<Instant>,
+    told: Option<Standing>,
+    news: Vec<DeliveryNews>,
+}
+
+/// What was told of it last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Accepted,
+    InChain,
+    Beside,
+    Refused,
+}
+
+impl Delivery {
+    /// To so many nodes, all at once.
+    pub fn new(nodes: usize, now: Instant) -> Self {
+        let node = || Node {
+            call: Call::Submit,
+            due: Some(now),
+            is_asked: false,
+            wait: FIRST_WAIT,
+            refusal: None,
+            is_in_chain: false,
+            last_text: None,
+        };
+        let nodes = std::iter::repeat_with(node).take(nodes).collect();
+        Self { started: now, nodes, taken_at: None, told: None, news: Vec::new() }
+    }
+
+    /// The next call that is due; each is to be answered by [`Self::handle_said`] or [`Self::handle_place`].
+    pub fn poll_call(&mut self, now: Instant) -> Option<(usize, Call)> {
+        let is_over = now.duration_since(self.started) >= WATCHED_FOR && self.taken_at.is_some();
+        let others_end = self.taken_at.map(|at| at + OTHERS_FOR);
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            if node.due.is_none_or(|due| due > now) {
+                continue;
+            }
+            let is_late = node.call == Call::Submit && others_end.is_some_and(|end| now >= end);
+            node.due = None;
+            if !is_over && !is_late {
+                node.is_asked = true;
+                return Some((index, node.call));
+            }
+        }
+        None
+    }
+
+    /// When [`Self::poll_call`] has something again.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.nodes.iter().filter_map(|node| node.due).min()
+    }
+
+    /// What has happened since the last time.
+    pub fn take_news(&mut self) -> Vec<DeliveryNews> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Whether nothing is left to ask.
+    pub fn is_over(&self) -> bool {
+        self.nodes.iter().all(|node| node.due.is_none() && !node.is_asked)
+    }
+
+    /// A node has answered submitblock.
+    pub fn handle_said(&mut self, node: usize, said: Said, now: Instant) {
+        self.nodes[node].is_asked = false;
+        match said {
+            Said::Accepted => {
+                self.note(node, "accepted".to_owned());
+                self.taken(node, now);
+                self.next(node, Call::Look, LOOK_AFTER, now);
+            }
+            Said::AskChain(text) => {
+                self.note(node, text);
+                self.next(node, Call::Look, Duration::ZERO, now);
+            }
+            Said::Later(text) => {
+                self.note(node, text);
+                self.again(node, Call::Submit, now);
+            }
+            Said::Refused(text) => {
+                self.note(node, text.clone());
+                self.nodes[node].refusal = Some(text);
+                self.judge();
+            }
+        }
+    }
+
+    /// A node has answered getblockheader.
+    pub fn handle_place(&mut self, node: usize, place: Place, now: Instant) {
+        self.nodes[node].is_asked = false;
+        self.nodes[node].is_in_chain = matches!(place, Place::InChain(_));
+        match place {
+            Place::InChain(confirmations) => {
+                self.taken(node, now);
+                self.tell(Standing::InChain, DeliveryNews::InChain);
+                if confirmations < ENOUGH_CONFIRMATIONS {
+                    self.next(node, Call::Look, LOOK_EVERY, now);
+                }
+            }
+            Place::Beside => {
+                // Nodes may be of two minds; the block is not lost as long as one has it in its chain.
+                if self.nodes.iter().all(|node| !node.is_in_chain) {
+                    self.tell(Standing::Beside, DeliveryNews::Beside);
+                }
+                self.taken_at.get_or_insert(now);
+                self.next(node, Call::Look, LOOK_EVERY, now);
+            }
+            Place::Unknown => self.again(node, Call::Submit, now),
+            Place::Unanswered => self.again(node, Call::Look, now),
+        }
+    }
+
+    fn tell(&mut self, standing: Standing, news: DeliveryNews) {
+        if self.told != Some(standing) {
+            self.told = Some(standing);
+            self.news.push(news);
+        }
+    }
+
+    fn taken(&mut self, node: usize, now: Instant) {
+        self.taken_at.get_or_insert(now);
+        self.nodes[node].wait = FIRST_WAIT;
+        if self.told != Some(Standing::InChain) {
+            self.tell(Standing::Accepted, DeliveryNews::Accepted { node });
+        }
+    }
+
+    /// Keeps what a node said, unless it said so the last time.
+    fn note(&mut self, node: usize, text: String) {
+        if self.nodes[node].last_text.as_ref() != Some(&text) {
+            self.nodes[node].last_text = Some(text.clone());
+            self.news.push(DeliveryNews::Answer { node, text });
+        }
+    }
+
+    fn next(&mut self, node: usize, call: Call, wait: Duration, now: Instant) {
+        let node = &mut self.nodes[node];
+        (node.call, node.due) = (call, Some(now + wait));
+    }
+
+    fn again(&mut self, node: usize, call: Call, now: Instant) {
+        let wait = self.nodes[node].wait;
+        self.nodes[node].wait = (2 * wait).min(LONGEST_WAIT);
+        self.next(node, call, wait, now);
+    }
+
+    /// Lost when all have refused it.
+    fn judge(&mut self) {
+        let reasons: Option<Vec<_>> = self.nodes.iter().map(|node| node.refusal.as_deref()).collect();
+        if let Some(reasons) = reasons {
+            let first = reasons.first().copied().unwrap_or_default().to_owned();
+            self.tell(Standing::Refused, DeliveryNews::Refused(first));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calls(delivery: &mut Delivery, now: Instant) -> Vec<(usize, Call)> {
+        std::iter::from_fn(|| delivery.poll_call(now)).collect()
+    }
+
+    #[test]
+    fn all_nodes_are_asked_at_once_and_one_that_takes_it_is_enough() {
+        let now = Instant::now();
+        let mut delivery = Delivery::new(2, now);
+        assert_eq!(calls(&mut delivery, now), [(0, Call::Submit), (1, Call::Submit)]);
+        assert_eq!(calls(&mut delivery, now), []);
+        delivery.handle_said(0, Said::Later("refused".into()), now);
+        delivery.handle_said(1, Said::Accepted, now);
+        let told = delivery.take_news();
+        assert!(told.contains(&DeliveryNews::Accepted { node: 1 }), "{told:?}");
+        assert_eq!(calls(&mut delivery, now + FIRST_WAIT), [(0, Call::Submit)]);
+        delivery.handle_said(0, Said::AskChain("duplicate".into()), now);
+        assert_eq!(calls(&mut delivery, now), [(0, Call::Look)]);
+        delivery.handle_place(0, Place::InChain(ENOUGH_CONFIRMATIONS), now);
+        assert!(delivery.take_news().contains(&DeliveryNews::InChain));
+        assert_eq!(calls(&mut delivery, now + LOOK_AFTER), [(1, Call::Look)]);
+        delivery.handle_place(1, Place::InChain(ENOUGH_CONFIRMATIONS), now);
+        assert!(delivery.is_over());
+        assert!(delivery.take_news().is_empty(), "nothing is told twice");
+    }
+
+    #[test]
+    fn a_node_out_of_reach_is_asked_for_ever_at_growing_intervals() {
+        let mut now = Instant::now();
+        let mut delivery = Delivery::new(1, now);
+        let mut waits = Vec::new();
+        for _ in 0..2000 {
+            assert_eq!(calls(&mut delivery, now), [(0, Call::Submit)]);
+            delivery.handle_said(0, Said::Later("connection refused".into()), now);
+            let due = delivery.poll_timeout().unwrap();
+            waits.push(due - now);
+            now = due;
+        }
+        assert_eq!(waits[..4], [50, 100, 200, 400].map(Duration::from_millis));
+        assert_eq!(*waits.last().unwrap(), LONGEST_WAIT);
+        assert_eq!(delivery.take_news().len(), 1, "the same words are kept once");
+        assert!(!delivery.is_over());
+    }
+
+    #[test]
+    fn a_block_that_a_killed_node_forgot_is_sent_again() {
+        let now = Instant::now();
+        let mut delivery = Delivery::new(1, now);
+        calls(&mut delivery, now);
+        delivery.handle_said(0, Said::Accepted, now);
+        let later = now + LOOK_AFTER;
+        assert_eq!(calls(&mut delivery, later), [(0, Call::Look)]);
+        delivery.handle_place(0, Place::Unanswered, later);
+        let later = delivery.poll_timeout().unwrap();
+        assert_eq!(calls(&mut delivery, later), [(0, Call::Look)]);
+        delivery.handle_place(0, Place::Unknown, later);
+        let later = delivery.poll_timeout().unwrap();
+        assert_eq!(calls(&mut delivery, later), [(0, Call::Submit)]);
+        delivery.handle_said(0, Said::Accepted, later);
+        delivery.handle_place(0, Place::InChain(1), later);
+        assert!(delivery.take_news().contains(&DeliveryNews::InChain));
+    }
+
+    #[test]
+    fn a_block_is_refused_only_when_no_node_takes_it() {
+        let now = Instant::now();
+        let mut delivery = Delivery::new(2, now);
+        calls(&mut delivery, now);
+        delivery.handle_said(0, Said::Refused("bad-cb-amount".into()), now);
+        let refused = |news: Vec<DeliveryNews>| news.iter().any(|n| matches!(n, DeliveryNews::Refused(_)));
+        assert!(!refused(delivery.take_news()));
+        delivery.handle_said(1, Said::Refused("bad-cb-amount".into()), now);
+        assert!(refused(delivery.take_news()));
+        assert!(delivery.is_over());
+    }
+
+    #[test]
+    fn a_lost_race_is_watched_and_its_turn_is_told() {
+        let now = Instant::now();
+        let mut delivery = Delivery::new(1, now);
+        calls(&mut delivery, now);
+        delivery.handle_said(0, Said::AskChain("inconclusive".into()), now);
+        calls(&mut delivery, now);
+        delivery.handle_place(0, Place::Beside, now);
+        assert!(delivery.take_news().contains(&DeliveryNews::Beside));
+        let later = now + LOOK_EVERY;
+        assert_eq!(calls(&mut delivery, later), [(0, Call::Look)]);
+        delivery.handle_place(0, Place::Beside, later);
+        assert!(delivery.take_news().is_empty());
+        calls(&mut delivery, later + LOOK_EVERY);
+        delivery.handle_place(0, Place::InChain(2), later + LOOK_EVERY);
+        let told = delivery.take_news();
+        assert_eq!(told, [DeliveryNews::Accepted { node: 0 }, DeliveryNews::InChain]);
+        let end = now + WATCHED_FOR;
+        assert_eq!(calls(&mut delivery, end), []);
+        assert!(delivery.is_over(), "after an hour it is left alone");
+    }
+}
