@@ -28,7 +28,7 @@ use signalcore_drivers::cpu::{self, CpuOptions};
 use tokio::sync::mpsc;
 
 use crate::config::{self, Config, Pool, Secret, Stratum, Threads, Upstreams};
-use crate::engine::policy::{Policy, Strategy};
+use crate::engine::policy::{Policy, Strategy, UpstreamTerms};
 use crate::engine::task::{End, EngineTask, Limits};
 use crate::monitor::{Context, Display, Monitor, UpstreamAbout};
 use crate::protocol::payout_watch::PayoutTerms;
@@ -156,7 +156,11 @@ pub async fn run(
         };
         pool::open(options, recollection)
     };
-    let upstreams: Vec<_> = plan.pools.into_iter().map(|(options, weight)| (open(options), weight)).collect();
+    let upstreams: Vec<_> = plan
+        .pools
+        .into_iter()
+        .map(|(options, weight)| (open(options), UpstreamTerms::pool(weight)))
+        .collect();
     let names: Vec<_> = upstreams.iter().map(|(upstream, _)| upstream.name.clone()).collect();
     let monitor = Monitor::start(context, display, out).context("start the monitor's thread")?;
     let (board_sender, boards) = mpsc::channel(BOARD_CAPACITY);

@@ -3,7 +3,8 @@
 //!
 //! One other upstream may be the liar itself, so it only raises a flag; two that agree convict. A previous hash that
 //! carries the work of its block is real whoever names it. Two live branches are worth the same until one wins
-//! (a block of ours ends the tie), so a fork alone convicts nobody.
+//! (a block of ours ends the tie), so a fork alone convicts nobody. A node of our own has checked every block itself: its
+//! word counts like that of two, and nobody's word counts against it.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -51,11 +52,17 @@ struct Tip {
     nbits: u32,
     /// When the upstream named this parent first.
     since: Instant,
+    /// How much the upstream's word counts: [`ENOUGH`] convict.
+    votes: usize,
 }
+
+/// Votes that convict.
+const ENOUGH: usize = 2;
 
 #[derive(Debug, Default)]
 struct Watched {
     is_live: bool,
+    vouches: bool,
     tip: Option<Tip>,
     /// Since when no other upstream has been on its parent, whatever it named meanwhile.
     apart_since: Option<Instant>,
@@ -76,9 +83,10 @@ pub struct CrossCheck {
 }
 
 impl CrossCheck {
-    /// For so many upstreams; one may stay behind another for `frozen_after`.
-    pub fn new(upstreams: usize, frozen_after: Duration) -> Self {
-        let watched = std::iter::repeat_with(Watched::default).take(upstreams).collect();
+    /// For upstreams of which those marked vouch for the chain; the others may stay behind another for `frozen_after`.
+    pub fn new(vouching: &[bool], frozen_after: Duration) -> Self {
+        let watched =
+            vouching.iter().map(|vouches| Watched { vouches: *vouches, ..Watched::default() }).collect();
         Self { frozen_after, watched, parents: VecDeque::new() }
     }
 
@@ -89,6 +97,7 @@ impl CrossCheck {
             height: height(&job.coinbase.coinb1),
             nbits: job.header.nbits,
             since: now,
+            votes: if self.watched[upstream.0].vouches { ENOUGH } else { 1 },
         };
         let has_support = self
             .others(upstream)
@@ -148,7 +157,11 @@ impl CrossCheck {
         let Some(tip) = watched.tip.filter(|_| watched.is_live) else { return Verdict::Fine };
         let by_others = tip.height.map(|height| self.against_others(upstream, &tip, height, now));
         let own = watched.own.clone();
-        by_others.into_iter().chain(own).max_by_key(Verdict::weight).unwrap_or(Verdict::Fine)
+        let verdict = by_others.into_iter().chain(own).max_by_key(Verdict::weight).unwrap_or(Verdict::Fine);
+        match verdict {
+            Verdict::Suspect(text) | Verdict::Quarantine(text) if watched.vouches => Verdict::Flag(text),
+            verdict => verdict,
+        }
     }
 
     /// The next time after `now` at which a verdict may change without a word from anybody.
@@ -167,9 +180,12 @@ impl CrossCheck {
         if let [(id, _, other), ..] = others[..]
             && near.is_empty()
         {
-            let text = format!("it builds block {height} and pool {} block {other}: another chain", id.0);
-            let agree = others.iter().filter(|(.., known)| known.abs_diff(other) <= PERIOD).count();
-            return if agree > 1 { Verdict::Quarantine(text) } else { Verdict::Flag(text) };
+            let agree = votes(others.iter().filter(|(.., known)| known.abs_diff(other) <= PERIOD));
+            let text = format!(
+                "it builds block {height} and {} block {other}: another chain",
+                name(id, &others[0].1)
+            );
+            return if agree >= ENOUGH { Verdict::Quarantine(text) } else { Verdict::Flag(text) };
         }
         let apart_since = self.watched[upstream.0].apart_since;
         let charges = [
@@ -201,15 +217,15 @@ impl CrossCheck {
         // A single one may have made its block up, or the nbits that it takes no work to meet.
         let is_as_hard = |other: &Tip| difficulty(other.nbits) * MOST_RETARGET >= difficulty(tip.nbits);
         let is_agreed = |parent: &Tip| {
-            others.iter().filter(|(_, other, _)| other.prev_hash == parent.prev_hash).count() > 1
+            votes(others.iter().filter(|(_, other, _)| other.prev_hash == parent.prev_hash)) >= ENOUGH
         };
         let is_real =
             |parent: &Tip| !has_work(tip) || has_work(parent) && is_as_hard(parent) || is_agreed(parent);
         let ahead = others.iter().filter(|(_, other, ahead)| *ahead > height && is_real(other));
         // One against two: its block may be an old one under a height of its own.
-        let is_outvoted =
-            ahead.clone().count() == 1 && others.iter().any(|(_, other, _)| other.prev_hash == tip.prev_hash);
-        let (id, _, ahead) = ahead.clone().max_by_key(|(.., other)| *other)?;
+        let is_outvoted = votes(ahead.clone()) < ENOUGH
+            && others.iter().any(|(_, other, _)| other.prev_hash == tip.prev_hash);
+        let (id, leader, ahead) = ahead.clone().max_by_key(|(.., other)| *other)?;
         let later = self.parents.iter().filter(|parent| {
             parent.height.is_some_and(|known| known > height && known <= *ahead) && is_real(parent)
         });
@@ -217,8 +233,8 @@ impl CrossCheck {
         (now >= since + self.frozen_after).then(|| {
             let seconds = self.frozen_after.as_secs();
             let text = format!(
-                "its tip is frozen: it builds block {height}, pool {} block {ahead} for {seconds} s",
-                id.0
+                "its tip is frozen: it builds block {height}, {} block {ahead} for {seconds} s",
+                name(*id, leader)
             );
             if is_outvoted { Verdict::Flag(text) } else { Verdict::Suspect(text) }
         })
@@ -229,15 +245,15 @@ impl CrossCheck {
 fn wrong_bits(tip: &Tip, height: u32, others: &[(UpstreamId, Tip, u32)]) -> Option<Verdict> {
     let same_height = || others.iter().filter(|(.., other)| *other == height);
     let (id, other, _) = same_height().find(|(_, other, _)| other.nbits != tip.nbits)?;
-    let supporters = same_height().filter(|(_, known, _)| known.nbits == other.nbits).count();
+    let supporters = votes(same_height().filter(|(_, known, _)| known.nbits == other.nbits));
     let has_support = same_height().any(|(_, known, _)| known.nbits == tip.nbits);
     let text = format!(
         "its network difficulty (nbits {:08x}) at block {height} is not that of {} ({:08x})",
         tip.nbits,
-        who(*id, supporters),
+        who(*id, other, supporters),
         other.nbits
     );
-    match (supporters > 1, has_support) {
+    match (supporters >= ENOUGH, has_support) {
         (true, false) => Some(Verdict::Quarantine(text)),
         (false, true) => None, // the other one stands alone
         _ => Some(Verdict::Flag(text)),
@@ -260,15 +276,16 @@ fn alone(
     // The others must have had their parent for as long, or they may be the ones who are early.
     let (id, other, _) =
         not_ahead.iter().find(|(_, other, height_)| *height_ < height || now >= other.since + GRACE)?;
-    let supporters = not_ahead.iter().filter(|(_, known, _)| known.prev_hash == other.prev_hash).count();
+    let supporters =
+        votes(not_ahead.iter().copied().filter(|(_, known, _)| known.prev_hash == other.prev_hash));
     let parent = height.saturating_sub(1);
-    let mut text = format!("alone on its block {parent}, {} for 30 s", not_on(*id, supporters));
+    let mut text = format!("alone on its block {parent}, {} for 30 s", not_on(*id, other, supporters));
     if has_work(tip) && !not_ahead.iter().any(|(_, other, _)| is_far_below(tip, other)) {
         text.push_str("; the block has its work, so it is another branch or a block withheld");
         return Some(Verdict::Flag(text));
     }
     text.push_str(", and the block's hash lacks the work");
-    Some(if supporters > 1 { Verdict::Quarantine(text) } else { Verdict::Suspect(text) })
+    Some(if supporters >= ENOUGH { Verdict::Quarantine(text) } else { Verdict::Suspect(text) })
 }
 
 /// Whether the parent's hash meets the target of its time, which a retarget may have changed since.
@@ -291,16 +308,23 @@ fn difficulty(nbits: u32) -> f64 {
     Target::from_nbits(nbits).map_or(f64::INFINITY, |target| target.difficulty().value())
 }
 
-fn who(id: UpstreamId, supporters: usize) -> String {
-    if supporters > 1 { format!("{supporters} other pools") } else { format!("pool {}", id.0) }
+/// How much the word of these counts together.
+fn votes<'a>(of: impl Iterator<Item = &'a (UpstreamId, Tip, u32)>) -> usize {
+    of.map(|(_, tip, _)| tip.votes).sum()
 }
 
-fn not_on(id: UpstreamId, supporters: usize) -> String {
-    if supporters > 1 {
-        format!("which {supporters} others lack")
-    } else {
-        format!("which pool {} lacks", id.0)
-    }
+fn name(id: UpstreamId, tip: &Tip) -> String {
+    if tip.votes >= ENOUGH { "our own node".to_owned() } else { format!("pool {}", id.0) }
+}
+
+fn who(id: UpstreamId, tip: &Tip, supporters: usize) -> String {
+    let is_one = supporters < ENOUGH || tip.votes >= ENOUGH;
+    if is_one { name(id, tip) } else { format!("{supporters} other pools") }
+}
+
+fn not_on(id: UpstreamId, tip: &Tip, supporters: usize) -> String {
+    let is_one = supporters < ENOUGH || tip.votes >= ENOUGH;
+    if is_one { format!("which {} lacks", name(id, tip)) } else { format!("which {supporters} others lack") }
 }
 
 impl Watched {

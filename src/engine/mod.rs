@@ -32,7 +32,7 @@ use self::inflight::InFlight;
 use self::ledger::Ledger;
 use self::meter::BoardCounts;
 use self::pace::Pace;
-use self::policy::{Policy, Strategy};
+use self::policy::{Policy, Strategy, UpstreamTerms};
 use self::steering::Steering;
 use self::throttle::Throttle;
 use self::upstreams::Upstreams;
@@ -139,19 +139,20 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine for upstreams of these weights in order of priority, with no board yet.
-    pub fn new(policy: Policy, weights: &[u32], now: Instant) -> Self {
+    /// An engine for upstreams of these terms in order of priority, with no board yet.
+    pub fn new(policy: Policy, terms: &[UpstreamTerms], now: Instant) -> Self {
+        let weights: Vec<_> = terms.iter().map(|terms| terms.weight).collect();
         let mut engine = Self {
             started: now,
-            upstreams: Upstreams::new(weights.len(), policy),
+            upstreams: Upstreams::new(terms, policy),
             boards: BTreeMap::new(),
             steering: Steering::new(policy.strategy),
-            ledger: Ledger::new(weights),
+            ledger: Ledger::new(&weights),
             strategy: policy.strategy,
             in_flight: InFlight::default(),
             next_chip_job: 0,
             throttle: Throttle::new(now),
-            paces: weights.iter().map(|_| Pace::default()).collect(),
+            paces: terms.iter().map(|_| Pace::default()).collect(),
             review_at: None,
             left_at: None,
             switch: None,

@@ -44,3 +44,31 @@ impl Default for Policy {
         }
     }
 }
+
+/// How long boards go on with the last job of a pool when no upstream is left: most outages are shorter, and a pool that
+/// resumes takes the shares. After that it would only burn power.
+pub(super) const GRACE: Duration = Duration::from_secs(30);
+
+/// What the engine has to know of an upstream beforehand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamTerms {
+    /// Its part of the hashing in relation to the others, where that is split.
+    pub weight: u32,
+    /// How long its last job is still worth something once it is lost.
+    pub grace: Duration,
+    /// Whether it knows the chain first-hand: what it says of it is held against the others, and never the other way
+    /// round.
+    pub vouches: bool,
+}
+
+impl UpstreamTerms {
+    /// A pool.
+    pub fn pool(weight: u32) -> Self {
+        Self { weight, grace: GRACE, vouches: false }
+    }
+
+    /// Nodes of our own. They take a block of the last job whenever they are back.
+    pub fn own_node(weight: u32, grace: Duration) -> Self {
+        Self { weight, grace, vouches: true }
+    }
+}

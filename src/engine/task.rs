@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tokio_stream::{Stream, StreamExt, StreamMap};
 
-use super::policy::Policy;
+use super::policy::{Policy, UpstreamTerms};
 use super::snapshot::{Snapshot, Tally};
 use super::{Action, BoardAbout, BoardId, Engine, Report, UpstreamId};
 use crate::clock::{now, sleep_until, unix_now};
@@ -133,11 +133,16 @@ struct Progress {
 }
 
 impl<N: FnMut(Notice)> EngineTask<N> {
-    /// An engine for these upstreams, in order of priority, each with its weight.
-    pub fn new(upstreams: Vec<(UpstreamHandle, u32)>, policy: Policy, limits: Limits, notify: N) -> Self {
-        let weights: Vec<_> = upstreams.iter().map(|(_, weight)| *weight).collect();
+    /// An engine for these upstreams, in order of priority, each with its terms.
+    pub fn new(
+        upstreams: Vec<(UpstreamHandle, UpstreamTerms)>,
+        policy: Policy,
+        limits: Limits,
+        notify: N,
+    ) -> Self {
+        let terms: Vec<_> = upstreams.iter().map(|(_, terms)| *terms).collect();
         let mut task = Self {
-            engine: Engine::new(policy, &weights, now()).with_extranonce2_from(any_number()),
+            engine: Engine::new(policy, &terms, now()).with_extranonce2_from(any_number()),
             ends_at: limits.seconds.map(|seconds| now() + seconds),
             stats_at: now() + STATS_EVERY,
             limits,

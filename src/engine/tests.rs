@@ -1,6 +1,6 @@
 mod upstreams;
 
-use super::upstreams::GRACE;
+use super::policy::GRACE;
 use super::*;
 use crate::work::{BlockHash, HashRate, VersionMask};
 use crate::work::{
@@ -28,7 +28,8 @@ impl Mine {
 
     fn with_policy(policy: Policy, weights: &[u32]) -> Self {
         let now = Instant::now();
-        let engine = Engine::new(policy, weights, now);
+        let terms: Vec<_> = weights.iter().copied().map(UpstreamTerms::pool).collect();
+        let engine = Engine::new(policy, &terms, now);
         Self {
             engine,
             now,

@@ -7,14 +7,10 @@ use std::time::{Duration, Instant};
 use super::account::Account;
 use super::crosscheck::{CrossCheck, Verdict};
 use super::dispatch::Source;
-use super::policy::{Policy, Strategy};
+use super::policy::{Policy, Strategy, UpstreamTerms};
 use super::steering::Standing;
 use super::{BoardId, UpstreamId};
 use crate::work::{BlockHash, Extranonce2Allocator, Job};
-
-/// How long boards go on with the last job when no upstream is left: most outages are shorter, and a pool that resumes
-/// takes the shares. After that it would only burn power.
-pub(super) const GRACE: Duration = Duration::from_secs(30);
 
 /// Least time between two words on the same upstream that say no more than the last one: a text may hold a figure that
 /// moves.
@@ -35,6 +31,7 @@ struct Sent {
 /// One upstream.
 #[derive(Debug)]
 pub(super) struct Upstream {
+    terms: UpstreamTerms,
     /// The newest job, kept for a while after the connection is lost.
     pub(super) source: Option<Source>,
     /// Hands out its extranonces.
@@ -65,8 +62,9 @@ pub(super) struct Upstreams {
 }
 
 impl Upstream {
-    fn new() -> Self {
+    fn new(terms: UpstreamTerms) -> Self {
         Self {
+            terms,
             source: None,
             extranonces: Extranonce2Allocator::default(),
             account: Account::default(),
@@ -94,7 +92,7 @@ impl Upstream {
     fn standing(&self, policy: &Policy, now: Instant) -> Standing {
         match (&self.source, self.lost_at, &self.verdict) {
             (None, ..) | (.., Verdict::Quarantine(_)) => Standing::Out,
-            (_, Some(lost), _) if now < lost + GRACE => Standing::Parting,
+            (_, Some(lost), _) if now < lost + self.terms.grace => Standing::Parting,
             (_, Some(_), _) => Standing::Out,
             (.., Verdict::Suspect(_)) => Standing::Suspect,
             (.., Verdict::Fine | Verdict::Flag(_)) => {
@@ -135,10 +133,11 @@ impl Upstream {
 }
 
 impl Upstreams {
-    /// So many, none of which is wanted yet.
-    pub(super) fn new(count: usize, policy: Policy) -> Self {
-        let all = std::iter::repeat_with(Upstream::new).take(count).collect();
-        Self { all, policy, check: CrossCheck::new(count, policy.frozen_tip) }
+    /// None of which is wanted yet.
+    pub(super) fn new(terms: &[UpstreamTerms], policy: Policy) -> Self {
+        let all = terms.iter().copied().map(Upstream::new).collect();
+        let vouching: Vec<_> = terms.iter().map(|terms| terms.vouches).collect();
+        Self { all, policy, check: CrossCheck::new(&vouching, policy.frozen_tip) }
     }
 
     /// One of them.
@@ -290,14 +289,15 @@ impl Upstreams {
     /// The next time at which standings or verdicts may change by themselves.
     pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
         let each = self.all.iter().flat_map(|upstream| {
-            let grace_ends = upstream.lost_at.map(|lost| lost + GRACE);
+            let grace_ends = upstream.lost_at.map(|lost| lost + upstream.terms.grace);
             let slow = upstream.slow_times(&self.policy).flat_map(|times| [times.start, times.end]);
             grace_ends.into_iter().chain(upstream.settles_at(&self.policy)).chain(slow)
         });
         each.filter(|at| *at > now).chain(self.check.next_change(now)).min()
     }
 
-    /// Whom to keep connected: as many as are needed to have enough that work, the best first. Returns the changes.
+    /// Whom to keep connected: as many as are needed to have enough that work, the best first, and who vouches for the
+    /// chain. Returns the changes.
     pub(super) fn update_wanted(&mut self, now: Instant) -> Vec<(UpstreamId, bool)> {
         let mut missing = match self.policy.strategy {
             Strategy::Failover => 1 + self.policy.hot_standbys,
@@ -305,7 +305,7 @@ impl Upstreams {
         };
         let mut changes = Vec::new();
         for (index, upstream) in self.all.iter_mut().enumerate() {
-            let is_wanted = missing > 0;
+            let is_wanted = missing > 0 || upstream.terms.vouches;
             let counts = match upstream.standing(&self.policy, now) {
                 Standing::Good { settled } => settled,
                 Standing::Suspect | Standing::Parting => false,
@@ -314,7 +314,7 @@ impl Upstreams {
                     !upstream.is_failing && matches!(upstream.verdict, Verdict::Fine | Verdict::Flag(_))
                 }
             };
-            missing -= usize::from(is_wanted && counts);
+            missing = missing.saturating_sub(usize::from(is_wanted && counts));
             if is_wanted != upstream.is_wanted {
                 upstream.is_wanted = is_wanted;
                 upstream.is_failing = false;

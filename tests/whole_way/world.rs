@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use signalcore::engine::policy::Policy;
+use signalcore::engine::policy::{Policy, UpstreamTerms};
 use signalcore::engine::{Action, BoardAbout, BoardId, Engine, UpstreamId};
 use signalcore::protocol::payout_watch::PayoutTerms;
 use signalcore::protocol::redirect::{Destination, RedirectPolicy};
@@ -87,7 +87,7 @@ impl World {
             seed,
             chance: Chance::new(seed),
             now,
-            engine: Engine::new(Policy::default(), &[1; UPSTREAMS], now),
+            engine: Engine::new(Policy::default(), &[UpstreamTerms::pool(1); UPSTREAMS], now),
             upstreams: (0..UPSTREAMS).map(|number| Upstream::new(number, extranonce2_sizes)).collect(),
             boards: BTreeMap::new(),
             dispatched: HashSet::new(),

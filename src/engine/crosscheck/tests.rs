@@ -44,7 +44,7 @@ fn job(parent: [u8; 32], height: u32, nbits: u32) -> Job {
 
 impl Watch {
     fn new() -> Self {
-        Self { check: CrossCheck::new(3, Duration::from_secs(120)), now: Instant::now() }
+        Self { check: CrossCheck::new(&[false; 3], Duration::from_secs(120)), now: Instant::now() }
     }
 
     fn says(&mut self, upstream: usize, job: &Job) {
@@ -253,4 +253,44 @@ fn test_chains_change_their_difficulty_as_they_like() {
     watch.says(0, &job(parent(2, true), HEIGHT + 1, 0x1d61_17a4));
     watch.says(0, &job(parent(3, true), HEIGHT + 2, 0x1f01_2bfe));
     assert_eq!(watch.verdicts()[0], "fine");
+}
+
+#[test]
+fn a_node_of_our_own_convicts_alone_and_is_not_convicted() {
+    let node = |others: usize| {
+        let vouching: Vec<_> = (0..=others).map(|index| index == 0).chain([false]).take(3).collect();
+        Watch { check: CrossCheck::new(&vouching, Duration::from_secs(120)), now: Instant::now() }
+    };
+    let ours = job(parent(1, true), HEIGHT, NBITS);
+    // Made up, without the work of a block.
+    let mut watch = node(1);
+    watch.says(0, &ours);
+    watch.says(1, &job(parent(2, false), HEIGHT, NBITS));
+    watch.passes(31);
+    assert_eq!(watch.verdicts()[..2], ["flag", "quarantine"]);
+    // Another difficulty at the same height.
+    let mut watch = node(1);
+    watch.says(0, &ours);
+    watch.says(1, &job(parent(1, true), HEIGHT, NBITS - 0x10));
+    assert_eq!(watch.verdicts()[1], "quarantine");
+    // A real block that the node does not know is a branch, not a lie.
+    let mut watch = node(1);
+    watch.says(0, &ours);
+    watch.says(1, &job(parent(2, true), HEIGHT, NBITS));
+    watch.passes(31);
+    assert_eq!(watch.verdicts()[1], "flag");
+    // Two pools on a block that our node has left behind.
+    let mut watch = node(2);
+    watch.says(0, &job(parent(3, true), HEIGHT + 1, NBITS));
+    watch.says(1, &ours);
+    watch.says(2, &ours);
+    watch.passes(121);
+    assert_eq!(watch.verdicts(), ["flag", "suspect", "suspect"]);
+    // Both pools ahead of our node, which may be cut off: told, and no more.
+    let mut watch = node(2);
+    watch.says(0, &ours);
+    watch.says(1, &job(parent(3, true), HEIGHT + 1, NBITS));
+    watch.says(2, &job(parent(3, true), HEIGHT + 1, NBITS));
+    watch.passes(121);
+    assert_eq!(watch.verdicts(), ["flag", "fine", "fine"]);
 }
