@@ -19,4 +19,5 @@ pub mod stratum_message;
 pub mod stratum_request;
 pub mod stratum_session;
 pub mod text;
+pub mod tip_watch;
 pub mod unanswered;
