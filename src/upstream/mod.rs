@@ -1,6 +1,7 @@
 //! Where jobs come from and shares go: one handle of channels per upstream, whatever stands behind it.
 
 pub mod memory;
+pub mod node;
 pub mod pool;
 pub mod proxy;
 mod retry;

@@ -1,0 +1,3 @@
+//! Bitcoin Core as a source of templates and a taker of blocks.
+
+pub mod rpc;
