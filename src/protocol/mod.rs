@@ -1,5 +1,7 @@
 //! Protocols as state machines: bytes and time in, messages and events out. No sockets, no clock, no async.
 
+pub mod block_book;
+pub mod block_record;
 pub mod delivery;
 pub mod difficulty_wish;
 pub mod habits;
