@@ -81,7 +81,7 @@ pub struct Book {
     pub forgotten: u64,
     /// Lines that were skipped because they are broken or not ours.
     pub broken: u64,
-    /// The number of the first of them, from 1 where the reading began.
+    /// The number of the first of them, from 1; `None` where the reading began within the file.
     pub first_broken: Option<u64>,
     /// Whether the last line has no end and makes no sense: its writer is at it, or was stopped.
     pub is_unfinished: bool,
@@ -157,14 +157,15 @@ fn finding(found: Found, place: Place) -> Finding {
 }
 
 /// Makes a [`Book`] of a journal's bytes, however they are cut. It holds one line at a time, of at most [`MAX_LINE`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BookReader {
     book: Book,
     /// The line that has begun; empty once it is too long.
     line: Vec<u8>,
     length: u64,
     start: u64,
-    lines: u64,
+    /// Lines that have ended; not known when some were left out.
+    lines: Option<u64>,
     /// Whether the line that has begun lacks its beginning.
     is_fragment: bool,
 }
@@ -172,7 +173,8 @@ pub struct BookReader {
 impl BookReader {
     /// Begins `at` this byte of the file, which may be within a line: that one is passed over.
     pub fn from(at: u64) -> Self {
-        Self { start: at, is_fragment: at > 0, ..Self::default() }
+        let lines = (at == 0).then_some(0);
+        Self { book: Book::default(), line: Vec::new(), length: 0, start: at, lines, is_fragment: at > 0 }
     }
 
     /// Takes in what a read returned.
@@ -203,11 +205,11 @@ impl BookReader {
     }
 
     fn end_line(&mut self) {
-        self.lines += 1;
+        self.lines = self.lines.map(|lines| lines + 1);
         // Empty lines stand where a torn one was ended.
         if self.length > 0 && !self.is_fragment && !self.add() {
             self.book.broken += 1;
-            self.book.first_broken.get_or_insert(self.lines);
+            self.book.first_broken = self.book.first_broken.or(self.lines);
         }
         self.start += self.length + 1;
         self.line.clear();
@@ -233,7 +235,7 @@ mod tests {
     use crate::work::Header;
 
     fn book(text: &[u8]) -> Book {
-        let mut reader = BookReader::default();
+        let mut reader = BookReader::from(0);
         reader.read(text);
         reader.finish()
     }
@@ -329,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_line_of_the_greatest_length_is_read_and_no_more_than_it_is_held() {
-        let mut reader = BookReader::default();
+        let mut reader = BookReader::from(0);
         for _ in 0..3 * MAX_LINE / 65_536 {
             reader.read(&vec![b'a'; 65_536]);
             assert!(reader.line.len() <= MAX_LINE);
@@ -380,7 +382,7 @@ mod tests {
             let record = answer(BlockHash([1; 32]), 5).to_line();
             let text = lines.join("\n").replace('R', &record);
             let whole = book(text.as_bytes());
-            let mut reader = BookReader::default();
+            let mut reader = BookReader::from(0);
             text.as_bytes().chunks(size).for_each(|piece| reader.read(piece));
             let pieces = reader.finish();
             prop_assert!(whole.entries().eq(pieces.entries()));

@@ -1,5 +1,6 @@
 //! Where jobs come from and shares go: one handle of channels per upstream, whatever stands behind it.
 
+pub mod journal;
 pub mod memory;
 pub mod node;
 pub mod pool;
