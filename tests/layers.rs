@@ -22,7 +22,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("clock", &[], &["clock", "tokio"]),
     ("work", &[], PURE),
     ("work::payout", &["bitcoin"], PURE),
-    ("work::template", &["bitcoin"], PURE),
+    ("work::template::raw_transaction", &["bitcoin"], PURE), // its tests, as the other reader
     ("work::coinbase_builder", &["bitcoin"], PURE),
     ("work::block", &["bitcoin"], PURE),
     ("protocol", &["work"], PURE),

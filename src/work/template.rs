@@ -4,16 +4,18 @@
 use std::ops::RangeInclusive;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{JobHeader, Target, VersionMask};
 
 mod error;
+mod given;
 mod hexadecimal;
+mod raw_transaction;
 mod transactions;
 
 pub use error::TemplateError;
-use error::{hash, hex_bytes, integer, list, members, mismatch, text};
+use error::mismatch;
+use given::{Given, hash, hex_bytes, integer, list, members, text};
 use transactions::TransactionAnswer;
 pub use transactions::Transactions;
 
@@ -45,28 +47,47 @@ const OPEN_CHALLENGE: &str = "51";
 /// Rules with `!` that are understood. Source: BIP 9, "getblocktemplate changes"; BIPs 145 and 325.
 const KNOWN_RULES: [&str; 2] = ["segwit", "signet"];
 
-/// The answer as it came, nothing checked. Every field may be anything, so that errors can name it.
+/// The answer as it came, nothing checked. Every field may be anything, so that errors can name it;
+/// texts are borrowed from the JSON.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct TemplateAnswer {
-    version: Value,
-    rules: Value,
-    vbavailable: Value,
-    vbrequired: Value,
-    previousblockhash: Value,
-    transactions: Option<Vec<TransactionAnswer>>,
-    coinbaseaux: Value,
-    coinbasevalue: Value,
-    target: Value,
-    mintime: Value,
-    curtime: Value,
-    bits: Value,
-    height: Value,
-    sigoplimit: Value,
-    sizelimit: Value,
-    weightlimit: Value,
-    signet_challenge: Value,
-    default_witness_commitment: Value,
+pub struct TemplateAnswer<'a> {
+    #[serde(borrow)]
+    version: Given<'a>,
+    #[serde(borrow)]
+    rules: Given<'a>,
+    #[serde(borrow)]
+    vbavailable: Given<'a>,
+    #[serde(borrow)]
+    vbrequired: Given<'a>,
+    #[serde(borrow)]
+    previousblockhash: Given<'a>,
+    #[serde(borrow)]
+    transactions: Option<Vec<TransactionAnswer<'a>>>,
+    #[serde(borrow)]
+    coinbaseaux: Given<'a>,
+    #[serde(borrow)]
+    coinbasevalue: Given<'a>,
+    #[serde(borrow)]
+    target: Given<'a>,
+    #[serde(borrow)]
+    mintime: Given<'a>,
+    #[serde(borrow)]
+    curtime: Given<'a>,
+    #[serde(borrow)]
+    bits: Given<'a>,
+    #[serde(borrow)]
+    height: Given<'a>,
+    #[serde(borrow)]
+    sigoplimit: Given<'a>,
+    #[serde(borrow)]
+    sizelimit: Given<'a>,
+    #[serde(borrow)]
+    weightlimit: Given<'a>,
+    #[serde(borrow)]
+    signet_challenge: Given<'a>,
+    #[serde(borrow)]
+    default_witness_commitment: Given<'a>,
 }
 
 /// What a coinbase may claim, and what it has to carry.
@@ -109,29 +130,28 @@ pub struct Template {
 impl Template {
     /// Reads and checks the result of a getblocktemplate call. Errors: see [`TemplateError`].
     pub fn parse(json: &str) -> Result<Self, TemplateError> {
-        let answer: TemplateAnswer =
-            serde_json::from_str(json).map_err(|error| TemplateError::Json(error.to_string()))?;
-        Self::check(answer)
+        let answer = serde_json::from_str(json).map_err(|error| TemplateError::Json(error.to_string()))?;
+        Self::check(&answer)
     }
 
     /// Checks an answer. Errors: see [`TemplateError`].
-    pub fn check(answer: TemplateAnswer) -> Result<Self, TemplateError> {
-        let has_segwit = check_rules(&answer)?;
-        let (version, version_mask) = check_version(&answer)?;
+    pub fn check(answer: &TemplateAnswer<'_>) -> Result<Self, TemplateError> {
+        let has_segwit = check_rules(answer)?;
+        let (version, version_mask) = check_version(answer)?;
         let mintime = integer("mintime", &answer.mintime, 0..=u32::MAX.into())? as u32;
         let ntime = integer("curtime", &answer.curtime, mintime.into()..=u32::MAX.into())? as u32;
-        let (nbits, target) = check_target(&answer)?;
+        let (nbits, target) = check_target(answer)?;
         let prev_hash = hash("previousblockhash", &answer.previousblockhash)?;
         if prev_hash == [0; 32] {
             return Err(mismatch("previousblockhash", &answer.previousblockhash, "the hash of a block"));
         }
         let height = integer("height", &answer.height, HEIGHTS)? as u32;
-        let limits = check_limits(&answer, has_segwit)?;
-        let entries = answer.transactions.ok_or(TemplateError::Missing("transactions"))?;
+        let limits = check_limits(answer, has_segwit)?;
+        let entries = answer.transactions.as_ref().ok_or(TemplateError::Missing("transactions"))?;
         let transactions = Transactions::check(entries, has_segwit, &limits)?;
         let value = check_value(&answer.coinbasevalue, height, transactions.fees())?;
         let commitment = has_segwit.then(|| transactions.commitment());
-        if let (Some(ours), Value::String(given)) = (commitment, &answer.default_witness_commitment)
+        if let (Some(ours), Given::Text(given)) = (commitment, &answer.default_witness_commitment)
             && !given.eq_ignore_ascii_case(&hex::encode(ours))
         {
             let expected = format!("{}, as the transactions give it", hex::encode(ours));
@@ -184,9 +204,9 @@ impl Template {
 }
 
 /// Whether segwit is active. Errors: a rule that must be known and is not, a signet that wants blocks signed.
-fn check_rules(answer: &TemplateAnswer) -> Result<bool, TemplateError> {
+fn check_rules(answer: &TemplateAnswer<'_>) -> Result<bool, TemplateError> {
     let mut has_segwit = false;
-    let mut has_signet = !answer.signet_challenge.is_null();
+    let mut has_signet = !matches!(answer.signet_challenge, Given::Null);
     for rule in list("rules", &answer.rules)? {
         let rule = text("rules", rule)?;
         let name = rule.strip_prefix('!').unwrap_or(rule);
@@ -206,10 +226,10 @@ fn check_rules(answer: &TemplateAnswer) -> Result<bool, TemplateError> {
 }
 
 /// The version to mine with and the bits to roll.
-fn check_version(answer: &TemplateAnswer) -> Result<(u32, VersionMask), TemplateError> {
+fn check_version(answer: &TemplateAnswer<'_>) -> Result<(u32, VersionMask), TemplateError> {
     let version = integer("version", &answer.version, VERSIONS)? as u32;
     let required = match &answer.vbrequired {
-        Value::Null => 0,
+        Given::Null => 0,
         given => integer("vbrequired", given, 0..=(1 << (DEPLOYMENT_BITS.end() + 1)) - 1)? as u32,
     };
     let mut fixed = required;
@@ -220,7 +240,7 @@ fn check_version(answer: &TemplateAnswer) -> Result<(u32, VersionMask), Template
 }
 
 /// nbits and the target they stand for, which must be the one that is given.
-fn check_target(answer: &TemplateAnswer) -> Result<(u32, Target), TemplateError> {
+fn check_target(answer: &TemplateAnswer<'_>) -> Result<(u32, Target), TemplateError> {
     let bits: [u8; 4] = hex_bytes("bits", &answer.bits)?;
     let nbits = u32::from_be_bytes(bits);
     let target = Target::from_nbits(nbits).map_err(|error| mismatch("bits", &answer.bits, error))?;
@@ -232,9 +252,9 @@ fn check_target(answer: &TemplateAnswer) -> Result<(u32, Target), TemplateError>
 }
 
 /// The limits of the answer; absent ones are those of consensus, which none may exceed.
-fn check_limits(answer: &TemplateAnswer, has_segwit: bool) -> Result<Limits, TemplateError> {
-    let limit = |field, given: &Value, most: u64| match given {
-        Value::Null => Ok(most),
+fn check_limits(answer: &TemplateAnswer<'_>, has_segwit: bool) -> Result<Limits, TemplateError> {
+    let limit = |field, given: &Given<'_>, most: u64| match given {
+        Given::Null => Ok(most),
         given => integer(field, given, 1..=u64::MAX).map(|limit| limit.min(most)),
     };
     // Without segwit, Bitcoin Core gives sizes and sigops in the units before BIP 141.
@@ -249,7 +269,7 @@ fn check_limits(answer: &TemplateAnswer, has_segwit: bool) -> Result<Limits, Tem
 }
 
 /// The reward: exactly the fees and a subsidy that this height can have.
-fn check_value(given: &Value, height: u32, fees: u64) -> Result<u64, TemplateError> {
+fn check_value(given: &Given<'_>, height: u32, fees: u64) -> Result<u64, TemplateError> {
     let value = integer("coinbasevalue", given, 0..=MAX_MONEY)?;
     let subsidies =
         HALVING_INTERVALS.map(|interval| FIRST_SUBSIDY.checked_shr(height / interval).unwrap_or(0));
@@ -261,7 +281,7 @@ fn check_value(given: &Value, height: u32, fees: u64) -> Result<u64, TemplateErr
 }
 
 /// The bytes of all values, in the order of their names.
-fn check_aux(aux: &Value) -> Result<Vec<u8>, TemplateError> {
+fn check_aux(aux: &Given<'_>) -> Result<Vec<u8>, TemplateError> {
     let mut bytes = Vec::new();
     for value in members("coinbaseaux", aux)? {
         let expected = || mismatch("coinbaseaux", value, format!("at most {MAX_AUX} bytes as hexadecimal"));

@@ -1,11 +1,6 @@
-//! Why a template is refused, and the checks of single values.
+//! Why a template is refused.
 
 use std::fmt::Display;
-use std::ops::RangeInclusive;
-
-use serde_json::Value;
-
-use super::hexadecimal::decode;
 
 /// Longest value that an error repeats, in characters.
 const MAX_SHOWN: usize = 80;
@@ -60,64 +55,4 @@ pub(super) fn shown(value: impl Display) -> String {
 /// The error for a field that is there and wrong.
 pub(super) fn mismatch(field: &'static str, value: impl Display, expected: impl Display) -> TemplateError {
     TemplateError::Field { field, value: shown(value), expected: expected.to_string() }
-}
-
-/// A text. Errors: missing, of another type.
-pub(super) fn text<'a>(field: &'static str, value: &'a Value) -> Result<&'a str, TemplateError> {
-    match value {
-        Value::String(text) => Ok(text),
-        Value::Null => Err(TemplateError::Missing(field)),
-        other => Err(mismatch(field, other, "a text")),
-    }
-}
-
-/// The entries of a list; none when it is not there. Errors: of another type.
-pub(super) fn list<'a>(field: &'static str, value: &'a Value) -> Result<&'a [Value], TemplateError> {
-    match value {
-        Value::Array(entries) => Ok(entries),
-        Value::Null => Ok(&[]),
-        other => Err(mismatch(field, other, "a list")),
-    }
-}
-
-/// The values of an object in the order of their names; none when it is not there. Errors: of another type.
-pub(super) fn members<'a>(field: &'static str, value: &'a Value) -> Result<Vec<&'a Value>, TemplateError> {
-    match value {
-        Value::Object(members) => {
-            let mut named: Vec<_> = members.iter().collect();
-            named.sort_by_key(|(name, _)| *name); // whatever order the map keeps
-            Ok(named.into_iter().map(|(_, value)| value).collect())
-        }
-        Value::Null => Ok(Vec::new()),
-        other => Err(mismatch(field, other, "an object")),
-    }
-}
-
-/// A whole number. Errors: missing, of another type, outside the range.
-pub(super) fn integer(
-    field: &'static str,
-    value: &Value,
-    range: RangeInclusive<u64>,
-) -> Result<u64, TemplateError> {
-    match value.as_u64() {
-        Some(number) if range.contains(&number) => Ok(number),
-        _ if value.is_null() => Err(TemplateError::Missing(field)),
-        _ => Err(mismatch(field, value, format!("a whole number from {} to {}", range.start(), range.end()))),
-    }
-}
-
-/// Exactly `N` bytes of hexadecimal. Errors: missing, of another type or length.
-pub(super) fn hex_bytes<const N: usize>(
-    field: &'static str,
-    value: &Value,
-) -> Result<[u8; N], TemplateError> {
-    let bytes = decode(text(field, value)?).and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| mismatch(field, value, format!("{} digits of hexadecimal", 2 * N)))
-}
-
-/// A hash or target as it is shown, turned into header order. Errors: as [`hex_bytes`].
-pub(super) fn hash(field: &'static str, value: &Value) -> Result<[u8; 32], TemplateError> {
-    let mut bytes: [u8; 32] = hex_bytes(field, value)?;
-    bytes.reverse();
-    Ok(bytes)
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::work::vectors::{self, bytes32_reversed};
@@ -186,6 +186,23 @@ fn every_wrong_field_of_a_transaction_is_named_with_its_place() {
     assert!(unwitnessed.contains("segwit is not among the rules"), "{unwitnessed}");
 }
 
+#[test]
+fn texts_with_escapes_are_read_as_those_without() {
+    let plain = TEMPLATES["t09"].to_string();
+    let escaped = plain.replace(r#""data":"0"#, r#""data":"\u0030"#).replace("segwit", r"s\u0065gwit");
+    assert_ne!(escaped, plain);
+    assert_eq!(Template::parse(&escaped), Template::parse(&plain));
+    assert!(Template::parse(&plain).is_ok());
+}
+
+#[test]
+fn of_members_with_one_name_the_last_counts_and_of_fields_none() {
+    let given = |text: &str| serde_json::from_str::<Given<'_>>(text).unwrap().to_string();
+    assert_eq!(given(r#"{"b":1,"a":[null,-1,0.5],"b":"x\ty"}"#), r#"{"a":[null,-1,0.5],"b":"x\ty"}"#);
+    let twice = TEMPLATES["t09"].to_string().replacen('{', r#"{"height":1,"#, 1);
+    assert!(matches!(Template::parse(&twice), Err(TemplateError::Json(error)) if error.contains("height")));
+}
+
 /// Any JSON, a few levels deep.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -207,6 +224,13 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #[test]
+    fn values_are_read_and_shown_as_by_other_code(value in any_json()) {
+        let text = value.to_string();
+        let given: Given<'_> = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Value>(&given.to_string()).unwrap(), value);
+    }
+
     #[test]
     fn no_text_makes_the_parser_panic(text in ".{0,200}") {
         let _ = Template::parse(&text);

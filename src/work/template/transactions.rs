@@ -1,16 +1,14 @@
 //! The transactions of a template: each parsed, hashed again and held against what is said of it.
 
-use bitcoin::Transaction;
-use bitcoin::consensus::deserialize;
-use bitcoin::hashes::Hash;
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::error::{TemplateError, hash, integer, list, mismatch, text};
-use super::hexadecimal::decode;
+use super::error::{TemplateError, mismatch};
+use super::given::{Given, hash, integer, list, text};
+use super::hexadecimal::decode_to;
+use super::raw_transaction::RawTransaction;
 use super::{Limits, MAX_BLOCK_SIZE, MAX_MONEY, WITNESS_SCALE};
 use crate::work::header::sha256d;
-use crate::work::{Header, merkle};
+use crate::work::{BlockHash, Header, merkle};
 
 /// Fewest bytes of a transaction: one input and one output without scripts. Bounds how many a block can hold.
 pub(super) const MIN_TRANSACTION_SIZE: u64 = 60;
@@ -22,14 +20,28 @@ const RESERVED_VALUE: [u8; 32] = [0; 32];
 /// One entry as it came.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct TransactionAnswer {
-    data: Value,
-    txid: Value,
-    hash: Value,
-    depends: Value,
-    fee: Value,
-    sigops: Value,
-    weight: Value,
+pub(super) struct TransactionAnswer<'a> {
+    #[serde(borrow)]
+    data: Given<'a>,
+    #[serde(borrow)]
+    txid: Given<'a>,
+    #[serde(borrow)]
+    hash: Given<'a>,
+    #[serde(borrow)]
+    depends: Given<'a>,
+    #[serde(borrow)]
+    fee: Given<'a>,
+    #[serde(borrow)]
+    sigops: Given<'a>,
+    #[serde(borrow)]
+    weight: Given<'a>,
+}
+
+/// Memory for one transaction after the other.
+#[derive(Default)]
+struct Scratch {
+    bytes: Vec<u8>,
+    hashed: Vec<u8>,
 }
 
 /// All transactions of a template but the coinbase, in block order.
@@ -46,7 +58,7 @@ pub struct Transactions {
 impl Transactions {
     /// Checks the entries of a list. Errors: `Transaction` with the number of the first wrong one, or a `Field` of the whole list.
     pub(super) fn check(
-        entries: Vec<TransactionAnswer>,
+        entries: &[TransactionAnswer<'_>],
         has_segwit: bool,
         limits: &Limits,
     ) -> Result<Self, TemplateError> {
@@ -55,9 +67,10 @@ impl Transactions {
             let expected = format!("at most {most} of them");
             return Err(mismatch("transactions", format!("a list of {}", entries.len()), expected));
         }
-        let mut all = Self::default();
-        for (at, entry) in entries.into_iter().enumerate() {
-            all.add(&entry, has_segwit)
+        let mut all = Self::with_room_for(entries, limits);
+        let mut scratch = Scratch::default();
+        for (at, entry) in entries.iter().enumerate() {
+            all.add(entry, has_segwit, &mut scratch)
                 .map_err(|error| TemplateError::Transaction { number: at + 1, error: Box::new(error) })?;
         }
         let sums = [
@@ -73,24 +86,43 @@ impl Transactions {
         Ok(all)
     }
 
-    fn add(&mut self, entry: &TransactionAnswer, has_segwit: bool) -> Result<(), TemplateError> {
+    /// Empty, with all the memory that these entries need: to copy what has been read while it grows takes longer than
+    /// to read it.
+    fn with_room_for(entries: &[TransactionAnswer<'_>], limits: &Limits) -> Self {
+        let digits = |entry: &TransactionAnswer<'_>| text("data", &entry.data).map_or(0, str::len);
+        let most = 2 * limits.size as usize; // more is refused
+        Self {
+            txids: Vec::with_capacity(entries.len()),
+            wtxids: Vec::with_capacity(entries.len()),
+            hex: String::with_capacity(entries.iter().map(digits).sum::<usize>().min(most)),
+            ..Self::default()
+        }
+    }
+
+    fn add(
+        &mut self,
+        entry: &TransactionAnswer<'_>,
+        has_segwit: bool,
+        scratch: &mut Scratch,
+    ) -> Result<(), TemplateError> {
         let data = text("data", &entry.data)?;
         if data.len() as u64 > 2 * MAX_BLOCK_SIZE {
             return Err(mismatch("data", data, format!("at most {MAX_BLOCK_SIZE} bytes")));
         }
-        let bytes = decode(data).ok_or_else(|| mismatch("data", data, "hexadecimal"))?;
-        let transaction: Transaction =
-            deserialize(&bytes).map_err(|error| mismatch("data", data, format!("a transaction: {error}")))?;
-        let (txid, wtxid) = (hash("txid", &entry.txid)?, hash("hash", &entry.hash)?);
-        if transaction.compute_txid().to_byte_array() != txid {
-            return Err(mismatch("txid", &entry.txid, format!("{} of its data", transaction.compute_txid())));
+        scratch.bytes.resize(data.len() / 2, 0);
+        if !decode_to(data, &mut scratch.bytes) {
+            return Err(mismatch("data", data, "hexadecimal"));
         }
-        if sha256d(&bytes) != wtxid {
-            return Err(mismatch(
-                "hash",
-                &entry.hash,
-                format!("{} of its data", transaction.compute_wtxid()),
-            ));
+        let transaction = RawTransaction::parse(&scratch.bytes)
+            .map_err(|error| mismatch("data", data, format!("a transaction: {error}")))?;
+        let hashes = transaction.hashes(&mut scratch.hashed);
+        let (txid, wtxid) = (hash("txid", &entry.txid)?, hash("hash", &entry.hash)?);
+        let of_data = |hash: [u8; 32]| format!("{} of its data", BlockHash(hash));
+        if hashes.0 != txid {
+            return Err(mismatch("txid", &entry.txid, of_data(hashes.0)));
+        }
+        if hashes.1 != wtxid {
+            return Err(mismatch("hash", &entry.hash, of_data(hashes.1)));
         }
         if !has_segwit && txid != wtxid {
             return Err(mismatch("data", data, "no witness, since segwit is not among the rules"));
@@ -99,11 +131,11 @@ impl Transactions {
             return Err(mismatch("data", data, "no coinbase"));
         }
         let before = 1..=self.txids.len() as u64;
-        let is_before = |parent: &&Value| parent.as_u64().is_some_and(|number| before.contains(&number));
+        let is_before = |parent: &&Given<'_>| integer("depends", parent, before.clone()).is_ok();
         if let Some(other) = list("depends", &entry.depends)?.iter().find(|parent| !is_before(parent)) {
             return Err(mismatch("depends", other, "the number of a transaction before it"));
         }
-        let weight = transaction.weight().to_wu();
+        let weight = transaction.weight();
         if integer("weight", &entry.weight, 0..=u64::MAX)? != weight {
             return Err(mismatch("weight", &entry.weight, format!("{weight} of its data")));
         }
@@ -114,7 +146,9 @@ impl Transactions {
         self.fees = fees;
         self.sigops += integer("sigops", &entry.sigops, 0..=u32::MAX.into())?;
         self.weight += weight;
-        self.hex.push_str(&data.to_ascii_lowercase());
+        let start = self.hex.len();
+        self.hex.push_str(data);
+        self.hex[start..].make_ascii_lowercase();
         self.txids.push(txid);
         self.wtxids.push(wtxid);
         Ok(())
