@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bitcoin::Script;
 
 use super::coinbase_builder::{BuildError, CoinbasePlan, with_witness};
+use super::template::hexadecimal::{decode, push_digits};
 use super::template::{Template, WITNESS_SCALE};
 use super::{Coinbase, Difficulty, Epoch, Extranonce2, Header, Job, JobId, Share, Work, merkle};
 
@@ -131,16 +132,22 @@ impl Block {
     /// Lower-case hexadecimal as submitblock takes it: header, number of transactions, coinbase, the others.
     pub fn to_hex(&self) -> String {
         let transactions = self.template.transactions();
-        let front = [&self.header.to_bytes()[..], &transactions.count(), &self.coinbase].concat();
-        [&hex::encode(front), transactions.hex()].concat()
+        let front = [&self.header.to_bytes()[..], &transactions.count(), &self.coinbase];
+        let length = front.iter().map(|part| 2 * part.len()).sum::<usize>() + transactions.hex().len();
+        let mut hex = String::with_capacity(length);
+        for part in front {
+            push_digits(&mut hex, part);
+        }
+        hex.push_str(transactions.hex());
+        hex
     }
 
     /// What Bitcoin Core would refuse the block for, as far as its template tells; empty when nothing is known. It is
     /// read back from its bytes by other code than wrote them. A block with faults is still worth sending.
     pub fn faults(&self) -> Vec<BlockFault> {
-        match hex::decode(self.to_hex()) {
-            Ok(bytes) => faults(&bytes, &self.template),
-            Err(_) => vec![BlockFault::Decode],
+        match decode(&self.to_hex()) {
+            Some(bytes) => faults(&bytes, &self.template),
+            None => vec![BlockFault::Decode],
         }
     }
 }

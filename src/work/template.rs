@@ -9,7 +9,7 @@ use super::{JobHeader, Target, VersionMask};
 
 mod error;
 mod given;
-mod hexadecimal;
+pub(super) mod hexadecimal;
 mod raw_transaction;
 mod transactions;
 

@@ -1,8 +1,10 @@
 //! A block read back from its bytes and held against its template, before a node does.
 
-use bitcoin::Transaction;
+use std::collections::HashSet;
+
 use bitcoin::consensus::deserialize_partial;
 use bitcoin::hashes::{Hash, sha256d};
+use bitcoin::{Transaction, TxIn};
 
 use crate::work::coinbase_builder::{MAX_SCRIPT_SIG, height_push};
 use crate::work::template::{Template, VERSIONS};
@@ -92,8 +94,9 @@ pub enum BlockFault {
 /// only the chain tells is not found: whether the parent is valid and still the tip, whether the block is known.
 pub fn faults(bytes: &[u8], template: &Template) -> Vec<BlockFault> {
     let Some((header, transactions, rest)) = decode(bytes) else { return vec![BlockFault::Decode] };
+    let txids: Vec<_> = transactions.iter().map(|one| one.compute_txid().to_byte_array()).collect();
     let mut found = header_faults(&header, template);
-    found.extend(tree_faults(&header, &transactions));
+    found.extend(tree_faults(&header, &txids));
     found.extend(size_faults(bytes.len() - rest, &transactions, template));
     match transactions.first().filter(|first| first.is_coinbase()) {
         Some(coinbase) => {
@@ -102,7 +105,7 @@ pub fn faults(bytes: &[u8], template: &Template) -> Vec<BlockFault> {
         }
         None => found.push(BlockFault::NoCoinbase),
     }
-    if misses_a_parent(&transactions, template) {
+    if misses_a_parent(&transactions, &txids, template) {
         found.push(BlockFault::ParentTransaction);
     }
     if rest > 0 {
@@ -131,9 +134,8 @@ fn header_faults(header: &Header, template: &Template) -> Vec<BlockFault> {
     ])
 }
 
-fn tree_faults(header: &Header, transactions: &[Transaction]) -> Vec<BlockFault> {
-    let leaves: Vec<_> = transactions.iter().map(|one| one.compute_txid().to_byte_array()).collect();
-    let (root, duplicate) = root(leaves);
+fn tree_faults(header: &Header, txids: &[[u8; 32]]) -> Vec<BlockFault> {
+    let (root, duplicate) = root(txids.to_vec());
     only([(root != header.merkle_root, BlockFault::MerkleRoot), (duplicate, BlockFault::Duplicate)])
 }
 
@@ -197,12 +199,12 @@ fn witness_faults(
 }
 
 /// Whether one spends from a transaction of the template that does not stand before it.
-fn misses_a_parent(transactions: &[Transaction], template: &Template) -> bool {
-    let mut missing: std::collections::HashSet<_> = template.transactions().txids().iter().copied().collect();
-    transactions.iter().any(|one| {
-        let spends = |input: &bitcoin::TxIn| missing.contains(&input.previous_output.txid.to_byte_array());
+fn misses_a_parent(transactions: &[Transaction], txids: &[[u8; 32]], template: &Template) -> bool {
+    let mut missing: HashSet<_> = template.transactions().txids().iter().copied().collect();
+    transactions.iter().zip(txids).any(|(one, txid)| {
+        let spends = |input: &TxIn| missing.contains(&input.previous_output.txid.to_byte_array());
         let misses = one.input.iter().any(spends);
-        missing.remove(&one.compute_txid().to_byte_array());
+        missing.remove(txid);
         misses
     })
 }

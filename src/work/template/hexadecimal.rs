@@ -2,7 +2,7 @@
 //! branch and without a table, so that the compiler makes vector instructions of it.
 
 /// The bytes that a text stands for; `None` when there is something else in it, or half a byte.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+pub(in crate::work) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = vec![0; text.len() / 2];
     decode_to(text, &mut bytes).then_some(bytes)
 }
@@ -28,6 +28,12 @@ fn value(digit: u8) -> u8 {
     (digit & 0x0f) + 9 * (digit >> 6)
 }
 
+/// Appends the digits of `bytes`, lower-case.
+pub(in crate::work) fn push_digits(text: &mut String, bytes: &[u8]) {
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]));
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -43,6 +49,13 @@ mod tests {
         #[test]
         fn bytes_of_another_length_are_not_filled(length in 0_usize..40, pairs in 0_usize..40) {
             prop_assert_eq!(decode_to(&"a5".repeat(pairs), &mut vec![0; length]), length == pairs);
+        }
+
+        #[test]
+        fn bytes_are_written_as_other_code_does(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let mut text = String::new();
+            push_digits(&mut text, &bytes);
+            prop_assert_eq!(text, hex::encode(&bytes));
         }
     }
 
