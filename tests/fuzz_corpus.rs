@@ -14,6 +14,8 @@ mod line;
 mod message;
 #[path = "fuzz/bodies/session.rs"]
 mod session;
+#[path = "fuzz/bodies/template.rs"]
+mod template;
 
 fn replay(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
@@ -50,4 +52,9 @@ fn a_coinbase_that_is_read_pays_the_same_for_every_extranonce2() {
 #[test]
 fn every_mistake_in_a_configuration_has_a_line_and_what_is_accepted_reads_back() {
     replay("config", config::run);
+}
+
+#[test]
+fn a_template_that_is_accepted_gives_a_job_and_its_shares_blocks_without_a_fault_of_ours() {
+    replay("template", template::run);
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "tests/fuzz/corpus"
+TEMPLATES = json.loads((ROOT / "tests/vectors/gbt-vectors.json").read_text())
 VECTORS = json.loads((ROOT / "tests/vectors/stratum-vectors.json").read_text())
 
 
@@ -103,6 +104,24 @@ seconds = 1e400
 }
 
 
+def templates() -> None:
+    """The recorded templates that differ in more than numbers and are small; and rules that each decide one."""
+    recorded = TEMPLATES["templates"]
+    seeds = {name: recorded[name] for name in ("t01", "t07", "t08", "t09")}
+    seeds |= TEMPLATES["templates_of_other_networks_for_parsing_only"]
+    seeds["before-segwit-with-a-witness"] = recorded["t09"] | {"rules": ["csv"]}
+    seeds["open-signet"] = recorded["t07"] | {"rules": ["!segwit", "!signet"], "signet_challenge": "51"}
+    seeds["bits-and-aux"] = recorded["t07"] | {
+        "vbrequired": 1 << 14,
+        "vbavailable": {"a": 13, "b": 28},
+        "coinbaseaux": {"flags": "2f503253482f", "more": "00"},
+    }
+    seeds["aux-without-room"] = recorded["t01"] | {"coinbaseaux": {"flags": 64 * "ab"}}
+    seeds["full-but-for-the-coinbase"] = recorded["t07"] | {"weightlimit": 1400, "sizelimit": 500}
+    for name, template in seeds.items():
+        write("template", name, json.dumps(template, separators=(",", ":")).encode())
+
+
 def rules(base: list[str]) -> None:
     """Inputs that only pass because of one rule each; they stay in the corpus under their names."""
     write("message", "long-text", b'"' + 1200 * b"x" + b'"')  # once told in full
@@ -133,6 +152,7 @@ def main() -> None:
         for number, text in enumerate(steps):
             write("message", f"{name}-{number}", text.encode())
     rules(base)
+    templates()
     write("config", "default", (ROOT / "config/signalcore.toml").read_bytes())
     for name, text in CONFIGS.items():
         write("config", name, text.encode())
