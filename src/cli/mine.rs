@@ -129,7 +129,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     if debug {
         "debug".clone_into(&mut loaded.config.log.level);
     }
-    let State { remember, file } = &loaded.config.state;
+    let State { remember, file, journal: _ } = &loaded.config.state;
     let memory = file.clone().or_else(|| config::state_file(&environment)).filter(|_| *remember);
     let plan = match Plan::new(&loaded.config) {
         Ok(plan) => plan.with_memory(memory),

@@ -75,7 +75,7 @@ pub(super) static TABLES: &[(&str, &str)] = &[
     ("cpu", "Hashing on the processor."),
     ("upstreams", "Which pool gets the hashing, and when it goes to another."),
     ("stratum", "How to speak with pools."),
-    ("state", "What is remembered of pools from one run to the next."),
+    ("state", "What outlives a run: what was learnt of pools, and the blocks that were found."),
     ("log", "Where the log goes."),
     ("stop", "When to stop without being asked."),
 ];
@@ -347,6 +347,13 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         Kind::Path(|c| &mut c.state.file),
         Preset::Unset("\"/var/lib/signalcore/pools.json\""),
         "Where, instead of $XDG_STATE_HOME/signalcore/pools.json or ~/.local/state/signalcore/pools.json.",
+    ),
+    row(
+        "state.journal",
+        "SIGNALCORE_STATE_JOURNAL",
+        Kind::Path(|c| &mut c.state.journal),
+        Preset::Unset("\"/var/lib/signalcore/blocks.journal\""),
+        "Where found blocks are kept, instead of blocks.journal in the same folders. Delete no block without a fate.",
     ),
     row(
         "log.file",

@@ -35,12 +35,21 @@ pub fn user_file(environment: &Environment) -> Option<PathBuf> {
     Some(xdg.or_else(home)?.join("signalcore/config.toml"))
 }
 
-/// Where what is learnt of pools is kept unless `state.file` names another place, `None` without a home. Source: XDG base
-/// directories.
+/// Where what is learnt of pools is kept unless `state.file` names another place, `None` without a home.
 pub fn state_file(environment: &Environment) -> Option<PathBuf> {
+    in_state_folder(environment, "pools.json")
+}
+
+/// Where found blocks are kept unless `state.journal` names another place, `None` without a home.
+pub fn journal_file(environment: &Environment) -> Option<PathBuf> {
+    in_state_folder(environment, "blocks.journal")
+}
+
+/// Source: XDG base directories, where a relative `$XDG_STATE_HOME` is to be ignored.
+fn in_state_folder(environment: &Environment, name: &str) -> Option<PathBuf> {
     let xdg = environment.value("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
     let home = || environment.value("HOME").map(|home| Path::new(home).join(".local/state"));
-    Some(xdg.or_else(home)?.join("signalcore/pools.json"))
+    Some(xdg.or_else(home)?.join("signalcore").join(name))
 }
 
 /// The file that was named by flag or environment, and by which.

@@ -24,7 +24,7 @@ use std::time::Duration;
 use bitcoin::Address;
 
 pub use environment::Environment;
-pub use files::{state_file, user_file};
+pub use files::{journal_file, state_file, user_file};
 pub use flags::{Flags, PairingError, PoolFlags, PoolLists, pair_pools};
 pub use layers::{Loaded, Origins, load, load_text};
 pub use pool_url::{PoolUrl, PoolUrlError};
@@ -48,7 +48,7 @@ pub struct Config {
     pub upstreams: Upstreams,
     /// How to speak with pools.
     pub stratum: Stratum,
-    /// What is remembered of pools.
+    /// What outlives a run.
     pub state: State,
     /// Where the log goes.
     pub log: Log,
@@ -241,13 +241,15 @@ pub struct Timeouts {
     pub reconnect_max: Duration,
 }
 
-/// What is remembered of pools from one run to the next.
+/// What outlives a run: what was learnt of pools, and the blocks that were found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
-    /// Whether anything is.
+    /// Whether anything is remembered of pools.
     pub remember: bool,
     /// In which file, instead of [`state_file`].
     pub file: Option<PathBuf>,
+    /// In which file found blocks are kept, instead of [`journal_file`].
+    pub journal: Option<PathBuf>,
 }
 
 /// Where the log goes.

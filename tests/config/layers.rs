@@ -1,5 +1,6 @@
 //! Which layer wins, where each value comes from, and what stays hidden.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::setup::Setup;
@@ -34,7 +35,7 @@ fn without_any_layer_every_value_is_the_documented_default() {
     let config = Setup::with_file("").loaded().config;
     assert_eq!(config, Config::default());
     let Config { pools, cpu, devices, upstreams, stratum, state, log, stop } = config;
-    assert_eq!((state.remember, state.file), (true, None));
+    assert_eq!((state.remember, state.file, state.journal), (true, None, None));
     assert_eq!(pools, []);
     assert_eq!((upstreams.strategy, upstreams.hot_standbys), (Strategy::Failover, 1));
     let times = [upstreams.return_after, upstreams.rotate, upstreams.slow_answer, upstreams.frozen_tip];
@@ -103,6 +104,7 @@ fn a_file_reaches_every_field() {
         [state]
         remember = false
         file = 'pools.json'
+        journal = 'blocks.journal'
         [log]
         file = '/var/log/x'
         level = 'debug'
@@ -114,6 +116,7 @@ fn a_file_reaches_every_field() {
     let setup = setup.beside("ca.pem", authority.pem());
     let Config { pools, cpu, devices, upstreams, stratum, state, log, stop } = setup.loaded().config;
     assert_eq!((state.remember, state.file), (false, Some(setup.path("pools.json"))));
+    assert_eq!(state.journal, Some(setup.path("blocks.journal")));
     assert_eq!(
         (pools[0].user.as_str(), &pools[0].password, pools[0].url.port()),
         ("alice.1", &Secret::new("p"), 1)
@@ -233,17 +236,17 @@ fn the_users_file_lies_in_the_xdg_folder_or_below_home() {
 }
 
 #[test]
-fn what_is_remembered_lies_in_the_xdg_folder_of_states_or_below_home() {
-    let file = |variables: &[(&str, &str)]| {
-        let environment = variables.iter().copied().collect::<Environment>();
-        signalcore::config::state_file(&environment).map(|path| path.to_str().unwrap().to_owned())
-    };
-    assert_eq!(file(&[("XDG_STATE_HOME", "/x"), ("HOME", "/h")]).unwrap(), "/x/signalcore/pools.json");
-    assert_eq!(
-        file(&[("XDG_STATE_HOME", "x"), ("HOME", "/h")]).unwrap(),
-        "/h/.local/state/signalcore/pools.json"
-    );
-    assert_eq!(file(&[]), None);
+fn what_is_remembered_and_found_lies_in_the_xdg_folder_of_states_or_below_home() {
+    for (file, name) in [
+        (signalcore::config::state_file as fn(&Environment) -> Option<PathBuf>, "pools.json"),
+        (signalcore::config::journal_file, "blocks.journal"),
+    ] {
+        let file = |variables: &[(&str, &str)]| file(&variables.iter().copied().collect());
+        let at = |folder: &str| Some(Path::new(folder).join(name));
+        assert_eq!(file(&[("XDG_STATE_HOME", "/x"), ("HOME", "/h")]), at("/x/signalcore"));
+        assert_eq!(file(&[("XDG_STATE_HOME", "x"), ("HOME", "/h")]), at("/h/.local/state/signalcore"));
+        assert_eq!(file(&[]), None);
+    }
 }
 
 #[test]
