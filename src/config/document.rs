@@ -3,12 +3,12 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::field::{FIELDS, Field, POOL_FIELDS, TABLES};
+use super::Pool;
+use super::field::{FIELDS, Field, TABLES};
 use super::kind::Given;
 use super::problem::Mistake;
+use super::upstream::{Upstream, UpstreamKind};
 
-/// The name of the array of pools, the only table that may stand more than once.
-const POOL: &str = "pool";
 /// How alike two names must be, by Jaro and Winkler, for one to be a slip of the other.
 const ALIKE: f64 = 0.8;
 
@@ -22,9 +22,10 @@ pub(super) struct Entry {
     pub(super) line: usize,
 }
 
-/// A `[[pool]]` and the line it begins on.
+/// An element of an array of tables and the line it begins on.
 #[derive(Debug, PartialEq)]
-pub(super) struct PoolEntries {
+pub(super) struct UpstreamEntries {
+    pub(super) kind: UpstreamKind,
     pub(super) line: usize,
     pub(super) entries: Vec<Entry>,
 }
@@ -41,7 +42,7 @@ pub(super) struct Fault {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Document {
     pub(super) settings: Vec<Entry>,
-    pub(super) pools: Vec<PoolEntries>,
+    pub(super) upstreams: Vec<UpstreamEntries>,
     pub(super) faults: Vec<Fault>,
 }
 
@@ -76,8 +77,8 @@ impl Reader<'_> {
     fn root(&mut self, root: &DeTable<'_>) {
         for (key, value) in root {
             let name = key.get_ref().as_ref();
-            if name == POOL {
-                self.pools(value);
+            if let Some((kind, known)) = arrays().into_iter().find(|(kind, _)| kind.table() == name) {
+                self.array(kind, &known, value);
             } else if TABLES.iter().any(|(table, _)| *table == name) {
                 self.table(name, value);
             } else if FIELDS.iter().any(|field| field.path == name) {
@@ -85,7 +86,8 @@ impl Reader<'_> {
                 self.document.settings.push(entry);
             } else {
                 let top = FIELDS.iter().map(|f| f.path).filter(|path| !path.contains('.'));
-                let known: Vec<_> = top.chain([POOL]).chain(TABLES.iter().map(|(table, _)| *table)).collect();
+                let arrays = arrays().map(|(kind, _)| kind.table());
+                let known: Vec<_> = top.chain(arrays).chain(TABLES.iter().map(|(table, _)| *table)).collect();
                 self.unknown("", name, key.span().start, &known);
             }
         }
@@ -109,28 +111,28 @@ impl Reader<'_> {
         }
     }
 
-    fn pools(&mut self, value: &Spanned<DeValue<'_>>) {
-        let remedy = "write [[pool]] on a line of its own for each pool";
-        let DeValue::Array(pools) = value.get_ref() else {
-            return self.wrong_shape(POOL, value, "[[pool]] tables", remedy);
+    fn array(&mut self, kind: UpstreamKind, known: &[&str], value: &Spanned<DeValue<'_>>) {
+        let expected = format!("[[{kind}]] tables");
+        let remedy = format!("write [[{kind}]] on a line of its own for each {kind}");
+        let DeValue::Array(elements) = value.get_ref() else {
+            return self.wrong_shape(kind.table(), value, &expected, &remedy);
         };
-        for pool in pools {
-            let DeValue::Table(table) = pool.get_ref() else {
-                self.wrong_shape(POOL, pool, "[[pool]] tables", remedy);
+        for element in elements {
+            let DeValue::Table(table) = element.get_ref() else {
+                self.wrong_shape(kind.table(), element, &expected, &remedy);
                 continue;
             };
             let mut entries = Vec::new();
             for (key, value) in table {
-                if POOL_FIELDS.iter().any(|field| field.path == key.get_ref()) {
+                if known.contains(&key.get_ref().as_ref()) {
                     entries.push(self.entry(key.get_ref().to_string(), key.span().start, value));
                 } else {
-                    let known: Vec<_> = POOL_FIELDS.iter().map(|field| field.path).collect();
-                    self.unknown(POOL, key.get_ref(), key.span().start, &known);
+                    self.unknown(kind.table(), key.get_ref(), key.span().start, known);
                 }
             }
             entries.sort_by_key(|entry| entry.line);
-            let line = self.line(pool.span().start);
-            self.document.pools.push(PoolEntries { line, entries });
+            let line = self.line(element.span().start);
+            self.document.upstreams.push(UpstreamEntries { kind, line, entries });
         }
     }
 
@@ -207,11 +209,20 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
     }
 }
 
+/// The arrays of tables, each with the names of its settings.
+fn arrays() -> [(UpstreamKind, Vec<&'static str>); 1] {
+    fn array<T: Upstream>() -> (UpstreamKind, Vec<&'static str>) {
+        (T::KIND, T::fields().iter().map(|field| field.path).collect())
+    }
+    [array::<Pool>()]
+}
+
 /// The setting of that name in another table.
 fn elsewhere(name: &str) -> Option<String> {
     let setting = FIELDS.iter().map(|field| field.path).find(|path| path.ends_with(&format!(".{name}")));
-    let of_pool = || POOL_FIELDS.iter().any(|field| field.path == name).then(|| format!("{POOL}.{name}"));
-    setting.map(str::to_owned).or_else(of_pool)
+    let has_it = |(_, known): &(_, Vec<&str>)| known.contains(&name);
+    let of_upstream = || arrays().into_iter().find(has_it).map(|(kind, _)| kind.path(name));
+    setting.map(str::to_owned).or_else(of_upstream)
 }
 
 /// The known name that `name` is most probably a slip of.

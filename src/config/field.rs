@@ -1,16 +1,10 @@
 //! The table of settings: one row each, and everything else follows from it.
 
-use std::path::PathBuf;
-
 use toml::de::DeValue;
 
+use super::Config;
 use super::document::given;
 use super::kind::{Kind, TextRule};
-use super::pool_address::PoolAddress;
-use super::{Config, Proxy, Secret, Terms, TlsTrust};
-
-/// The worst rank of a pool. More than anybody has pools; one at a later place in the list has this.
-pub(super) const MAX_PRIORITY: u32 = 1000;
 
 /// One setting of `T`.
 pub(super) struct Field<T: 'static> {
@@ -36,20 +30,7 @@ pub(super) enum Preset {
     Required(&'static str),
 }
 
-/// A `[[pool]]` while it is read: the URL may still be missing, and the priority in the terms is none yet.
-#[derive(Debug, Clone, Default)]
-pub(super) struct PoolDraft {
-    pub(super) url: Option<PoolAddress>,
-    pub(super) user: String,
-    pub(super) password: Secret,
-    pub(super) password_file: Option<PathBuf>,
-    pub(super) tls: TlsTrust,
-    pub(super) proxy: Option<Proxy>,
-    pub(super) priority: Option<u32>,
-    pub(super) terms: Terms,
-}
-
-static ANY: TextRule =
+pub(super) static ANY: TextRule =
     TextRule { expected: "a text without control characters", holds: |t| !t.contains(char::is_control) };
 static SOME: TextRule = TextRule {
     expected: "a text that is not empty, without control characters",
@@ -60,7 +41,7 @@ static AGENT: TextRule = TextRule {
     holds: |t| (1..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_graphic()),
 };
 
-const fn row<T>(
+pub(super) const fn row<T>(
     path: &'static str,
     env: &'static str,
     kind: Kind<T>,
@@ -80,102 +61,7 @@ pub(super) static TABLES: &[(&str, &str)] = &[
     ("stop", "When to stop without being asked."),
 ];
 
-/// The settings of a `[[pool]]`.
-pub(super) static POOL_FIELDS: &[Field<PoolDraft>] = &[
-    row(
-        "url",
-        "SIGNALCORE_POOL_URL",
-        Kind::Url(|p| &mut p.url),
-        Preset::Required("\"stratum+tcp://pool.example.com:3333\""),
-        "The address of the pool: stratum+tcp:// is plain text, stratum+ssl:// is TLS and needs the port.",
-    ),
-    row(
-        "user",
-        "SIGNALCORE_POOL_USER",
-        Kind::Text { place: |p| &mut p.user, rule: &ANY },
-        Preset::Value("\"\""),
-        "User or worker name, often a Bitcoin address.",
-    ),
-    row(
-        "password",
-        "SIGNALCORE_POOL_PASSWORD",
-        Kind::Secret(|p| &mut p.password),
-        Preset::Value("\"x\""),
-        "Password; many pools ignore it.",
-    ),
-    row(
-        "password_file",
-        "SIGNALCORE_POOL_PASSWORD_FILE",
-        Kind::Path(|p| &mut p.password_file),
-        Preset::Unset("\"/etc/signalcore/pool.password\""),
-        "A file whose first line is the password, instead of password.",
-    ),
-    row(
-        "tls_ca",
-        "SIGNALCORE_POOL_TLS_CA",
-        Kind::Path(|p| &mut p.tls.ca),
-        Preset::Unset("\"/etc/signalcore/pool-ca.pem\""),
-        "A file in PEM with the authorities that may vouch for the pool over TLS, instead of the system's.",
-    ),
-    row(
-        "tls_pin",
-        "SIGNALCORE_POOL_TLS_PIN",
-        Kind::Pin(|p| &mut p.tls.pin),
-        Preset::Unset("\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\""),
-        "The only public key the pool may have over TLS. Without tls_ca it alone decides, for self-signed ones.",
-    ),
-    row(
-        "proxy",
-        "SIGNALCORE_POOL_PROXY",
-        Kind::Proxy(|p| &mut p.proxy),
-        Preset::Unset("\"socks5://127.0.0.1:9050\""),
-        "A SOCKS5 proxy to go through, such as Tor's; it resolves the pool's name.",
-    ),
-    row(
-        "priority",
-        "SIGNALCORE_POOL_PRIORITY",
-        Kind::OptionalWhole { place: |p| &mut p.priority, from: 0, to: MAX_PRIORITY },
-        Preset::Unset("0"),
-        "Lower is better; a pool without one has its place in the list, counted from 0.",
-    ),
-    row(
-        "weight",
-        "SIGNALCORE_POOL_WEIGHT",
-        Kind::Whole { place: |p| &mut p.terms.weight, from: 1, to: 1_000_000 },
-        Preset::Value("1"),
-        "Its part of the hashing in relation to the others, with the strategies load-balance and quota.",
-    ),
-    row(
-        "expect_payout",
-        "SIGNALCORE_POOL_EXPECT_PAYOUT",
-        Kind::Addresses(|p| &mut p.terms.expect_payout),
-        Preset::Unset("[\"bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4\"]"),
-        "Whom the blocks we mine have to pay; jobs that pay others are refused and the pool is left. For solo pools.",
-    ),
-    row(
-        "min_share",
-        "SIGNALCORE_POOL_MIN_SHARE",
-        Kind::Part(|p| &mut p.terms.min_share),
-        Preset::Value("0.98"),
-        "How much of a block has to go there; the rest may be the pool's fee.",
-    ),
-    row(
-        "version_rolling",
-        "SIGNALCORE_POOL_VERSION_ROLLING",
-        Kind::OptionalBool(|p| &mut p.terms.version_rolling),
-        Preset::Unset("false"),
-        "For this pool instead of stratum.version_rolling; some forks of Bitcoin need the version as it is.",
-    ),
-    row(
-        "extranonce_subscribe",
-        "SIGNALCORE_POOL_EXTRANONCE_SUBSCRIBE",
-        Kind::OptionalBool(|p| &mut p.terms.extranonce_subscribe),
-        Preset::Unset("true"),
-        "For this pool instead of stratum.extranonce_subscribe; #xnsub behind the url means true.",
-    ),
-];
-
-/// All other settings, those of one table together.
+/// The settings but those of upstreams, those of one table together.
 pub(super) static FIELDS: &[Field<Config>] = &[
     row(
         "device",
@@ -407,6 +293,11 @@ impl<T> Field<T> {
     }
 }
 
+/// The setting at this path, which is one of the table.
+pub(super) fn named<T>(fields: &'static [Field<T>], path: &str) -> &'static Field<T> {
+    fields.iter().find(|field| field.path == path).expect("every layer names settings of the table")
+}
+
 /// Fills in the default of every field that has one.
 pub(super) fn store_defaults<T>(fields: &[Field<T>], target: &mut T) {
     for field in fields {
@@ -420,6 +311,7 @@ pub(super) fn store_defaults<T>(fields: &[Field<T>], target: &mut T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::pools::POOL_FIELDS;
     use std::collections::BTreeSet;
 
     #[test]

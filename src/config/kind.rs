@@ -69,7 +69,7 @@ pub(super) enum Kind<T: 'static> {
     Url(fn(&mut T) -> &mut Option<PoolAddress>),
     Proxy(fn(&mut T) -> &mut Option<Proxy>),
     Pin(fn(&mut T) -> &mut Option<TlsPin>),
-    Secret(fn(&mut T) -> &mut Secret),
+    Secret(fn(&mut T) -> &mut Option<Secret>),
 }
 
 /// Why a value was not stored.
@@ -139,7 +139,7 @@ impl<T> Kind<T> {
                 *place(target) = Strategy::ALL.into_iter().find(|strategy| strategy.name() == name)?;
             }
             Self::Secret(place) => {
-                *place(target) = Secret::new(given.text().filter(|t| !t.contains(char::is_control))?);
+                *place(target) = Some(Secret::new(given.text().filter(|t| !t.contains(char::is_control))?));
             }
             Self::Url(_) | Self::Proxy(_) | Self::Addresses(_) => return None,
         }
@@ -180,7 +180,7 @@ impl<T> Kind<T> {
             Self::Url(place) => Given::Text(place(target).as_ref()?.url.to_string()),
             Self::Proxy(place) => Given::Text(place(target).as_ref()?.to_string()),
             Self::Pin(place) => Given::Text((*place(target))?.to_string()),
-            Self::Secret(_) => Given::Text("***".into()),
+            Self::Secret(place) => Given::Text(place(target).as_ref().map(|_| "***")?.into()),
         })
     }
 

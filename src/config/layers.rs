@@ -1,21 +1,18 @@
 //! The layers on top of each other: defaults, files, environment, flags. Pure, but for [`load`].
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::{self, Fault};
-use super::field::{self, FIELDS, Field, MAX_PRIORITY, POOL_FIELDS, PoolDraft};
+use super::field::{self, FIELDS};
 use super::files::{self, SourceFile};
-use super::kind::{Given, Kind, Refusal, quoted};
-use super::pool_address::PoolAddress;
-use super::pool_url::without_credentials;
+use super::kind::Given;
+use super::pools::{MAX_PRIORITY, POOL_FIELDS};
 use super::problem::{ConfigError, Mistake, Origin, Problem};
-use super::{Config, Environment, Flags, Pool, Terms};
+use super::store::store;
+use super::upstream::{self, OriginOf, Sourced, Upstream, UpstreamKind, origin_of};
+use super::{Config, Environment, Flags, Pool};
 
-/// The longest value that a message repeats. Unit: characters.
-const MAX_SHOWN: usize = 80;
 /// How many letters may differ for a variable to be a slip of one of ours. Small on purpose: variables that
 /// others set must not stop us, such as the SIGNALCORE_PORT that Kubernetes makes from a service's name.
 const MAX_SLIPS: usize = 2;
@@ -38,17 +35,15 @@ pub struct Origins {
     pools: Vec<OriginOf>,
 }
 
-type OriginOf = BTreeMap<&'static str, Origin>;
-
 impl Origins {
     /// The origin of a setting such as `cpu.threads`.
     pub fn setting(&self, path: &str) -> Origin {
-        self.settings.get(path).cloned().unwrap_or(Origin::Default)
+        origin_of(&self.settings, path)
     }
 
     /// The origin of a setting of the pool at `index` in [`Config::pools`], such as `url`.
     pub fn pool(&self, index: usize, name: &str) -> Origin {
-        self.pools.get(index).and_then(|pool| pool.get(name)).cloned().unwrap_or(Origin::Default)
+        self.pools.get(index).map_or(Origin::Default, |pool| origin_of(pool, name))
     }
 }
 
@@ -74,13 +69,10 @@ pub fn load_text(text: &str) -> Result<Loaded, ConfigError> {
     layers.finish(Vec::new())
 }
 
-/// A pool and the origins of its settings.
-type SourcedPool = (Pool, OriginOf);
-
 struct Layers {
     config: Config,
     origins: OriginOf,
-    pools: Vec<SourcedPool>,
+    pools: Vec<Sourced<Pool>>,
     problems: Vec<Problem>,
 }
 
@@ -103,10 +95,13 @@ impl Layers {
         for document::Entry { path, given, line } in document.settings {
             self.set(&path, &given, at(line), base);
         }
-        for pool in document.pools {
-            let entries = pool.entries.into_iter().map(|entry| (entry.path, entry.given, at(entry.line)));
-            let pool = self.pool(entries, at(pool.line), base);
-            self.pools.extend(pool);
+        for element in document.upstreams {
+            let entries = element.entries.into_iter().map(|entry| (entry.path, entry.given, at(entry.line)));
+            match element.kind {
+                UpstreamKind::Pool => {
+                    self.pools.extend(upstream::read(entries, at(element.line), base, &mut self.problems));
+                }
+            }
         }
         self.problems[before..].sort_by_key(|problem| match problem.origin {
             Origin::File { line, .. } => line,
@@ -122,20 +117,27 @@ impl Layers {
                 self.set(field.path, &given, origin, None);
             }
         }
+        if let Some(pools) = self.upstream_of(environment) {
+            self.pools = pools;
+        }
+    }
+
+    /// The one upstream of its kind that variables make, `None` when there is nothing of one.
+    fn upstream_of<T: Upstream>(&mut self, environment: &Environment) -> Option<Vec<Sourced<T>>> {
         let mut entries = Vec::new();
-        for field in POOL_FIELDS {
-            if let Some((given, origin)) = self.variable(environment, field.env, &pool_path(field.path)) {
+        for field in T::fields() {
+            if let Some((given, origin)) = self.variable(environment, field.env, &T::KIND.path(field.path)) {
                 entries.push((field.path.to_owned(), given, origin));
             }
         }
-        let Some((_, _, origin)) = entries.first() else { return };
-        let origin = origin.clone();
-        if environment.value(URL_VARIABLE).is_none() {
-            let mistake = Mistake::CredentialsWithoutUrl { url: URL_VARIABLE };
-            self.problems.push(Problem { origin, field: "pool".into(), mistake });
-        } else {
-            self.pools = self.pool(entries.into_iter(), origin, None).into_iter().collect();
+        let origin = entries.first()?.2.clone();
+        if environment.value(T::KIND.url_variable()).is_some() {
+            let upstream = upstream::read(entries.into_iter(), origin, None, &mut self.problems);
+            return Some(upstream.into_iter().collect());
         }
+        let mistake = Mistake::CredentialsWithoutUrl(T::KIND);
+        self.problems.push(Problem { origin, field: T::KIND.table().to_owned(), mistake });
+        None
     }
 
     fn variable(&mut self, environment: &Environment, name: &str, field: &str) -> Option<(Given, Origin)> {
@@ -202,80 +204,25 @@ impl Layers {
             let entries = words.into_iter().filter_map(|(name, flag, word)| {
                 Some((name.to_owned(), Given::Word(word?), Origin::Flag(flag)))
             });
-            let pool = self.pool(entries, Origin::Flag("--pool"), None);
+            let pool = upstream::read(entries, Origin::Flag("--pool"), None, &mut self.problems);
             self.pools.extend(pool);
         }
     }
 
     fn set(&mut self, path: &str, given: &Given, origin: Origin, base: Option<&Path>) {
-        let stored = store(FIELDS, path, &mut self.config, given, &origin, base);
-        match stored {
-            Ok(path) => _ = self.origins.insert(path, origin),
-            Err(mistake) => self.problems.push(Problem { origin, field: path.to_owned(), mistake }),
+        let field = field::named(FIELDS, path);
+        if let Err(mistake) = store(field, &mut self.config, given, &origin, base) {
+            self.problems.push(Problem { origin: origin.clone(), field: path.to_owned(), mistake });
         }
-    }
-
-    /// A pool from its entries, `None` and problems if it is not a whole one. `place` is where it begins.
-    fn pool(
-        &mut self,
-        entries: impl Iterator<Item = (String, Given, Origin)>,
-        place: Origin,
-        base: Option<&Path>,
-    ) -> Option<SourcedPool> {
-        let mut draft = PoolDraft::default();
-        field::store_defaults(POOL_FIELDS, &mut draft);
-        let mut origins = OriginOf::new();
-        let mut has_url = false;
-        for (name, given, origin) in entries {
-            has_url |= name == "url";
-            match store(POOL_FIELDS, &name, &mut draft, &given, &origin, base) {
-                Ok(name) => _ = origins.insert(name, origin),
-                Err(mistake) => self.problems.push(Problem { origin, field: pool_path(&name), mistake }),
-            }
-        }
-        if !has_url {
-            self.problems.push(Problem {
-                origin: place,
-                field: pool_path("url"),
-                mistake: Mistake::MissingUrl,
-            });
-        }
-        for (name, mistake) in conflicts(&draft, &origins) {
-            let origin = origins.get(name).cloned().unwrap_or(Origin::Default);
-            self.problems.push(Problem { origin, field: pool_path(name), mistake });
-        }
-        let PoolDraft { url, user, password, password_file, tls, proxy, priority, terms } = draft;
-        let address = url?;
-        for (name, inside) in [
-            ("proxy", address.proxy.is_some()),
-            ("extranonce_subscribe", address.extranonce_subscribe.is_some()),
-        ] {
-            if let Some(origin) = origins.get("url").filter(|_| inside).cloned() {
-                origins.insert(name, origin);
-            }
-        }
-        let pool = Pool {
-            url: address.url,
-            user,
-            password,
-            password_file,
-            tls,
-            proxy: proxy.or(address.proxy),
-            terms: Terms {
-                priority: priority.unwrap_or_default(), // its place in the list is not known yet
-                extranonce_subscribe: terms.extranonce_subscribe.or(address.extranonce_subscribe),
-                ..terms
-            },
-        };
-        Some((pool, origins))
+        self.origins.insert(field.path, origin);
     }
 
     /// Reads the files that pools name: passwords and certificates.
     fn read_named_files(&mut self) {
         for (pool, origins) in &mut self.pools {
             let mut problem = |name, mistake| {
-                let origin = origins.get(name).cloned().unwrap_or(Origin::Default);
-                self.problems.push(Problem { origin, field: pool_path(name), mistake });
+                let (origin, field) = (origin_of(origins, name), UpstreamKind::Pool.path(name));
+                self.problems.push(Problem { origin, field, mistake });
             };
             if let Some(path) = &pool.password_file {
                 match files::read_password(path) {
@@ -292,21 +239,6 @@ impl Layers {
         }
     }
 
-    /// A second connection for the same user is no standby, for both fail together; so it is a slip of the hand.
-    fn repeated_pools(&mut self) {
-        let mut seen = BTreeMap::new();
-        for (pool, origins) in &self.pools {
-            let origin = origins.get("url").cloned().unwrap_or(Origin::Default);
-            match seen.entry((pool.url.to_string(), &pool.user)) {
-                Entry::Vacant(entry) => _ = entry.insert(origin),
-                Entry::Occupied(first) => {
-                    let mistake = Mistake::SamePool { first: first.get().clone() };
-                    self.problems.push(Problem { origin, field: pool_path("url"), mistake });
-                }
-            }
-        }
-    }
-
     /// The best pool first; those without a priority have their place in the list for one.
     fn sort_pools(&mut self) {
         for (place, (pool, origins)) in (0..).zip(&mut self.pools) {
@@ -318,7 +250,7 @@ impl Layers {
     }
 
     fn finish(mut self, files: Vec<PathBuf>) -> Result<Loaded, ConfigError> {
-        self.repeated_pools();
+        upstream::repeated(&self.pools, &mut self.problems);
         if !self.problems.is_empty() {
             return Err(ConfigError { problems: self.problems });
         }
@@ -327,82 +259,5 @@ impl Layers {
         self.config.pools = pools;
         let origins = Origins { settings: self.origins, pools: pool_origins };
         Ok(Loaded { config: self.config, origins, files })
-    }
-}
-
-const URL_VARIABLE: &str = "SIGNALCORE_POOL_URL";
-
-/// Settings of a pool that contradict each other, by the name of the one that is to go.
-fn conflicts(draft: &PoolDraft, origins: &OriginOf) -> Vec<(&'static str, Mistake)> {
-    let is_given = |name| origins.contains_key(name);
-    let in_url = |is_there: fn(&PoolAddress) -> bool| draft.url.as_ref().is_some_and(is_there);
-    let is_plain = in_url(|address| !address.url.is_tls());
-    let in_url_too =
-        |name, inside, is_there| (is_given(name) && in_url(is_there), name, Mistake::InUrlToo(inside));
-    let rules = [
-        (is_given("password") && is_given("password_file"), "password_file", Mistake::TwoPasswords),
-        (is_given("tls_ca") && is_plain, "tls_ca", Mistake::NoTls),
-        (is_given("tls_pin") && is_plain, "tls_pin", Mistake::NoTls),
-        in_url_too("proxy", "the proxy", |address| address.proxy.is_some()),
-        in_url_too("extranonce_subscribe", "#xnsub", |address| address.extranonce_subscribe.is_some()),
-    ];
-    rules.into_iter().filter(|(holds, ..)| *holds).map(|(_, name, mistake)| (name, mistake)).collect()
-}
-
-fn pool_path(name: &str) -> String {
-    format!("pool.{name}")
-}
-
-/// Stores a value in the setting at `path`; gives the table's own spelling of the path.
-fn store<T: Clone>(
-    fields: &'static [Field<T>],
-    path: &str,
-    target: &mut T,
-    given: &Given,
-    origin: &Origin,
-    base: Option<&Path>,
-) -> Result<&'static str, Mistake> {
-    let field =
-        fields.iter().find(|field| field.path == path).expect("every layer names settings of the table");
-    let text = match given {
-        Given::Text(text) | Given::Word(text) => text.as_str(),
-        _ => "",
-    };
-    match field.kind.store(target, given, base) {
-        Ok(()) => Ok(field.path),
-        Err(Refusal::Url(error)) => {
-            Err(Mistake::Url { found: shown(&quoted(&without_credentials(text))), error })
-        }
-        Err(Refusal::Proxy(error)) => Err(Mistake::Proxy(error)),
-        Err(Refusal::Address(found)) => Err(Mistake::Address { found: shown(&quoted(&found)) }),
-        Err(Refusal::Value) => {
-            let found = if field.kind.is_secret() { "***".into() } else { shown(&given.to_toml()) };
-            let remedy = remedy(field, target, given, origin);
-            Err(Mistake::Value { found, expected: field.kind.expected(), remedy })
-        }
-    }
-}
-
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(MAX_SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-fn remedy<T: Clone>(field: &Field<T>, target: &T, given: &Given, origin: &Origin) -> String {
-    let fits = |other: Given| field.kind.store(&mut target.clone(), &other, None).is_ok();
-    match (given, origin, field.default()) {
-        (Given::Text(text), ..) if matches!(field.kind, Kind::Texts(_) | Kind::Addresses(_)) => {
-            format!("write [{}]", quoted(text))
-        }
-        (Given::Text(text), ..) if fits(Given::Word(text.clone())) => "write it without quotes".into(),
-        (Given::Integer(_) | Given::Number(_) | Given::Bool(_), ..) if fits(Given::Text(given.to_toml())) => {
-            "put it in quotes".into()
-        }
-        (_, Origin::Environment(_), _) => "correct it or unset the variable".into(),
-        (_, Origin::Flag(_), _) => "correct it or leave the flag out".into(),
-        (_, _, Some(default)) => format!("correct it, or delete the line for the default {default}"),
-        (_, _, None) => "correct it or delete the line".into(),
     }
 }

@@ -12,11 +12,14 @@ mod kind;
 mod layers;
 mod pool_address;
 mod pool_url;
+mod pools;
 mod problem;
 mod proxy;
 mod render;
 mod secret;
+mod store;
 mod tls;
+mod upstream;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +36,7 @@ pub use proxy::{Proxy, ProxyError};
 pub use render::{annotated_default, show_json, show_toml};
 pub use secret::Secret;
 pub use tls::{TlsPin, TlsTrust};
+pub use upstream::UpstreamKind;
 
 /// What the miner shall do, each value within its range. [`load`] makes it; its `Default` is what holds where
 /// no layer says anything. The `Default` of the structs within is only the blank that the table fills in.
@@ -95,11 +99,7 @@ pub struct Pool {
 impl Pool {
     /// A pool with the documented default of everything but this.
     pub fn new(url: PoolUrl, user: &str) -> Self {
-        let mut draft = field::PoolDraft::default();
-        field::store_defaults(field::POOL_FIELDS, &mut draft);
-        let field::PoolDraft { url: _, user: _, password, password_file, tls, proxy, priority: _, terms } =
-            draft;
-        Self { url, user: user.to_owned(), password, password_file, tls, proxy, terms }
+        pools::with_defaults(url, user)
     }
 }
 

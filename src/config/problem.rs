@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::kind::ADDRESSES;
-use super::{PoolUrlError, ProxyError, pool_url, proxy};
+use super::{PoolUrlError, ProxyError, UpstreamKind, pool_url, proxy};
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,18 +96,17 @@ pub enum Mistake {
     },
     /// An environment variable that is not UTF-8.
     NotUtf8Variable,
-    /// A `[[pool]]` without `url`.
-    MissingUrl,
-    /// A pool with the url and the user of one before it.
-    SamePool {
-        /// Where that one stands.
+    /// A `[[pool]]` or the like without `url`.
+    MissingUrl(UpstreamKind),
+    /// A pool with the url and the user of one before it, or the like.
+    Twice {
+        /// What stands there twice.
+        kind: UpstreamKind,
+        /// Where the one before stands.
         first: Origin,
     },
-    /// Credentials for a pool that nothing names.
-    CredentialsWithoutUrl {
-        /// What would name it.
-        url: &'static str,
-    },
+    /// Credentials for an upstream that nothing names.
+    CredentialsWithoutUrl(UpstreamKind),
     /// Both `password` and `password_file`.
     TwoPasswords,
     /// A setting of a pool that its url has too.
@@ -157,9 +156,11 @@ impl Problem {
             }
             Mistake::Proxy(_) => "***".into(),
             Mistake::NotUtf8Variable => "a value that is not UTF-8".into(),
-            Mistake::MissingUrl => "a pool without url".into(),
-            Mistake::SamePool { first } => format!("the same url and user as at {first}"),
-            Mistake::CredentialsWithoutUrl { .. } => "credentials without a pool".into(),
+            Mistake::MissingUrl(kind) => format!("a {kind} without url"),
+            Mistake::Twice { kind: UpstreamKind::Pool, first } => {
+                format!("the same url and user as at {first}")
+            }
+            Mistake::CredentialsWithoutUrl(kind) => format!("credentials without a {kind}"),
             Mistake::TwoPasswords => "both password and password_file".into(),
             Mistake::InUrlToo(inside) => format!("it beside {inside} in the url"),
             Mistake::NoTls => "it beside a url in plain text".into(),
@@ -180,12 +181,13 @@ impl Problem {
             Mistake::UnknownName { known, .. } => format!("one of {known}"),
             Mistake::UnknownVariable { nearest } => nearest.clone(),
             Mistake::Value { expected, .. } => expected.clone(),
-            Mistake::Url { .. } | Mistake::MissingUrl => pool_url::EXPECTED.into(),
+            Mistake::Url { .. } => pool_url::EXPECTED.into(),
+            Mistake::MissingUrl(kind) => kind.expected_url().into(),
             Mistake::Proxy(_) => proxy::EXPECTED.into(),
             Mistake::Address { .. } => ADDRESSES.into(),
-            Mistake::SamePool { .. } => "each pool once".into(),
+            Mistake::Twice { kind, .. } => format!("each {kind} once"),
             Mistake::NotUtf8Variable | Mistake::NotUtf8File { .. } => "text in UTF-8".into(),
-            Mistake::CredentialsWithoutUrl { url } => format!("{url} beside them"),
+            Mistake::CredentialsWithoutUrl(kind) => format!("{} beside them", kind.url_variable()),
             Mistake::TwoPasswords | Mistake::InUrlToo(_) => "one of them".into(),
             Mistake::NoTls => "stratum+ssl://HOST:PORT".into(),
             Mistake::NoCertificate { .. } => "one or more in PEM".into(),
@@ -208,13 +210,16 @@ impl Problem {
             Mistake::Address { .. } => {
                 "it is mistyped, cut or of another coin; copy it again from your wallet".into()
             }
-            Mistake::SamePool { .. } => {
+            Mistake::Twice { kind: UpstreamKind::Pool, .. } => {
                 "delete one of the two, or give them different users to mine for both".into()
             }
             Mistake::NotUtf8Variable => "correct it or unset it".into(),
-            Mistake::MissingUrl => "add a line url = \"stratum+tcp://HOST:PORT\" to this [[pool]]".into(),
-            Mistake::CredentialsWithoutUrl { url } => {
-                format!("give {url} too; credentials are never sent to a pool they were not given for")
+            Mistake::MissingUrl(kind) => {
+                format!("add a line url = \"{}\" to this [[{kind}]]", kind.url_to_write())
+            }
+            Mistake::CredentialsWithoutUrl(kind) => {
+                let url = kind.url_variable();
+                format!("give {url} too; credentials are never sent to a {kind} they were not given for")
             }
             Mistake::TwoPasswords | Mistake::InUrlToo(_) => "delete one of the two".into(),
             Mistake::NoTls => "write the pool's address for TLS as url, or delete this setting".into(),

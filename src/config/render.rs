@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::field::{FIELDS, Field, POOL_FIELDS, PoolDraft, Preset, TABLES};
-use super::kind::Kind;
-use super::{Loaded, Origin, Pool};
+use super::field::{FIELDS, Field, Preset, TABLES};
+use super::pools::POOL_FIELDS;
+use super::upstream::Upstream;
+use super::{Loaded, Origin};
 
 const HEAD: &str = r"# Configuration of signalcore.
 #
@@ -61,17 +62,21 @@ pub fn show_toml(loaded: &Loaded) -> String {
         }
     };
     settings(&mut text, "");
-    for (i, pool) in loaded.config.pools.iter().enumerate() {
-        text.push_str("\n[[pool]]\n");
-        for field in POOL_FIELDS.iter().filter(|field| is_in_force(field, pool)) {
-            show(&mut text, field, &mut draft(pool), &loaded.origins.pool(i, field.path));
-        }
-    }
+    show_upstreams(&mut text, &loaded.config.pools, |i, name| loaded.origins.pool(i, name));
     for (table, _) in TABLES {
         _ = writeln!(text, "\n[{table}]");
         settings(&mut text, table);
     }
     text
+}
+
+fn show_upstreams<T: Upstream>(text: &mut String, all: &[T], origin: impl Fn(usize, &str) -> Origin) {
+    for (i, upstream) in all.iter().enumerate() {
+        _ = writeln!(text, "\n[[{}]]", T::KIND);
+        for field in T::fields() {
+            show(text, field, &mut upstream.to_draft(), &origin(i, field.path));
+        }
+    }
 }
 
 fn show<T>(text: &mut String, field: &Field<T>, target: &mut T, origin: &Origin) {
@@ -90,27 +95,19 @@ pub fn show_json(loaded: &Loaded) -> Value {
         let value = value_json(field, &mut loaded.config.clone(), &loaded.origins.setting(field.path));
         settings.insert(field.path.to_owned(), value);
     }
-    let pool_json = |(i, pool): (usize, &Pool)| -> Value {
-        let fields = POOL_FIELDS.iter().filter(|field| is_in_force(field, pool));
-        let value = |f: &Field<_>| value_json(f, &mut draft(pool), &loaded.origins.pool(i, f.path));
-        fields.map(|field| (field.path.to_owned(), value(field))).collect::<Map<_, _>>().into()
-    };
-    let pools: Vec<_> = loaded.config.pools.iter().enumerate().map(pool_json).collect();
+    let pools = upstreams_json(&loaded.config.pools, |i, name| loaded.origins.pool(i, name));
     let files: Vec<_> = loaded.files.iter().map(|path| path.display().to_string()).collect();
     json!({ "files": files, "pools": pools, "settings": settings })
 }
 
+fn upstreams_json<T: Upstream>(all: &[T], origin: impl Fn(usize, &str) -> Origin) -> Value {
+    let settings = |(i, upstream): (usize, &T)| -> Value {
+        let value = |f: &Field<_>| value_json(f, &mut upstream.to_draft(), &origin(i, f.path));
+        T::fields().iter().map(|field| (field.path.to_owned(), value(field))).collect::<Map<_, _>>().into()
+    };
+    all.iter().enumerate().map(settings).collect()
+}
+
 fn value_json<T>(field: &Field<T>, target: &mut T, origin: &Origin) -> Value {
     json!({ "value": field.kind.stored(target).map(|value| value.to_json()), "origin": origin.to_string() })
-}
-
-/// A password out of a file is that file's line, not one of its own.
-fn is_in_force(field: &Field<PoolDraft>, pool: &Pool) -> bool {
-    !(matches!(field.kind, Kind::Secret(_)) && pool.password_file.is_some())
-}
-
-fn draft(pool: &Pool) -> PoolDraft {
-    let Pool { url, user, password, password_file, tls, proxy, terms } = pool.clone();
-    let (url, priority) = (Some(url.into()), Some(terms.priority));
-    PoolDraft { url, user, password, password_file, tls, proxy, priority, terms }
 }

@@ -1,0 +1,135 @@
+//! Whom the miner works for: what `[[pool]]` and `[[node]]` have in common while they are read.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::path::Path;
+
+use super::field::{self, Field};
+use super::kind::Given;
+use super::pool_url;
+use super::problem::{Mistake, Origin, Problem};
+use super::store::store;
+
+/// The two kinds of upstreams; each is an array of tables in a file. Prints as the name of its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamKind {
+    /// A pool, `[[pool]]` or `--pool`.
+    Pool,
+}
+
+impl UpstreamKind {
+    /// The table's name.
+    pub(super) const fn table(self) -> &'static str {
+        match self {
+            Self::Pool => "pool",
+        }
+    }
+
+    /// The variable that names one.
+    pub(super) fn url_variable(self) -> &'static str {
+        match self {
+            Self::Pool => "SIGNALCORE_POOL_URL",
+        }
+    }
+
+    /// What its url must be.
+    pub(super) fn expected_url(self) -> &'static str {
+        match self {
+            Self::Pool => pool_url::EXPECTED,
+        }
+    }
+
+    /// An example of a url.
+    pub(super) fn url_to_write(self) -> &'static str {
+        match self {
+            Self::Pool => "stratum+tcp://HOST:PORT",
+        }
+    }
+
+    /// A setting's place, for messages.
+    pub(super) fn path(self, name: &str) -> String {
+        format!("{self}.{name}")
+    }
+}
+
+impl fmt::Display for UpstreamKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.table())
+    }
+}
+
+/// Where the settings of one table come from, also those that were not taken.
+pub(super) type OriginOf = BTreeMap<&'static str, Origin>;
+
+/// An upstream and the origins of its settings.
+pub(super) type Sourced<T> = (T, OriginOf);
+
+/// A pool or a node, as the layers see it.
+pub(super) trait Upstream: Sized {
+    /// One while its settings come in; the url may still be missing.
+    type Draft: Clone + Default + 'static;
+
+    const KIND: UpstreamKind;
+
+    /// Its settings.
+    fn fields() -> &'static [Field<Self::Draft>];
+
+    /// Settings that contradict each other, by the name of the one that is to go.
+    fn conflicts(draft: &Self::Draft, origins: &OriginOf) -> Vec<(&'static str, Mistake)>;
+
+    /// The whole one, `None` without a url. Settings that came with another one get their origins.
+    fn from_draft(draft: Self::Draft, origins: &mut OriginOf) -> Option<Self>;
+
+    fn to_draft(&self) -> Self::Draft;
+
+    /// What no two of them may have in common.
+    fn identity(&self) -> String;
+}
+
+/// An upstream from its entries, `None` and problems if it is not a whole one. `place` is where it begins.
+pub(super) fn read<T: Upstream>(
+    entries: impl Iterator<Item = (String, Given, Origin)>,
+    place: Origin,
+    base: Option<&Path>,
+    problems: &mut Vec<Problem>,
+) -> Option<Sourced<T>> {
+    let mut draft = T::Draft::default();
+    field::store_defaults(T::fields(), &mut draft);
+    let mut origins = OriginOf::new();
+    let mut problem =
+        |origin, name, mistake| problems.push(Problem { origin, field: T::KIND.path(name), mistake });
+    for (name, given, origin) in entries {
+        let field = field::named(T::fields(), &name);
+        if let Err(mistake) = store(field, &mut draft, &given, &origin, base) {
+            problem(origin.clone(), field.path, mistake);
+        }
+        origins.insert(field.path, origin);
+    }
+    if !origins.contains_key("url") {
+        problem(place, "url", Mistake::MissingUrl(T::KIND));
+    }
+    for (name, mistake) in T::conflicts(&draft, &origins) {
+        problem(origin_of(&origins, name), name, mistake);
+    }
+    Some((T::from_draft(draft, &mut origins)?, origins))
+}
+
+/// A second upstream of the same kind and place is no standby, for both fail together; so it is a slip of the hand.
+pub(super) fn repeated<T: Upstream>(upstreams: &[Sourced<T>], problems: &mut Vec<Problem>) {
+    let mut seen = BTreeMap::new();
+    for (upstream, origins) in upstreams {
+        let origin = origin_of(origins, "url");
+        match seen.entry(upstream.identity()) {
+            Entry::Vacant(entry) => _ = entry.insert(origin),
+            Entry::Occupied(first) => {
+                let mistake = Mistake::Twice { kind: T::KIND, first: first.get().clone() };
+                problems.push(Problem { origin, field: T::KIND.path("url"), mistake });
+            }
+        }
+    }
+}
+
+pub(super) fn origin_of(origins: &OriginOf, name: &str) -> Origin {
+    origins.get(name).cloned().unwrap_or(Origin::Default)
+}
