@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("protocol::payout_watch", &["bitcoin"], PURE),
     ("protocol::solo_session", &["bitcoin"], PURE),
     ("config", &["bitcoin"], PURE),
+    ("config::solo", &["work"], PURE),
     ("config::environment", &[], &["std::env"]),
     ("config::files", &["rustls"], &["std::fs", "std::io"]),
     ("upstream", &["clock", "work", "protocol"], SHELL),

@@ -3,11 +3,11 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Pool;
 use super::field::{FIELDS, Field, TABLES};
 use super::kind::Given;
 use super::problem::Mistake;
 use super::upstream::{Upstream, UpstreamKind};
+use super::{Node, Pool};
 
 /// How alike two names must be, by Jaro and Winkler, for one to be a slip of the other.
 const ALIKE: f64 = 0.8;
@@ -210,11 +210,11 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
 }
 
 /// The arrays of tables, each with the names of its settings.
-fn arrays() -> [(UpstreamKind, Vec<&'static str>); 1] {
+fn arrays() -> [(UpstreamKind, Vec<&'static str>); 2] {
     fn array<T: Upstream>() -> (UpstreamKind, Vec<&'static str>) {
         (T::KIND, T::fields().iter().map(|field| field.path).collect())
     }
-    [array::<Pool>()]
+    [array::<Pool>(), array::<Node>()]
 }
 
 /// The setting of that name in another table.

@@ -2,9 +2,10 @@
 
 use toml::de::DeValue;
 
-use super::Config;
 use super::document::given;
 use super::kind::{Kind, TextRule};
+use super::pools::MAX_PRIORITY;
+use super::{Config, solo};
 
 /// One setting of `T`.
 pub(super) struct Field<T: 'static> {
@@ -56,6 +57,7 @@ pub(super) static TABLES: &[(&str, &str)] = &[
     ("cpu", "Hashing on the processor."),
     ("upstreams", "Which pool gets the hashing, and when it goes to another."),
     ("stratum", "How to speak with pools."),
+    ("solo", "Whom blocks pay that we mine on a [[node]], and which of its templates we mine on."),
     ("state", "What outlives a run: what was learnt of pools, and the blocks that were found."),
     ("log", "Where the log goes."),
     ("stop", "When to stop without being asked."),
@@ -221,6 +223,76 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         "The longest pause between two attempts to connect.",
     ),
     row(
+        "solo.payout",
+        "SIGNALCORE_SOLO_PAYOUT",
+        Kind::Payouts(|c| &mut c.solo.payouts),
+        Preset::Unset("[\"bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4\"]"),
+        "Whom a block pays; of several, each gets as many parts as stand behind its =, or one. Must be given for a node.",
+    ),
+    row(
+        "solo.coinbase_tag",
+        "SIGNALCORE_SOLO_COINBASE_TAG",
+        Kind::Text { place: |c| &mut c.solo.coinbase_tag, rule: &solo::TAG },
+        Preset::Value("\"/signalcore/\""),
+        "A text in every block, public for ever; it is cut where it does not fit.",
+    ),
+    row(
+        "solo.priority",
+        "SIGNALCORE_SOLO_PRIORITY",
+        Kind::OptionalWhole { place: |c| &mut c.solo.priority, from: 0, to: MAX_PRIORITY },
+        Preset::Unset("0"),
+        "Its rank among the priorities of pools, lower is better; without one it stands before all of them.",
+    ),
+    row(
+        "solo.weight",
+        "SIGNALCORE_SOLO_WEIGHT",
+        Kind::Whole { place: |c| &mut c.solo.weight, from: 1, to: 1_000_000 },
+        Preset::Value("1"),
+        "Its part of the hashing in relation to the pools, with the strategies load-balance and quota.",
+    ),
+    row(
+        "solo.refresh",
+        "SIGNALCORE_SOLO_REFRESH",
+        Kind::Seconds { place: |c| &mut c.solo.templates.refresh, from: 5, to: 600 },
+        Preset::Value("30"),
+        "How often a template of the same tip is fetched anew; one of a new tip is fetched at once.",
+    ),
+    row(
+        "solo.fee_gain",
+        "SIGNALCORE_SOLO_FEE_GAIN",
+        Kind::Whole { place: |c| &mut c.solo.templates.fee_gain, from: 0, to: 1_000_000_000 },
+        Preset::Value("10000"),
+        "Satoshi that a template of the same tip must pay more to be mined on before the one in use is 2 minutes old.",
+    ),
+    row(
+        "solo.check_proposal",
+        "SIGNALCORE_SOLO_CHECK_PROPOSAL",
+        Kind::Bool(|c| &mut c.solo.templates.check_proposal),
+        Preset::Value("true"),
+        "Whether the node checks the first block template of a run, beside the mining.",
+    ),
+    row(
+        "solo.empty_first",
+        "SIGNALCORE_SOLO_EMPTY_FIRST",
+        Kind::Bool(|c| &mut c.solo.templates.empty_first),
+        Preset::Value("false"),
+        "Whether to hash an empty block on a new tip until the node's template is there.",
+    ),
+    row(
+        "solo.require_peers",
+        "SIGNALCORE_SOLO_REQUIRE_PEERS",
+        Kind::Bool(|c| &mut c.solo.templates.require_peers),
+        Preset::Value("true"),
+        "Whether a node of a test network must have peers to be mined on; regtest needs none.",
+    ),
+    row(
+        "solo.keep_without_node",
+        "SIGNALCORE_SOLO_KEEP_WITHOUT_NODE",
+        Kind::Seconds { place: |c| &mut c.solo.templates.keep_without_node, from: 0, to: 7200 },
+        Preset::Value("600"),
+        "How long hashing goes on with the last template while no node can be reached.",
+    ),
+    row(
         "state.remember",
         "SIGNALCORE_STATE_REMEMBER",
         Kind::Bool(|c| &mut c.state.remember),
@@ -270,6 +342,13 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         "Stop after this many accepted shares.",
     ),
     row(
+        "stop.blocks",
+        "SIGNALCORE_STOP_BLOCKS",
+        Kind::Count(|c| &mut c.stop.blocks),
+        Preset::Unset("1"),
+        "Stop after this many blocks of our own that a node has taken.",
+    ),
+    row(
         "stop.require_upstream",
         "SIGNALCORE_STOP_REQUIRE_UPSTREAM",
         Kind::Bool(|c| &mut c.stop.require_upstream),
@@ -311,16 +390,17 @@ pub(super) fn store_defaults<T>(fields: &[Field<T>], target: &mut T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::nodes::NODE_FIELDS;
     use crate::config::pools::POOL_FIELDS;
     use std::collections::BTreeSet;
 
     #[test]
     fn every_path_and_every_variable_is_named_once_and_every_table_is_known() {
         let paths: BTreeSet<_> = FIELDS.iter().map(|f| f.path).collect();
-        let variables: BTreeSet<_> =
-            FIELDS.iter().map(|f| f.env).chain(POOL_FIELDS.iter().map(|f| f.env)).collect();
+        let of_upstreams = POOL_FIELDS.iter().map(|f| f.env).chain(NODE_FIELDS.iter().map(|f| f.env));
+        let variables: BTreeSet<_> = FIELDS.iter().map(|f| f.env).chain(of_upstreams).collect();
         assert_eq!(paths.len(), FIELDS.len());
-        assert_eq!(variables.len(), FIELDS.len() + POOL_FIELDS.len());
+        assert_eq!(variables.len(), FIELDS.len() + POOL_FIELDS.len() + NODE_FIELDS.len());
         for (table, _) in FIELDS.iter().map(Field::table_and_name) {
             assert!(table.is_empty() || TABLES.iter().any(|(name, _)| *name == table), "{table}");
         }

@@ -8,8 +8,11 @@ use bitcoin::Address;
 use bitcoin::address::NetworkUnchecked;
 
 use super::pool_address::PoolAddress;
+use super::solo::payouts;
+use super::zmq_url::MAX_ENDPOINTS;
 use super::{
-    PoolUrlError, Proxy, ProxyError, Secret, Strategy, Suggestion, Threads, TlsPin, pool_url, proxy,
+    NodeUrl, Payout, PoolUrlError, Proxy, ProxyError, Secret, Strategy, Suggestion, Threads, TlsPin, ZmqUrl,
+    ZmqUrlError, node_url, pool_url, proxy, solo, zmq_url,
 };
 
 /// The most hashing threads. More than any machine has; a larger number is a slip of the hand.
@@ -61,12 +64,16 @@ pub(super) enum Kind<T: 'static> {
     Minutes { place: fn(&mut T) -> &mut Duration, from: u64, to: u64 },
     RunTime(fn(&mut T) -> &mut Option<Duration>),
     Text { place: fn(&mut T) -> &mut String, rule: &'static TextRule },
+    OptionalText { place: fn(&mut T) -> &mut Option<String>, rule: &'static TextRule },
     Texts(fn(&mut T) -> &mut Vec<String>),
     Path(fn(&mut T) -> &mut Option<PathBuf>),
     Threads(fn(&mut T) -> &mut Threads),
     Strategy(fn(&mut T) -> &mut Strategy),
     Addresses(fn(&mut T) -> &mut Vec<Address>),
+    Payouts(fn(&mut T) -> &mut Vec<Payout>),
     Url(fn(&mut T) -> &mut Option<PoolAddress>),
+    Node(fn(&mut T) -> &mut Option<NodeUrl>),
+    Zmq(fn(&mut T) -> &mut Vec<ZmqUrl>),
     Proxy(fn(&mut T) -> &mut Option<Proxy>),
     Pin(fn(&mut T) -> &mut Option<TlsPin>),
     Secret(fn(&mut T) -> &mut Option<Secret>),
@@ -83,19 +90,35 @@ pub(super) enum Refusal {
     Proxy(ProxyError),
     /// This item of the list is no address of Bitcoin.
     Address(String),
+    /// It is a text or list, but this text cannot be.
+    Text { found: String, remedy: String },
+}
+
+impl Refusal {
+    fn text(found: &str, error: impl std::error::Error) -> Self {
+        Self::Text { found: found.to_owned(), remedy: error.to_string() }
+    }
 }
 
 impl<T> Kind<T> {
     /// Checks `given` and stores it in `target`. A relative path counts from `base`.
     pub(super) fn store(&self, target: &mut T, given: &Given, base: Option<&Path>) -> Result<(), Refusal> {
         let text = || given.text().ok_or(Refusal::Value);
+        let list = || given.list().ok_or(Refusal::Value);
         match self {
             Self::Url(place) => *place(target) = Some(text()?.parse().map_err(Refusal::Url)?),
             Self::Proxy(place) => *place(target) = Some(text()?.parse().map_err(Refusal::Proxy)?),
-            Self::Addresses(place) => {
-                let list = given.list().ok_or(Refusal::Value)?;
-                *place(target) = list.into_iter().map(address).collect::<Result<_, _>>()?;
+            Self::Node(place) => {
+                let text = text()?;
+                *place(target) = Some(text.parse::<NodeUrl>().map_err(|error| Refusal::text(text, error))?);
             }
+            Self::Addresses(place) => {
+                *place(target) = list()?.into_iter().map(address).collect::<Result<_, _>>()?;
+            }
+            Self::Payouts(place) => {
+                *place(target) = payouts(list()?).map_err(|(item, error)| Refusal::text(&item, error))?;
+            }
+            Self::Zmq(place) => *place(target) = endpoints(&list()?)?,
             _ => self.store_plain(target, given, base).ok_or(Refusal::Value)?,
         }
         Ok(())
@@ -128,6 +151,9 @@ impl<T> Kind<T> {
             Self::Text { place, rule } => {
                 given.text().filter(|t| (rule.holds)(t))?.clone_into(place(target));
             }
+            Self::OptionalText { place, rule } => {
+                *place(target) = Some(given.text().filter(|t| (rule.holds)(t))?.to_owned());
+            }
             Self::Texts(place) => *place(target) = given.list()?,
             Self::Path(place) => {
                 let path = Path::new(given.text().filter(|t| !t.is_empty() && !t.contains('\0'))?);
@@ -141,7 +167,12 @@ impl<T> Kind<T> {
             Self::Secret(place) => {
                 *place(target) = Some(Secret::new(given.text().filter(|t| !t.contains(char::is_control))?));
             }
-            Self::Url(_) | Self::Proxy(_) | Self::Addresses(_) => return None,
+            Self::Url(_)
+            | Self::Node(_)
+            | Self::Proxy(_)
+            | Self::Addresses(_)
+            | Self::Payouts(_)
+            | Self::Zmq(_) => return None,
         }
         Some(())
     }
@@ -165,11 +196,11 @@ impl<T> Kind<T> {
             Self::Minutes { place, .. } => Given::Integer((place(target).as_secs() / 60) as i64),
             Self::RunTime(place) => Given::Number((*place(target))?.as_secs_f64()),
             Self::Text { place, .. } => Given::Text(place(target).clone()),
+            Self::OptionalText { place, .. } => Given::Text(place(target).clone()?),
             Self::Texts(place) => Given::List(place(target).clone()),
-            Self::Addresses(place) => {
-                let list: Vec<_> = place(target).iter().map(Address::to_string).collect();
-                Given::List(Some(list).filter(|list| !list.is_empty())?)
-            }
+            Self::Addresses(place) => printed(place(target))?,
+            Self::Payouts(place) => printed(place(target))?,
+            Self::Zmq(place) => printed(place(target))?,
             Self::Strategy(place) => Given::Text(place(target).name().into()),
             Self::Path(place) => Given::Text(place(target).as_ref()?.display().to_string()),
             Self::Threads(place) => match *place(target) {
@@ -178,6 +209,7 @@ impl<T> Kind<T> {
                 Threads::Count(count) => Given::Integer(count.into()),
             },
             Self::Url(place) => Given::Text(place(target).as_ref()?.url.to_string()),
+            Self::Node(place) => Given::Text(place(target).as_ref()?.to_string()),
             Self::Proxy(place) => Given::Text(place(target).as_ref()?.to_string()),
             Self::Pin(place) => Given::Text((*place(target))?.to_string()),
             Self::Secret(place) => Given::Text(place(target).as_ref().map(|_| "***")?.into()),
@@ -200,20 +232,28 @@ impl<T> Kind<T> {
             Self::Seconds { from, to, .. } => format!("a whole number of seconds from {from} to {to}"),
             Self::Minutes { from, to, .. } => format!("a whole number of minutes from {from} to {to}"),
             Self::RunTime(_) => format!("a number of seconds above 0, at most {MAX_RUN_SECONDS}"),
-            Self::Text { rule, .. } => rule.expected.into(),
+            Self::Text { rule, .. } | Self::OptionalText { rule, .. } => rule.expected.into(),
             Self::Texts(_) => "a list of one or more texts".into(),
             Self::Path(_) => "a path".into(),
             Self::Addresses(_) => ADDRESSES.into(),
+            Self::Payouts(_) => solo::EXPECTED.into(),
             Self::Strategy(_) => {
                 let [others @ .., last] = Strategy::ALL.map(|strategy| quoted(strategy.name()));
                 format!("{} or {last}", others.join(", "))
             }
             Self::Threads(_) => format!(r#""auto", "off" or a whole number from 0 to {MAX_THREADS}"#),
             Self::Url(_) => pool_url::EXPECTED.into(),
+            Self::Node(_) => node_url::EXPECTED.into(),
+            Self::Zmq(_) => zmq_url::EXPECTED.into(),
             Self::Proxy(_) => proxy::EXPECTED.into(),
             Self::Pin(_) => TlsPin::EXPECTED.into(),
             Self::Secret(_) => "a text without control characters".into(),
         }
+    }
+
+    /// Whether the value is a list of texts.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self, Self::Texts(_) | Self::Addresses(_) | Self::Payouts(_) | Self::Zmq(_))
     }
 
     /// Whether a message must not repeat the value.
@@ -334,6 +374,19 @@ impl Given {
 fn address(text: String) -> Result<Address, Refusal> {
     let address = text.parse::<Address<NetworkUnchecked>>();
     address.map(Address::assume_checked).map_err(|_| Refusal::Address(text))
+}
+
+fn endpoints(list: &[String]) -> Result<Vec<ZmqUrl>, Refusal> {
+    if let Some(item) = list.get(MAX_ENDPOINTS) {
+        return Err(Refusal::text(item, ZmqUrlError::TooMany));
+    }
+    let endpoint = |item: &String| item.parse().map_err(|error: ZmqUrlError| Refusal::text(item, error));
+    list.iter().map(endpoint).collect()
+}
+
+/// A list as it is written, `None` if it is empty.
+fn printed<I: ToString>(items: &[I]) -> Option<Given> {
+    (!items.is_empty()).then(|| Given::List(items.iter().map(I::to_string).collect()))
 }
 
 /// `text` as a basic string of TOML.

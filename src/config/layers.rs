@@ -7,11 +7,12 @@ use super::document::{self, Fault};
 use super::field::{self, FIELDS};
 use super::files::{self, SourceFile};
 use super::kind::Given;
+use super::nodes::NODE_FIELDS;
 use super::pools::{MAX_PRIORITY, POOL_FIELDS};
 use super::problem::{ConfigError, Mistake, Origin, Problem};
 use super::store::store;
 use super::upstream::{self, OriginOf, Sourced, Upstream, UpstreamKind, origin_of};
-use super::{Config, Environment, Flags, Pool};
+use super::{Config, Environment, Flags, Node, NodeLogin, Pool};
 
 /// How many letters may differ for a variable to be a slip of one of ours. Small on purpose: variables that
 /// others set must not stop us, such as the SIGNALCORE_PORT that Kubernetes makes from a service's name.
@@ -33,6 +34,7 @@ pub struct Loaded {
 pub struct Origins {
     settings: OriginOf,
     pools: Vec<OriginOf>,
+    nodes: Vec<OriginOf>,
 }
 
 impl Origins {
@@ -44,6 +46,11 @@ impl Origins {
     /// The origin of a setting of the pool at `index` in [`Config::pools`], such as `url`.
     pub fn pool(&self, index: usize, name: &str) -> Origin {
         self.pools.get(index).map_or(Origin::Default, |pool| origin_of(pool, name))
+    }
+
+    /// The origin of a setting of the node at `index` in [`Config::nodes`], such as `url`.
+    pub fn node(&self, index: usize, name: &str) -> Origin {
+        self.nodes.get(index).map_or(Origin::Default, |node| origin_of(node, name))
     }
 }
 
@@ -73,15 +80,22 @@ struct Layers {
     config: Config,
     origins: OriginOf,
     pools: Vec<Sourced<Pool>>,
+    nodes: Vec<Sourced<Node>>,
     problems: Vec<Problem>,
 }
 
 impl Layers {
     fn with_defaults() -> Self {
-        Self { config: Config::default(), origins: OriginOf::new(), pools: Vec::new(), problems: Vec::new() }
+        Self {
+            config: Config::default(),
+            origins: OriginOf::new(),
+            pools: Vec::new(),
+            nodes: Vec::new(),
+            problems: Vec::new(),
+        }
     }
 
-    /// Settings of a later file win; its pools come after those of the files before it.
+    /// Settings of a later file win; its pools and nodes come after those of the files before it.
     fn file(&mut self, source: &SourceFile) {
         let path: Arc<Path> = source.path.as_path().into();
         let base = source.path.parent();
@@ -97,10 +111,10 @@ impl Layers {
         }
         for element in document.upstreams {
             let entries = element.entries.into_iter().map(|entry| (entry.path, entry.given, at(entry.line)));
+            let (place, problems) = (at(element.line), &mut self.problems);
             match element.kind {
-                UpstreamKind::Pool => {
-                    self.pools.extend(upstream::read(entries, at(element.line), base, &mut self.problems));
-                }
+                UpstreamKind::Pool => self.pools.extend(upstream::read(entries, place, base, problems)),
+                UpstreamKind::Node => self.nodes.extend(upstream::read(entries, place, base, problems)),
             }
         }
         self.problems[before..].sort_by_key(|problem| match problem.origin {
@@ -109,7 +123,8 @@ impl Layers {
         });
     }
 
-    /// Variables of settings win over files; those of the pool make one that replaces the files' pools.
+    /// Variables of settings win over files; those of the pool make one that replaces the files' pools, and so do those of
+    /// the node.
     fn environment(&mut self, environment: &Environment) {
         self.unknown_variables(environment);
         for field in FIELDS {
@@ -119,6 +134,9 @@ impl Layers {
         }
         if let Some(pools) = self.upstream_of(environment) {
             self.pools = pools;
+        }
+        if let Some(nodes) = self.upstream_of(environment) {
+            self.nodes = nodes;
         }
     }
 
@@ -152,6 +170,7 @@ impl Layers {
 
     fn unknown_variables(&mut self, environment: &Environment) {
         let ours = FIELDS.iter().map(|field| field.env).chain(POOL_FIELDS.iter().map(|field| field.env));
+        let ours = ours.chain(NODE_FIELDS.iter().map(|field| field.env));
         let known: Vec<_> = ours.chain([files::VARIABLE]).collect();
         for name in environment.names().filter(|name| name.starts_with("SIGNALCORE_")) {
             let slips = |candidate: &&&str| strsim::damerau_levenshtein(name, candidate);
@@ -217,13 +236,11 @@ impl Layers {
         self.origins.insert(field.path, origin);
     }
 
-    /// Reads the files that pools name: passwords and certificates.
+    /// Reads the files that pools and nodes name: passwords and certificates. A cookie is no such file, for it is new
+    /// after each start of its node.
     fn read_named_files(&mut self) {
         for (pool, origins) in &mut self.pools {
-            let mut problem = |name, mistake| {
-                let (origin, field) = (origin_of(origins, name), UpstreamKind::Pool.path(name));
-                self.problems.push(Problem { origin, field, mistake });
-            };
+            let mut problem = problem_of::<Pool>(origins, &mut self.problems);
             if let Some(path) = &pool.password_file {
                 match files::read_password(path) {
                     Ok(password) => pool.password = password,
@@ -237,6 +254,32 @@ impl Layers {
                 }
             }
         }
+        for (node, origins) in &mut self.nodes {
+            let mut problem = problem_of::<Node>(origins, &mut self.problems);
+            if let NodeLogin::Password { password, password_file: Some(path), .. } = &mut node.login {
+                match files::read_password(path) {
+                    Ok(read) => *password = read,
+                    Err(mistake) => problem("password_file", mistake),
+                }
+            }
+        }
+    }
+
+    /// A block without an address to pay would be lost, and an address on the command line without a node is a slip.
+    /// Neither is said where the payouts or the nodes themselves are wrong.
+    fn payouts_and_nodes(&mut self) {
+        const PAYOUT: &str = "solo.payout";
+        let node = UpstreamKind::Node.path("");
+        if self.problems.iter().any(|problem| problem.field == PAYOUT || problem.field.starts_with(&node)) {
+            return;
+        }
+        let given = origin_of(&self.origins, PAYOUT);
+        let (origin, mistake) = match (self.nodes.first(), &given) {
+            (Some((_, origins)), Origin::Default) => (origin_of(origins, "url"), Mistake::NoPayout),
+            (None, Origin::Flag(_)) => (given, Mistake::PayoutWithoutNode),
+            _ => return,
+        };
+        self.problems.push(Problem { origin, field: PAYOUT.to_owned(), mistake });
     }
 
     /// The best pool first; those without a priority have their place in the list for one.
@@ -251,13 +294,26 @@ impl Layers {
 
     fn finish(mut self, files: Vec<PathBuf>) -> Result<Loaded, ConfigError> {
         upstream::repeated(&self.pools, &mut self.problems);
+        upstream::repeated(&self.nodes, &mut self.problems);
+        self.payouts_and_nodes();
         if !self.problems.is_empty() {
             return Err(ConfigError { problems: self.problems });
         }
         self.sort_pools();
         let (pools, pool_origins) = self.pools.into_iter().unzip();
-        self.config.pools = pools;
-        let origins = Origins { settings: self.origins, pools: pool_origins };
+        let (nodes, node_origins) = self.nodes.into_iter().unzip();
+        (self.config.pools, self.config.nodes) = (pools, nodes);
+        let origins = Origins { settings: self.origins, pools: pool_origins, nodes: node_origins };
         Ok(Loaded { config: self.config, origins, files })
+    }
+}
+
+/// Tells of a mistake in a setting of an upstream with these origins.
+fn problem_of<T: Upstream>(
+    origins: &OriginOf,
+    problems: &mut Vec<Problem>,
+) -> impl FnMut(&'static str, Mistake) {
+    |name, mistake| {
+        problems.push(Problem { origin: origin_of(origins, name), field: T::KIND.path(name), mistake });
     }
 }

@@ -3,6 +3,7 @@
 //! [`load`] is the whole of it. The table in `field` names each setting once and drives parsing, checking,
 //! listing and the annotated default file; a new setting is one row there and one field of a struct here.
 
+mod cookies;
 mod document;
 mod environment;
 mod field;
@@ -10,6 +11,8 @@ mod files;
 mod flags;
 mod kind;
 mod layers;
+mod node_url;
+mod nodes;
 mod pool_address;
 mod pool_url;
 mod pools;
@@ -17,26 +20,33 @@ mod problem;
 mod proxy;
 mod render;
 mod secret;
+mod solo;
 mod store;
 mod tls;
 mod upstream;
+mod zmq_url;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bitcoin::Address;
 
+pub use cookies::default_cookies;
 pub use environment::Environment;
 pub use files::{journal_file, state_file, user_file};
 pub use flags::{Flags, PairingError, PoolFlags, PoolLists, pair_pools};
 pub use layers::{Loaded, Origins, load, load_text};
+pub use node_url::{NodeUrl, NodeUrlError};
+pub use nodes::{Node, NodeLogin};
 pub use pool_url::{PoolUrl, PoolUrlError};
 pub use problem::{ConfigError, Mistake, Origin, Problem};
 pub use proxy::{Proxy, ProxyError};
 pub use render::{annotated_default, show_json, show_toml};
 pub use secret::Secret;
+pub use solo::{Payout, PayoutError, Solo, Templates};
 pub use tls::{TlsPin, TlsTrust};
 pub use upstream::UpstreamKind;
+pub use zmq_url::{ZmqUrl, ZmqUrlError};
 
 /// What the miner shall do, each value within its range. [`load`] makes it; its `Default` is what holds where
 /// no layer says anything. The `Default` of the structs within is only the blank that the table fills in.
@@ -44,6 +54,10 @@ pub use upstream::UpstreamKind;
 pub struct Config {
     /// The pools, the best first.
     pub pools: Vec<Pool>,
+    /// The nodes that we mine on by ourselves, the best first.
+    pub nodes: Vec<Node>,
+    /// Whom the blocks pay that we mine on nodes, and how we do it.
+    pub solo: Solo,
     /// Hashing on the processor.
     pub cpu: Cpu,
     /// Which devices to open, as `--device` spells them.
@@ -64,6 +78,8 @@ impl Default for Config {
     fn default() -> Self {
         let mut config = Self {
             pools: Vec::new(),
+            nodes: Vec::new(),
+            solo: Solo::default(),
             cpu: Cpu::default(),
             devices: Vec::new(),
             upstreams: Upstreams::default(),
@@ -268,6 +284,8 @@ pub struct Stop {
     pub seconds: Option<Duration>,
     /// After this many accepted shares.
     pub shares: Option<u64>,
+    /// After this many blocks of our own that a node has taken.
+    pub blocks: Option<u64>,
     /// When every pool has failed once before any gave work.
     pub require_upstream: bool,
 }

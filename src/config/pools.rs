@@ -137,20 +137,19 @@ impl Upstream for Pool {
         POOL_FIELDS
     }
 
-    fn conflicts(draft: &PoolDraft, origins: &OriginOf) -> Vec<(&'static str, Mistake)> {
+    fn conflicts(draft: &PoolDraft, origins: &OriginOf) -> Vec<(bool, &'static str, Mistake)> {
         let is_given = |name| origins.contains_key(name);
         let in_url = |is_there: fn(&PoolAddress) -> bool| draft.url.as_ref().is_some_and(is_there);
         let is_plain = in_url(|address| !address.url.is_tls());
         let in_url_too =
             |name, inside, is_there| (is_given(name) && in_url(is_there), name, Mistake::InUrlToo(inside));
-        let rules = [
+        vec![
             (is_given("password") && is_given("password_file"), "password_file", Mistake::TwoPasswords),
             (is_given("tls_ca") && is_plain, "tls_ca", Mistake::NoTls),
             (is_given("tls_pin") && is_plain, "tls_pin", Mistake::NoTls),
             in_url_too("proxy", "the proxy", |address| address.proxy.is_some()),
             in_url_too("extranonce_subscribe", "#xnsub", |address| address.extranonce_subscribe.is_some()),
-        ];
-        rules.into_iter().filter(|(holds, ..)| *holds).map(|(_, name, mistake)| (name, mistake)).collect()
+        ]
     }
 
     fn from_draft(draft: PoolDraft, origins: &mut OriginOf) -> Option<Self> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::kind::ADDRESSES;
-use super::{PoolUrlError, ProxyError, UpstreamKind, pool_url, proxy};
+use super::{PoolUrlError, ProxyError, UpstreamKind, pool_url, proxy, solo};
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +109,17 @@ pub enum Mistake {
     CredentialsWithoutUrl(UpstreamKind),
     /// Both `password` and `password_file`.
     TwoPasswords,
+    /// A cookie beside a user or password of a node.
+    TwoLogins,
+    /// A user of a node without a password, or the other way round.
+    HalfLogin {
+        /// The setting that is not there.
+        missing: &'static str,
+    },
+    /// Nodes, but nobody whom their blocks pay.
+    NoPayout,
+    /// A payout on the command line, but no node.
+    PayoutWithoutNode,
     /// A setting of a pool that its url has too.
     InUrlToo(&'static str),
     /// A setting for TLS, and a url that is not.
@@ -160,8 +171,13 @@ impl Problem {
             Mistake::Twice { kind: UpstreamKind::Pool, first } => {
                 format!("the same url and user as at {first}")
             }
+            Mistake::Twice { kind: UpstreamKind::Node, first } => format!("the same url as at {first}"),
             Mistake::CredentialsWithoutUrl(kind) => format!("credentials without a {kind}"),
             Mistake::TwoPasswords => "both password and password_file".into(),
+            Mistake::TwoLogins => "it beside user or password".into(),
+            Mistake::HalfLogin { missing } => format!("it without {missing}"),
+            Mistake::NoPayout => "a node, but nobody whom its blocks pay".into(),
+            Mistake::PayoutWithoutNode => "an address, but no node to mine on".into(),
             Mistake::InUrlToo(inside) => format!("it beside {inside} in the url"),
             Mistake::NoTls => "it beside a url in plain text".into(),
             Mistake::NoCertificate { path } => {
@@ -188,7 +204,10 @@ impl Problem {
             Mistake::Twice { kind, .. } => format!("each {kind} once"),
             Mistake::NotUtf8Variable | Mistake::NotUtf8File { .. } => "text in UTF-8".into(),
             Mistake::CredentialsWithoutUrl(kind) => format!("{} beside them", kind.url_variable()),
-            Mistake::TwoPasswords | Mistake::InUrlToo(_) => "one of them".into(),
+            Mistake::TwoPasswords | Mistake::TwoLogins | Mistake::InUrlToo(_) => "one of them".into(),
+            Mistake::HalfLogin { .. } => "both, or none of them for the node's cookie".into(),
+            Mistake::NoPayout => solo::EXPECTED.into(),
+            Mistake::PayoutWithoutNode => UpstreamKind::Node.expected_url().into(),
             Mistake::NoTls => "stratum+ssl://HOST:PORT".into(),
             Mistake::NoCertificate { .. } => "one or more in PEM".into(),
             Mistake::Unreadable { .. } => "a readable file".into(),
@@ -221,7 +240,18 @@ impl Problem {
                 let url = kind.url_variable();
                 format!("give {url} too; credentials are never sent to a {kind} they were not given for")
             }
-            Mistake::TwoPasswords | Mistake::InUrlToo(_) => "delete one of the two".into(),
+            Mistake::Twice { kind: UpstreamKind::Node, .. }
+            | Mistake::TwoPasswords
+            | Mistake::InUrlToo(_) => "delete one of the two".into(),
+            Mistake::TwoLogins => "delete it, or user and password".into(),
+            Mistake::HalfLogin { missing: "password" } => {
+                "add password or password_file, or delete it".into()
+            }
+            Mistake::HalfLogin { missing } => format!("add {missing}, or delete it"),
+            Mistake::NoPayout => {
+                "give an address of your wallet with --payout or as payout below [solo]".into()
+            }
+            Mistake::PayoutWithoutNode => "name the node with --solo or as [[node]]".into(),
             Mistake::NoTls => "write the pool's address for TLS as url, or delete this setting".into(),
             Mistake::NoCertificate { .. } => {
                 "it must have lines BEGIN CERTIFICATE and END CERTIFICATE".into()

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::field::{FIELDS, Field, Preset, TABLES};
+use super::nodes::NODE_FIELDS;
 use super::pools::POOL_FIELDS;
 use super::upstream::Upstream;
 use super::{Loaded, Origin};
@@ -22,6 +23,10 @@ const HEAD: &str = r"# Configuration of signalcore.
 const POOL_DOC: &str = "\n# The pools, the best first unless a priority says otherwise: one [[pool]] each. SIGNALCORE_POOL_URL\n\
                         # and the other variables make one pool that replaces all of them, and so does --pool.\n# [[pool]]\n";
 
+const NODE_DOC: &str = "\n# The nodes that we mine on by ourselves, the best first: one [[node]] each, and solo.payout below.\n\
+                        # SIGNALCORE_NODE_URL and the other variables make one node that replaces all of them, and so\n\
+                        # does --solo. Pools or nodes on the command line replace both kinds.\n# [[node]]\n";
+
 /// The default configuration file, every setting with its unit, range and default.
 pub fn annotated_default() -> String {
     let mut text = HEAD.to_owned();
@@ -30,6 +35,10 @@ pub fn annotated_default() -> String {
     }
     text.push_str(POOL_DOC);
     for field in POOL_FIELDS {
+        annotate(&mut text, field, "# ");
+    }
+    text.push_str(NODE_DOC);
+    for field in NODE_FIELDS {
         annotate(&mut text, field, "# ");
     }
     for (table, doc) in TABLES {
@@ -63,6 +72,7 @@ pub fn show_toml(loaded: &Loaded) -> String {
     };
     settings(&mut text, "");
     show_upstreams(&mut text, &loaded.config.pools, |i, name| loaded.origins.pool(i, name));
+    show_upstreams(&mut text, &loaded.config.nodes, |i, name| loaded.origins.node(i, name));
     for (table, _) in TABLES {
         _ = writeln!(text, "\n[{table}]");
         settings(&mut text, table);
@@ -96,8 +106,9 @@ pub fn show_json(loaded: &Loaded) -> Value {
         settings.insert(field.path.to_owned(), value);
     }
     let pools = upstreams_json(&loaded.config.pools, |i, name| loaded.origins.pool(i, name));
+    let nodes = upstreams_json(&loaded.config.nodes, |i, name| loaded.origins.node(i, name));
     let files: Vec<_> = loaded.files.iter().map(|path| path.display().to_string()).collect();
-    json!({ "files": files, "pools": pools, "settings": settings })
+    json!({ "files": files, "pools": pools, "nodes": nodes, "settings": settings })
 }
 
 fn upstreams_json<T: Upstream>(all: &[T], origin: impl Fn(usize, &str) -> Origin) -> Value {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::field::Field;
-use super::kind::{Given, Kind, Refusal, quoted};
+use super::kind::{Given, Refusal, quoted};
 use super::pool_url::without_credentials;
 use super::problem::{Mistake, Origin};
 
@@ -26,6 +26,10 @@ pub(super) fn store<T: Clone>(
         Refusal::Url(error) => Mistake::Url { found: shown(&quoted(&without_credentials(text))), error },
         Refusal::Proxy(error) => Mistake::Proxy(error),
         Refusal::Address(found) => Mistake::Address { found: shown(&quoted(&found)) },
+        Refusal::Text { found, remedy } => {
+            let found = shown(&quoted(&without_credentials(&found)));
+            Mistake::Value { found, expected: field.kind.expected(), remedy }
+        }
         Refusal::Value => {
             let found = if field.kind.is_secret() { "***".into() } else { shown(&given.to_toml()) };
             let remedy = remedy(field, target, given, origin);
@@ -44,9 +48,7 @@ fn shown(text: &str) -> String {
 fn remedy<T: Clone>(field: &Field<T>, target: &T, given: &Given, origin: &Origin) -> String {
     let fits = |other: Given| field.kind.store(&mut target.clone(), &other, None).is_ok();
     match (given, origin, field.default()) {
-        (Given::Text(text), ..) if matches!(field.kind, Kind::Texts(_) | Kind::Addresses(_)) => {
-            format!("write [{}]", quoted(text))
-        }
+        (Given::Text(text), ..) if field.kind.is_list() => format!("write [{}]", quoted(text)),
         (Given::Text(text), ..) if fits(Given::Word(text.clone())) => "write it without quotes".into(),
         (Given::Integer(_) | Given::Number(_) | Given::Bool(_), ..) if fits(Given::Text(given.to_toml())) => {
             "put it in quotes".into()

@@ -7,15 +7,17 @@ use std::path::Path;
 
 use super::field::{self, Field};
 use super::kind::Given;
-use super::pool_url;
 use super::problem::{Mistake, Origin, Problem};
 use super::store::store;
+use super::{node_url, pool_url};
 
 /// The two kinds of upstreams; each is an array of tables in a file. Prints as the name of its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamKind {
     /// A pool, `[[pool]]` or `--pool`.
     Pool,
+    /// A node that we mine on by ourselves, `[[node]]` or `--solo`.
+    Node,
 }
 
 impl UpstreamKind {
@@ -23,6 +25,7 @@ impl UpstreamKind {
     pub(super) const fn table(self) -> &'static str {
         match self {
             Self::Pool => "pool",
+            Self::Node => "node",
         }
     }
 
@@ -30,6 +33,7 @@ impl UpstreamKind {
     pub(super) fn url_variable(self) -> &'static str {
         match self {
             Self::Pool => "SIGNALCORE_POOL_URL",
+            Self::Node => "SIGNALCORE_NODE_URL",
         }
     }
 
@@ -37,6 +41,7 @@ impl UpstreamKind {
     pub(super) fn expected_url(self) -> &'static str {
         match self {
             Self::Pool => pool_url::EXPECTED,
+            Self::Node => node_url::EXPECTED,
         }
     }
 
@@ -44,6 +49,7 @@ impl UpstreamKind {
     pub(super) fn url_to_write(self) -> &'static str {
         match self {
             Self::Pool => "stratum+tcp://HOST:PORT",
+            Self::Node => "http://HOST:PORT",
         }
     }
 
@@ -75,8 +81,8 @@ pub(super) trait Upstream: Sized {
     /// Its settings.
     fn fields() -> &'static [Field<Self::Draft>];
 
-    /// Settings that contradict each other, by the name of the one that is to go.
-    fn conflicts(draft: &Self::Draft, origins: &OriginOf) -> Vec<(&'static str, Mistake)>;
+    /// Settings that could contradict each other: whether they do, the name of the one that is to go, and what is wrong.
+    fn conflicts(draft: &Self::Draft, origins: &OriginOf) -> Vec<(bool, &'static str, Mistake)>;
 
     /// The whole one, `None` without a url. Settings that came with another one get their origins.
     fn from_draft(draft: Self::Draft, origins: &mut OriginOf) -> Option<Self>;
@@ -109,7 +115,8 @@ pub(super) fn read<T: Upstream>(
     if !origins.contains_key("url") {
         problem(place, "url", Mistake::MissingUrl(T::KIND));
     }
-    for (name, mistake) in T::conflicts(&draft, &origins) {
+    let conflicts = T::conflicts(&draft, &origins);
+    for (_, name, mistake) in conflicts.into_iter().filter(|(holds, ..)| *holds) {
         problem(origin_of(&origins, name), name, mistake);
     }
     Some((T::from_draft(draft, &mut origins)?, origins))

@@ -39,16 +39,18 @@ fn the_default_file_parses_to_the_default_configuration() {
 fn every_setting_that_is_commented_out_in_the_default_file_is_right_as_it_stands() {
     use crate::setup::Setup;
     let is_setting = |line: &&str| {
-        line.starts_with("[[pool]]")
-            || line.split_once(" = ").is_some_and(|(name, _)| !name.contains([' ', '`']))
+        line.starts_with("[[") || line.split_once(" = ").is_some_and(|(name, _)| !name.contains([' ', '`']))
     };
     let uncommented: Vec<_> = DEFAULT_FILE
         .lines()
         .map(|line| line.strip_prefix("# ").filter(is_setting).unwrap_or(line))
-        .filter(|line| !["password_file", "tls_", "user_agent"].iter().any(|name| line.starts_with(name)))
+        .filter(|line| {
+            !["password_file", "tls_", "user_agent", "cookie"].iter().any(|name| line.starts_with(name))
+        })
         .collect();
     let config = Setup::with_file(uncommented.join("\n")).loaded().config;
     assert_eq!((config.pools.len(), config.pools[0].proxy.is_some()), (1, true));
+    assert_eq!((config.nodes.len(), config.nodes[0].zmq.len(), config.solo.payouts.len()), (1, 1, 1));
     assert_eq!((config.stratum.suggest_difficulty, config.stop.shares), (Suggestion::Auto, Some(100)));
 }
 

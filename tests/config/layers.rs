@@ -34,9 +34,17 @@ fn flag_pools(urls: &[&str], users: &[&str]) -> impl FnOnce(&mut Flags) {
 fn without_any_layer_every_value_is_the_documented_default() {
     let config = Setup::with_file("").loaded().config;
     assert_eq!(config, Config::default());
-    let Config { pools, cpu, devices, upstreams, stratum, state, log, stop } = config;
+    let Config { pools, nodes, solo, cpu, devices, upstreams, stratum, state, log, stop } = config;
     assert_eq!((state.remember, state.file, state.journal), (true, None, None));
-    assert_eq!(pools, []);
+    assert_eq!((pools, nodes, solo.payouts), (vec![], vec![], vec![]));
+    assert_eq!((solo.coinbase_tag.as_str(), solo.priority, solo.weight), ("/signalcore/", None, 1));
+    let templates = solo.templates;
+    assert_eq!(
+        (templates.check_proposal, templates.empty_first, templates.require_peers),
+        (true, false, true)
+    );
+    assert_eq!((templates.refresh.as_secs(), templates.fee_gain), (30, 10_000));
+    assert_eq!(templates.keep_without_node, Duration::from_mins(10));
     assert_eq!((upstreams.strategy, upstreams.hot_standbys), (Strategy::Failover, 1));
     let times = [upstreams.return_after, upstreams.rotate, upstreams.slow_answer, upstreams.frozen_tip];
     assert_eq!(times.map(|time| time.as_secs()), [120, 3600, 30, 120]);
@@ -55,7 +63,7 @@ fn without_any_layer_every_value_is_the_documented_default() {
     assert_eq!(seconds.map(|limit| limit.as_secs()), [10, 15, 60, 180, 120]);
     assert_eq!(limits.reconnect_max, Duration::from_mins(1));
     assert_eq!((log.file, log.level.as_str()), (None, "info"));
-    assert_eq!((stop.seconds, stop.shares), (None, None));
+    assert_eq!((stop.seconds, stop.shares, stop.blocks), (None, None, None));
 }
 
 #[test]
@@ -114,7 +122,9 @@ fn a_file_reaches_every_field() {
     );
     let authority = rcgen::generate_simple_self_signed(["an authority".to_owned()]).unwrap().cert;
     let setup = setup.beside("ca.pem", authority.pem());
-    let Config { pools, cpu, devices, upstreams, stratum, state, log, stop } = setup.loaded().config;
+    // Those of nodes and of solo mining are in nodes.rs.
+    let Config { pools, nodes: _, solo: _, cpu, devices, upstreams, stratum, state, log, stop } =
+        setup.loaded().config;
     assert_eq!((state.remember, state.file), (false, Some(setup.path("pools.json"))));
     assert_eq!(state.journal, Some(setup.path("blocks.journal")));
     assert_eq!(

@@ -5,4 +5,5 @@
 mod command;
 mod layers;
 mod mistakes;
+mod nodes;
 mod setup;

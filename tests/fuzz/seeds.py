@@ -100,6 +100,18 @@ expect_payout = ['a']
 [stop]
 seconds = 1e400
 """,
+    "nodes": """[[node]]
+url = "http://[::1]:18443/"
+user = "miner"
+password = "hunter2"
+zmq = ["tcp://h:1", "unix:/z"]
+[[node]]
+url = "b"
+cookie = "c"
+[solo]
+payout = ["mh5CE8Nbj38iND267s4XnvhSmhDW7yWc6Q=3", "tb1qzyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3apj6d3"]
+coinbase_tag = "a"
+""",
     "syntax": '[cpu\nthreads = = 1\n[[pool]\nurl = "\\u0007\n',
 }
 
