@@ -59,7 +59,8 @@ pub struct Plan {
 pub enum PlanError {
     /// Nobody to mine for.
     #[error(
-        "no pool is configured; name one with --pool stratum+tcp://HOST:PORT --user NAME, or as [[pool]] in a file"
+        "neither pool nor node is configured; name a pool with --pool stratum+tcp://HOST:PORT --user NAME, a node with \
+         --solo http://HOST:PORT --payout ADDRESS, or either in a file"
     )]
     NoPool,
     /// Nothing to mine with.

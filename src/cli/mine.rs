@@ -1,9 +1,9 @@
-//! `signalcore mine`: mine for pools with what is plugged in, or with the CPU.
+//! `signalcore mine`: mine for pools, or solo on nodes, with what is plugged in, or with the CPU.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-use signalcore::config::{self, Config, Environment, Flags, PoolFlags, PoolLists, Secret, State};
+use signalcore::config::{self, Config, Environment, Flags, NodeLists, PoolFlags, PoolLists, Secret, State};
 use signalcore::monitor::{Display, Style};
 use signalcore::wiring::{self, Plan, PlanError};
 
@@ -15,18 +15,20 @@ Examples:
   signalcore mine -o pool.example.com:3333 -u ADDRESS -p x --cpu-threads 2
   signalcore mine -o first:3333 -u A -o second:3333 -u B        two pools, the first preferred
   signalcore mine -o stratum+ssl://pool.example.com:4333 -u ADDRESS --proxy socks5://127.0.0.1:9050
+  signalcore mine --solo http://127.0.0.1:8332 --payout ADDRESS        a node on this machine, by its cookie
+  signalcore mine --solo node:8332 --rpc-user NAME --rpc-password WORD --payout ADDRESS --zmq tcp://node:28332
+  signalcore mine --solo 127.0.0.1:18443 --payout ADDRESS --blocks 1   until a block is found
+  signalcore mine --solo 127.0.0.1 --payout ADDRESS -o pool.example.com:3333 -u ADDRESS
   signalcore mine --config miner.toml --json | jq 'select(.event == \"share\")'
   SIGNALCORE_LOG=debug signalcore mine --log-file miner.log
 
 Exit codes: 0 asked to stop or limit reached, 1 failure, 2 command line, 69 no pool or board would take us, 77 not
 allowed, 78 configuration, 130 and 143 second SIGINT and SIGTERM.";
 
-/// Mine for pools.
+/// Mine for pools, or solo on nodes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    pools: PoolArgs,
     /// Configuration file; flags override it.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -43,6 +45,10 @@ pub(crate) struct Args {
     #[arg(long, alias = "suggest-diff", value_name = "D|auto|off", allow_negative_numbers = true)]
     suggest_difficulty: Option<String>,
     #[command(flatten)]
+    pools: PoolArgs,
+    #[command(flatten)]
+    solo: SoloArgs,
+    #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
     stop: StopArgs,
@@ -50,6 +56,7 @@ pub(crate) struct Args {
 
 /// For whom.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Pools")]
 struct PoolArgs {
     /// Pool address, such as stratum+tcp://HOST:PORT; repeat in order of priority.
     #[arg(short = 'o', long = "pool", alias = "url", value_name = "URL")]
@@ -77,8 +84,36 @@ struct PoolArgs {
     tls_pins: Vec<String>,
 }
 
+/// On which nodes of our own.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Solo mining")]
+struct SoloArgs {
+    /// Node to mine on, http://HOST:PORT of Bitcoin Core's RPC interface; repeat in order of priority.
+    #[arg(long = "solo", value_name = "URL")]
+    nodes: Vec<String>,
+    /// Address that a block pays; repeat to split it by PARTS, which are 1 unless given.
+    #[arg(long = "payout", value_name = "ADDRESS[=PARTS]")]
+    payouts: Vec<String>,
+    /// Cookie file of the node, looked for in its usual place unless given; one for all nodes or one for each.
+    #[arg(long = "rpc-cookie", value_name = "FILE")]
+    rpc_cookies: Vec<String>,
+    /// Name to log in at the node, instead of its cookie; one for all nodes or one for each, '' for none.
+    #[arg(long = "rpc-user", value_name = "NAME")]
+    rpc_users: Vec<String>,
+    /// Password that belongs to the name; one for all nodes or one for each, '' for none.
+    #[arg(long = "rpc-password", value_name = "WORD")]
+    rpc_passwords: Vec<Secret>,
+    /// Where the node publishes new blocks; repeatable with one node, with several one for each.
+    #[arg(long = "zmq", value_name = "ENDPOINT")]
+    zmq: Vec<String>,
+    /// Text in every block, public for ever; at most 64 characters of printable ASCII.
+    #[arg(long, value_name = "TEXT")]
+    coinbase_tag: Option<String>,
+}
+
 /// What is shown.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
 struct OutputArgs {
     /// Print one JSON object a line: job, share, upstream, board, summary.
     #[arg(long)]
@@ -96,6 +131,7 @@ struct OutputArgs {
 
 /// How long.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "When to stop")]
 struct StopArgs {
     /// Stop after this many seconds.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -103,6 +139,9 @@ struct StopArgs {
     /// Stop after this many accepted shares.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     shares: Option<String>,
+    /// Stop after this many blocks of our own that a node has taken.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    blocks: Option<String>,
     /// End with code 69 when every pool has failed once before any gave work.
     #[arg(long)]
     require_upstream: bool,
@@ -179,9 +218,15 @@ fn plan_exit_code(error: &PlanError, no_file: bool) -> u8 {
 }
 
 fn flags(args: Args) -> anyhow::Result<Flags> {
+    let SoloArgs { nodes: urls, payouts, rpc_cookies, rpc_users, rpc_passwords, zmq, coinbase_tag } =
+        args.solo;
+    let (cookies, users, passwords) = (rpc_cookies, rpc_users, rpc_passwords);
     Ok(Flags {
         config: args.config,
         pools: pools(args.pools)?,
+        nodes: config::pair_nodes(&NodeLists { urls, cookies, users, passwords, zmq })?,
+        payouts,
+        coinbase_tag,
         strategy: args.strategy,
         cpu_threads: args.cpu_threads,
         devices: args.devices,
@@ -189,6 +234,7 @@ fn flags(args: Args) -> anyhow::Result<Flags> {
         log_file: args.output.log_file,
         seconds: args.stop.seconds,
         shares: args.stop.shares,
+        blocks: args.stop.blocks,
         require_upstream: args.stop.require_upstream,
     })
 }

@@ -1,16 +1,22 @@
-//! What the command line overrides, and which credentials belong to which of its pools.
+//! What the command line overrides, and which credentials belong to which of its pools and nodes.
 
 use std::path::PathBuf;
 
-use super::Secret;
+use super::{Secret, UpstreamKind};
 
 /// Overrides from the command line as they were typed; [`super::load`] checks them like any layer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Flags {
     /// `--config`: the file to read instead of searching one.
     pub config: Option<PathBuf>,
-    /// `--pool` and what belongs to it: if there are any, they replace the pools of all other layers.
+    /// `--pool` and what belongs to it: pools or nodes of the command line replace those of all other layers, both kinds.
     pub pools: Vec<PoolFlags>,
+    /// `--solo` and what belongs to it; see `pools`.
+    pub nodes: Vec<NodeFlags>,
+    /// `--payout`, repeated; replaces the list of the other layers.
+    pub payouts: Vec<String>,
+    /// `--coinbase-tag`.
+    pub coinbase_tag: Option<String>,
     /// `--strategy`.
     pub strategy: Option<String>,
     /// `--cpu-threads`.
@@ -25,6 +31,8 @@ pub struct Flags {
     pub seconds: Option<String>,
     /// `--shares`.
     pub shares: Option<String>,
+    /// `--blocks`.
+    pub blocks: Option<String>,
     /// `--require-upstream`, present or not.
     pub require_upstream: bool,
 }
@@ -48,6 +56,21 @@ pub struct PoolFlags {
     pub tls_pin: Option<String>,
 }
 
+/// One node of the command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeFlags {
+    /// `--solo`.
+    pub url: String,
+    /// `--rpc-cookie`.
+    pub cookie: Option<String>,
+    /// `--rpc-user`.
+    pub user: Option<String>,
+    /// `--rpc-password`.
+    pub password: Option<Secret>,
+    /// `--zmq`.
+    pub zmq: Vec<String>,
+}
+
 /// The flags of pools, each in the order of the command line.
 #[derive(Debug, Clone, Default)]
 pub struct PoolLists {
@@ -67,11 +90,28 @@ pub struct PoolLists {
     pub tls_pins: Vec<String>,
 }
 
+/// The flags of nodes, each in the order of the command line.
+#[derive(Debug, Clone, Default)]
+pub struct NodeLists {
+    /// `--solo`.
+    pub urls: Vec<String>,
+    /// `--rpc-cookie`.
+    pub cookies: Vec<String>,
+    /// `--rpc-user`.
+    pub users: Vec<String>,
+    /// `--rpc-password`.
+    pub passwords: Vec<Secret>,
+    /// `--zmq`.
+    pub zmq: Vec<String>,
+}
+
 /// Why flags cannot be told to belong to the URLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PairingError {
     /// More than one, but not one for each URL.
-    #[error("{count} {flag} for {urls} --pool; give one for all pools or one for each, in the same order")]
+    #[error(
+        "{count} {flag} for {urls} {}; give one for all {of}s or one for each, in the same order", of.flag()
+    )]
     Count {
         /// The flag.
         flag: &'static str,
@@ -79,10 +119,30 @@ pub enum PairingError {
         count: usize,
         /// How many URLs.
         urls: usize,
+        /// Of what.
+        of: UpstreamKind,
     },
     /// A flag, but no URL it is for.
-    #[error("{0} without --pool; it is never used for a pool of the configuration, so name the pool too")]
-    NoUrl(&'static str),
+    #[error(
+        "{flag} without {}; it is never used for a {of} of the configuration, so name the {of} too", of.flag()
+    )]
+    NoUrl {
+        /// The flag.
+        flag: &'static str,
+        /// What it is for.
+        of: UpstreamKind,
+    },
+    /// Endpoints that may belong to any of several nodes.
+    #[error(
+        "{count} --zmq for {urls} --solo; give one for each node, in the same order, or write the nodes with zmq \
+         below each [[node]] into the configuration file"
+    )]
+    Endpoints {
+        /// How many endpoints.
+        count: usize,
+        /// How many nodes.
+        urls: usize,
+    },
 }
 
 /// cgminer's pairing of repeated `-o -u -p`: the i-th user and password belong to the i-th URL, and so does the rest.
@@ -98,28 +158,59 @@ pub fn pair_pools(lists: &PoolLists) -> Result<Vec<PoolFlags>, PairingError> {
         ("--tls-ca", tls_cas.len()),
         ("--tls-pin", tls_pins.len()),
     ];
-    for (flag, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-        if urls.is_empty() {
-            return Err(PairingError::NoUrl(flag));
-        }
-        if count > 1 && count != urls.len() {
-            return Err(PairingError::Count { flag, count, urls: urls.len() });
-        }
-    }
+    check_counts(&counts, urls.len(), UpstreamKind::Pool)?;
     let pool = |(i, url): (usize, &String)| PoolFlags {
         url: url.clone(),
-        user: for_pool(users, i),
-        password: for_pool(passwords, i),
-        weight: for_pool(weights, i),
-        proxy: for_pool(proxies, i).filter(|proxy| !proxy.expose().is_empty()),
-        tls_ca: for_pool(tls_cas, i).filter(|path| !path.is_empty()),
-        tls_pin: for_pool(tls_pins, i).filter(|pin| !pin.is_empty()),
+        user: for_url(users, i),
+        password: for_url(passwords, i),
+        weight: for_url(weights, i),
+        proxy: for_url(proxies, i).filter(|proxy| !proxy.expose().is_empty()),
+        tls_ca: for_url(tls_cas, i).filter(|path| !path.is_empty()),
+        tls_pin: for_url(tls_pins, i).filter(|pin| !pin.is_empty()),
     };
     Ok(urls.iter().enumerate().map(pool).collect())
 }
 
-/// The item of the `i`-th pool in a list of none, one for all, or one for each.
-fn for_pool<T: Clone>(items: &[T], i: usize) -> Option<T> {
+/// The same for nodes. Endpoints of ZMQ all belong to the one node there is, or else the i-th to the i-th node.
+pub fn pair_nodes(lists: &NodeLists) -> Result<Vec<NodeFlags>, PairingError> {
+    let NodeLists { urls, cookies, users, passwords, zmq } = lists;
+    let counts =
+        [("--rpc-cookie", cookies.len()), ("--rpc-user", users.len()), ("--rpc-password", passwords.len())];
+    check_counts(&counts, urls.len(), UpstreamKind::Node)?;
+    match (urls.len(), zmq.len()) {
+        (0, 1..) => return Err(PairingError::NoUrl { flag: "--zmq", of: UpstreamKind::Node }),
+        (2.., 1..) if urls.len() != zmq.len() => {
+            return Err(PairingError::Endpoints { count: zmq.len(), urls: urls.len() });
+        }
+        _ => {}
+    }
+    let node = |(i, url): (usize, &String)| {
+        let endpoints = if urls.len() == 1 { &zmq[..] } else { zmq.get(i..=i).unwrap_or_default() };
+        NodeFlags {
+            url: url.clone(),
+            cookie: for_url(cookies, i).filter(|path| !path.is_empty()),
+            user: for_url(users, i).filter(|user| !user.is_empty()),
+            password: for_url(passwords, i).filter(|password| !password.expose().is_empty()),
+            zmq: endpoints.iter().filter(|endpoint| !endpoint.is_empty()).cloned().collect(),
+        }
+    };
+    Ok(urls.iter().enumerate().map(node).collect())
+}
+
+fn check_counts(counts: &[(&'static str, usize)], urls: usize, of: UpstreamKind) -> Result<(), PairingError> {
+    for &(flag, count) in counts.iter().filter(|(_, count)| *count > 0) {
+        if urls == 0 {
+            return Err(PairingError::NoUrl { flag, of });
+        }
+        if count > 1 && count != urls {
+            return Err(PairingError::Count { flag, count, urls, of });
+        }
+    }
+    Ok(())
+}
+
+/// The item of the `i`-th URL in a list of none, one for all, or one for each.
+fn for_url<T: Clone>(items: &[T], i: usize) -> Option<T> {
     if items.len() == 1 { items.first().cloned() } else { items.get(i).cloned() }
 }
 
@@ -190,6 +281,64 @@ mod tests {
         assert_eq!((pools[0].tls_pin.as_deref(), pools[1].tls_pin.as_deref()), (Some("aa"), None));
         assert_eq!((pools[0].weight.as_deref(), pools[1].weight.as_deref()), (Some("2"), Some("3")));
         lists.tls_pins.push("bb".into());
-        assert_eq!(pair_pools(&lists), Err(PairingError::Count { flag: "--tls-pin", count: 3, urls: 2 }));
+        let of = UpstreamKind::Pool;
+        assert_eq!(pair_pools(&lists), Err(PairingError::Count { flag: "--tls-pin", count: 3, urls: 2, of }));
+    }
+
+    fn nodes(urls: &[&str], zmq: &[&str]) -> NodeLists {
+        let texts = |items: &[&str]| items.iter().map(ToString::to_string).collect::<Vec<_>>();
+        NodeLists { urls: texts(urls), zmq: texts(zmq), ..NodeLists::default() }
+    }
+
+    #[test]
+    fn logins_of_nodes_are_paired_like_those_of_pools_and_an_empty_word_is_none() {
+        let mut lists = nodes(&["a", "b"], &[]);
+        lists.cookies = vec!["c".into(), String::new()];
+        lists.users = vec![String::new(), "u".into()];
+        lists.passwords = vec![Secret::new(""), Secret::new("p")];
+        let (user, password) = (Some("u".into()), Some(Secret::new("p")));
+        let expected = [
+            NodeFlags { url: "a".into(), cookie: Some("c".into()), ..NodeFlags::default() },
+            NodeFlags { url: "b".into(), user, password, ..NodeFlags::default() },
+        ];
+        assert_eq!(pair_nodes(&lists).unwrap(), expected);
+        lists.cookies = vec!["one for all".into()];
+        assert!(pair_nodes(&lists).unwrap().iter().all(|n| n.cookie.as_deref() == Some("one for all")));
+        lists.users.push("v".into());
+        assert_eq!(
+            pair_nodes(&lists).unwrap_err().to_string(),
+            "3 --rpc-user for 2 --solo; give one for all nodes or one for each, in the same order"
+        );
+    }
+
+    #[test]
+    fn endpoints_belong_to_the_one_node_or_one_to_each() {
+        let zmq = |urls: &[&str], zmq: &[&str]| {
+            let nodes = pair_nodes(&nodes(urls, zmq))?;
+            Ok::<_, PairingError>(nodes.into_iter().map(|node| node.zmq).collect::<Vec<_>>())
+        };
+        assert_eq!(zmq(&["a"], &["x", "y", "z"]).unwrap(), [["x", "y", "z"]]);
+        assert_eq!(zmq(&["a", "b"], &["x", "y"]).unwrap(), [["x"], ["y"]]);
+        assert_eq!(zmq(&["a", "b"], &["", "y"]).unwrap(), [vec![], vec!["y"]]);
+        assert_eq!(zmq(&["a", "b"], &[]).unwrap(), [[""; 0], []]);
+        assert_eq!(zmq(&["a", "b"], &["x"]), Err(PairingError::Endpoints { count: 1, urls: 2 }));
+        assert_eq!(
+            zmq(&["a", "b"], &["x", "y", "z"]).unwrap_err().to_string(),
+            "3 --zmq for 2 --solo; give one for each node, in the same order, or write the nodes with zmq below each \
+             [[node]] into the configuration file"
+        );
+    }
+
+    #[test]
+    fn flags_of_nodes_are_for_nodes_of_the_command_line_alone() {
+        let said = |flag| {
+            let rest = "it is never used for a node of the configuration, so name the node too";
+            format!("{flag} without --solo; {rest}")
+        };
+        let mut lists = nodes(&[], &["x"]);
+        assert_eq!(pair_nodes(&lists).unwrap_err().to_string(), said("--zmq"));
+        lists.passwords = vec![Secret::new("p")];
+        assert_eq!(pair_nodes(&lists).unwrap_err().to_string(), said("--rpc-password"));
+        assert_eq!(pair_nodes(&NodeLists::default()).unwrap(), []);
     }
 }

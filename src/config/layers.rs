@@ -12,11 +12,14 @@ use super::pools::{MAX_PRIORITY, POOL_FIELDS};
 use super::problem::{ConfigError, Mistake, Origin, Problem};
 use super::store::store;
 use super::upstream::{self, OriginOf, Sourced, Upstream, UpstreamKind, origin_of};
-use super::{Config, Environment, Flags, Node, NodeLogin, Pool};
+use super::{Config, Environment, Flags, Node, NodeLogin, Pool, Secret};
 
 /// How many letters may differ for a variable to be a slip of one of ours. Small on purpose: variables that
 /// others set must not stop us, such as the SIGNALCORE_PORT that Kubernetes makes from a service's name.
 const MAX_SLIPS: usize = 2;
+
+/// The setting that says whom blocks pay; there is no node without it.
+const PAYOUT: &str = "solo.payout";
 
 /// A checked configuration and where it comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -183,15 +186,18 @@ impl Layers {
         }
     }
 
-    /// Flags win over everything; if they name pools, no other layer's pool is left.
+    /// Flags win over everything; if they name pools or nodes, no other layer's pool or node is left: whom we mine for is
+    /// on the command line then.
     fn flags(&mut self, flags: &Flags) {
         let words = [
             ("cpu.threads", "--cpu-threads", &flags.cpu_threads),
             ("upstreams.strategy", "--strategy", &flags.strategy),
             ("stratum.suggest_difficulty", "--suggest-difficulty", &flags.suggest_difficulty),
+            ("solo.coinbase_tag", "--coinbase-tag", &flags.coinbase_tag),
             ("log.file", "--log-file", &flags.log_file),
             ("stop.seconds", "--seconds", &flags.seconds),
             ("stop.shares", "--shares", &flags.shares),
+            ("stop.blocks", "--blocks", &flags.blocks),
         ];
         for (path, flag, word) in words {
             if let Some(word) = word {
@@ -202,29 +208,39 @@ impl Layers {
             let given = Given::Word("true".to_owned());
             self.set("stop.require_upstream", &given, Origin::Flag("--require-upstream"), None);
         }
-        if !flags.devices.is_empty() {
-            self.set("device", &Given::List(flags.devices.clone()), Origin::Flag("--device"), None);
+        let lists = [("device", "--device", &flags.devices), (PAYOUT, "--payout", &flags.payouts)];
+        for (path, flag, list) in lists.into_iter().filter(|(_, _, list)| !list.is_empty()) {
+            self.set(path, &Given::List(list.clone()), Origin::Flag(flag), None);
         }
-        if flags.pools.is_empty() {
+        if flags.pools.is_empty() && flags.nodes.is_empty() {
             return;
         }
-        self.pools.clear();
+        (self.pools, self.nodes) = (Vec::new(), Vec::new());
         for pool in &flags.pools {
-            let password = pool.password.as_ref().map(|password| password.expose().to_owned());
             let words = [
                 ("url", "--pool", Some(pool.url.clone())),
                 ("user", "--user", pool.user.clone()),
-                ("password", "--password", password),
+                ("password", "--password", exposed(pool.password.as_ref())),
                 ("weight", "--pool-weight", pool.weight.clone()),
-                ("proxy", "--proxy", pool.proxy.as_ref().map(|proxy| proxy.expose().to_owned())),
+                ("proxy", "--proxy", exposed(pool.proxy.as_ref())),
                 ("tls_ca", "--tls-ca", pool.tls_ca.clone()),
                 ("tls_pin", "--tls-pin", pool.tls_pin.clone()),
             ];
-            let entries = words.into_iter().filter_map(|(name, flag, word)| {
-                Some((name.to_owned(), Given::Word(word?), Origin::Flag(flag)))
-            });
-            let pool = upstream::read(entries, Origin::Flag("--pool"), None, &mut self.problems);
+            let pool = upstream::read(typed(words), Origin::Flag("--pool"), None, &mut self.problems);
             self.pools.extend(pool);
+        }
+        for node in &flags.nodes {
+            let words = [
+                ("url", "--solo", Some(node.url.clone())),
+                ("cookie", "--rpc-cookie", node.cookie.clone()),
+                ("user", "--rpc-user", node.user.clone()),
+                ("password", "--rpc-password", exposed(node.password.as_ref())),
+            ];
+            let zmq = Some(Given::List(node.zmq.clone())).filter(|_| !node.zmq.is_empty());
+            let zmq = zmq.map(|given| ("zmq".to_owned(), given, Origin::Flag("--zmq")));
+            let entries = typed(words).chain(zmq);
+            let node = upstream::read(entries, Origin::Flag("--solo"), None, &mut self.problems);
+            self.nodes.extend(node);
         }
     }
 
@@ -268,7 +284,6 @@ impl Layers {
     /// A block without an address to pay would be lost, and an address on the command line without a node is a slip.
     /// Neither is said where the payouts or the nodes themselves are wrong.
     fn payouts_and_nodes(&mut self) {
-        const PAYOUT: &str = "solo.payout";
         let node = UpstreamKind::Node.path("");
         if self.problems.iter().any(|problem| problem.field == PAYOUT || problem.field.starts_with(&node)) {
             return;
@@ -316,4 +331,18 @@ fn problem_of<T: Upstream>(
     |name, mistake| {
         problems.push(Problem { origin: origin_of(origins, name), field: T::KIND.path(name), mistake });
     }
+}
+
+/// The words of an upstream's flags as its entries.
+fn typed<const N: usize>(
+    words: [(&'static str, &'static str, Option<String>); N],
+) -> impl Iterator<Item = (String, Given, Origin)> {
+    words
+        .into_iter()
+        .filter_map(|(name, flag, word)| Some((name.to_owned(), Given::Word(word?), Origin::Flag(flag))))
+}
+
+/// A secret as an entry has it.
+fn exposed(secret: Option<&Secret>) -> Option<String> {
+    secret.map(|secret| secret.expose().to_owned())
 }

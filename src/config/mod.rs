@@ -34,7 +34,7 @@ use bitcoin::Address;
 pub use cookies::default_cookies;
 pub use environment::Environment;
 pub use files::{journal_file, state_file, user_file};
-pub use flags::{Flags, PairingError, PoolFlags, PoolLists, pair_pools};
+pub use flags::{Flags, NodeFlags, NodeLists, PairingError, PoolFlags, PoolLists, pair_nodes, pair_pools};
 pub use layers::{Loaded, Origins, load, load_text};
 pub use node_url::{NodeUrl, NodeUrlError};
 pub use nodes::{Node, NodeLogin};

@@ -29,6 +29,14 @@ impl UpstreamKind {
         }
     }
 
+    /// The flag that names one.
+    pub(super) fn flag(self) -> &'static str {
+        match self {
+            Self::Pool => "--pool",
+            Self::Node => "--solo",
+        }
+    }
+
     /// The variable that names one.
     pub(super) fn url_variable(self) -> &'static str {
         match self {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use signalcore::config::{Config, Loaded, NodeLogin, Secret, show_json, show_toml};
+use signalcore::config::{
+    Config, Flags, Loaded, NodeFlags, NodeLists, NodeLogin, PoolFlags, Secret, pair_nodes, show_json,
+    show_toml,
+};
 
 use crate::setup::Setup;
 
@@ -333,4 +336,83 @@ fn settings_of_solo_mining_have_ranges() {
         "refresh = 600\nfee_gain = 1000000000\nkeep_without_node = 7200\nweight = 1000000\npriority = 1000";
     Setup::with_file(format!("[solo]\ncoinbase_tag = '{tag}'\n{ends}")).loaded();
     assert!(mistake(&Setup::with_file("[stop]\nblocks = 0")).contains("expected a whole number above 0"));
+}
+
+#[test]
+fn upstreams_of_the_command_line_replace_both_kinds_and_leave_the_settings_of_solo_mining() {
+    let file = "url = 'a'\nuser = 'u'\npassword = 'hunter2'\n[[pool]]\nurl = 'p'\n[solo]\nrefresh = 60";
+    let file = file.replace("[solo]\n", "[solo]\npayout = ['bc1qzyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3h8ffkz']\n");
+    let file = || Setup::with_file(format!("[[node]]\n{file}")).variable("SIGNALCORE_NODE_URL", "b");
+    let solo = file().flags(|flags| {
+        flags.nodes = pair_nodes(&NodeLists {
+            urls: vec!["c".into(), "d:18443".into()],
+            cookies: vec!["c.cookie".into(), String::new()],
+            zmq: vec!["tcp://c:1".into(), String::new()],
+            ..NodeLists::default()
+        })
+        .unwrap();
+        flags.coinbase_tag = Some("/tag/".into());
+        flags.blocks = Some("1".into());
+    });
+    let loaded = solo.loaded();
+    assert_eq!(
+        (urls(&loaded), loaded.config.pools.len()),
+        (vec!["http://c:8332".into(), "http://d:18443".into()], 0)
+    );
+    assert_eq!(loaded.config.nodes[0].login, NodeLogin::Cookie("c.cookie".into()));
+    assert_eq!(loaded.config.nodes[1].login, NodeLogin::DefaultCookie);
+    assert_eq!(loaded.origins.node(0, "zmq").to_string(), "flag --zmq");
+    let Config { solo, stop, .. } = loaded.config;
+    assert_eq!((solo.templates.refresh.as_secs(), solo.payouts.len()), (60, 1));
+    assert_eq!((solo.coinbase_tag.as_str(), stop.blocks), ("/tag/", Some(1)));
+
+    let pool =
+        file().flags(|flags| flags.pools = vec![PoolFlags { url: "q".into(), ..PoolFlags::default() }]);
+    assert_eq!((urls(&pool.loaded()), pool.loaded().config.pools.len()), (vec![], 1));
+    let both = pool.flags(|flags| flags.nodes = vec![NodeFlags { url: "c".into(), ..NodeFlags::default() }]);
+    assert_eq!((urls(&both.loaded()).len(), both.loaded().config.pools.len()), (1, 1));
+}
+
+#[test]
+fn payouts_of_the_command_line_replace_those_of_files_and_need_a_node() {
+    let payouts = |flags: &mut Flags| flags.payouts = vec![format!("{ADDRESS}=2")];
+    let loaded = node("url = 'a'").flags(payouts).loaded();
+    assert_eq!(loaded.config.solo.payouts[0].parts(), 2);
+    assert_eq!(loaded.origins.setting("solo.payout").to_string(), "flag --payout");
+    let none = Setup::with_file("[[pool]]\nurl = 'p'").flags(payouts);
+    assert_eq!(
+        mistake(&none),
+        "flag --payout: solo.payout: found an address, but no node to mine on, expected http://HOST:PORT of a node's \
+         RPC interface; name the node with --solo or as [[node]]"
+    );
+    let nobody = Setup::with_file("").flags(|flags| {
+        flags.nodes = vec![NodeFlags { url: "a".into(), ..NodeFlags::default() }];
+    });
+    assert!(mistake(&nobody).starts_with("flag --solo: solo.payout: found a node, but nobody"));
+    assert!(nobody.load().unwrap_err().is_usage());
+}
+
+#[test]
+fn no_mistake_in_a_node_repeats_a_secret() {
+    for text in [
+        "[[node]]\nurl = 'a'\npassword = ['hunter2']",
+        "[[node]]\nurl = 'a'\nuser = 'u'\npassword = \"hunter2\\u0007\"",
+        "[[node]]\nurl = 'a'\npasswrod = 'hunter2'",
+        "[[node]]\nurl = 'a'\npassword = 'hunter2'",
+        "[[node]]\nurl = 'me:hunter2 @a'",
+        "[[node]]\nurl = 'a'\nzmq = ['tcp://me:hunter2@a:1']",
+        "node = 'hunter2'",
+        "node.password = 'hunter2'",
+    ] {
+        let error = Setup::with_file(text).load().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+    }
+    let flags = Setup::with_file("").flags(|flags| {
+        let password = Some(Secret::new("hunter2\n"));
+        flags.nodes = vec![NodeFlags { url: "me:hunter2@a".into(), password, ..NodeFlags::default() }];
+        assert!(!format!("{flags:?}").contains("\"hunter2"), "{flags:?}");
+    });
+    let error = flags.load().unwrap_err();
+    assert_eq!(error.problems.len(), 3); // the url, the password, and no user beside it
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
 }

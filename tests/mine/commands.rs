@@ -232,6 +232,36 @@ fn every_command_has_help_with_examples() {
 }
 
 #[test]
+fn the_help_of_mine_has_each_flag_below_the_heading_it_belongs_to() {
+    let output = signalcore(&["mine", "-h"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let headings =
+        ["Options:\n", "Pools:\n", "Solo mining:\n", "Output:\n", "When to stop:\n", "Examples:\n"];
+    let places =
+        headings.map(|heading| text.find(heading).unwrap_or_else(|| panic!("{heading} is not in\n{text}")));
+    for (flag, heading) in [
+        ("--config <", 0),
+        ("--cpu-threads <", 0),
+        ("--pool <", 1),
+        ("--tls-pin <", 1),
+        ("--solo <", 2),
+        ("--coinbase-tag <", 2),
+        ("--json ", 3),
+        ("--blocks <", 4),
+    ] {
+        let place = text.find(flag).unwrap();
+        assert!(
+            (places[heading]..places[heading + 1]).contains(&place),
+            "{flag} stands elsewhere in\n{text}"
+        );
+    }
+    assert!(
+        text[places[5]..].contains("signalcore mine --solo http://127.0.0.1:8332 --payout ADDRESS"),
+        "{text}"
+    );
+}
+
+#[test]
 fn shells_get_completions_and_man_gets_pages() {
     let stdout = |arguments: &[&str]| {
         let output = signalcore(arguments).output().unwrap();
