@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+pub(crate) mod blocks;
 pub(crate) mod config;
 pub(crate) mod decode;
 pub(crate) mod demo;
@@ -24,6 +25,7 @@ enum Cli {
     Mine(Box<mine::Args>),
     Demo(demo::Args),
     Decode(decode::Args),
+    Blocks(blocks::Args),
     Config(config::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -41,6 +43,7 @@ pub(crate) fn run() -> anyhow::Result<u8> {
         Cli::Mine(args) => mine::run(*args),
         Cli::Demo(args) => demo::run(args),
         Cli::Decode(args) => decode::run(args),
+        Cli::Blocks(args) => blocks::run(&args),
         Cli::Config(args) => config::run(args),
         Cli::Completions(args) => Ok(shell::completions(&args)),
         Cli::Man(args) => shell::man(&args),

@@ -211,13 +211,14 @@ fn a_share_that_cannot_be_decoded_names_the_field() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 11] = [
         &["completions"],
         &["man"],
         &["mine"],
         &["demo"],
         &["decode"],
         &["decode", "share"],
+        &["blocks"],
         &["config"],
         &["config", "check"],
         &["config", "show"],
