@@ -8,6 +8,8 @@ use std::path::Path;
 mod coinbase;
 #[path = "fuzz/bodies/config.rs"]
 mod config;
+#[path = "fuzz/bodies/journal.rs"]
+mod journal;
 #[path = "fuzz/bodies/line.rs"]
 mod line;
 #[path = "fuzz/bodies/message.rs"]
@@ -57,4 +59,9 @@ fn every_mistake_in_a_configuration_has_a_line_and_what_is_accepted_reads_back()
 #[test]
 fn a_template_that_is_accepted_gives_a_job_and_its_shares_blocks_without_a_fault_of_ours() {
     replay("template", template::run);
+}
+
+#[test]
+fn a_journal_says_the_same_however_its_bytes_arrive_and_nothing_in_it_does_harm() {
+    replay("journal", journal::run);
 }

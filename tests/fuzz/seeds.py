@@ -134,6 +134,31 @@ def templates() -> None:
         write("template", name, json.dumps(template, separators=(",", ":")).encode())
 
 
+def journals() -> dict[str, bytes]:
+    """A first byte for the size of reads; `!` stands for the checksum, which the target computes."""
+    cases = json.loads((ROOT / "tests/vectors/gbt-vectors.json").read_text())["cases"]
+    case = min(cases, key=lambda case: len(case["block_hex"]))
+    digest, block = case["header"]["hash_display"], case["block_hex"]
+
+    def record(what: str, /, **members: object) -> str:
+        return "!" + json.dumps({"record": what, "at": 1700000000, "hash": digest, **members}, separators=(",", ":"))
+
+    solo = record("found", upstream="node", kind="solo", height=1, chain="regtest", block=block)
+    coinbase = case["coinbase"]["hex_without_witness"]
+    known = {"job": "1", "header": block[:160], "coinbase": coinbase, "branch": ["05" * 32]}
+    pool = record("found", upstream="stratum+tcp://a:1", kind="pool", **known)
+    answer = record("answer", **{"from": "node\x1b[2J", "text": "inconclusive"})
+    fates = [{"fate": "accepted"}, {"fate": "orphaned"}, {"fate": "refused", "reason": "high-hash"}]
+    fates.append({"fate": "given_up", "reason": "9 blocks behind"})
+    settled = [record("settled", **fate) for fate in fates]
+    return {
+        "solo": b"\x07" + "\n".join([solo, answer, settled[0], ""]).encode(),
+        "pool": b"\xff" + "\n".join([pool, *[answer] * 9, *settled]).encode(),
+        "damaged": b"\x01" + "\n".join(["a note", solo[1:90], "", solo.replace(digest[:4], "ffff", 1), answer, "\0"]).encode(),
+        "before-its-block": b"\x40" + "\n".join([answer, settled[2], solo, solo]).encode(),
+    }
+
+
 def rules(base: list[str]) -> None:
     """Inputs that only pass because of one rule each; they stay in the corpus under their names."""
     write("message", "long-text", b'"' + 1200 * b"x" + b'"')  # once told in full
@@ -166,6 +191,8 @@ def main() -> None:
     rules(base)
     templates()
     write("config", "default", (ROOT / "config/signalcore.toml").read_bytes())
+    for name, data in journals().items():
+        write("journal", name, data)
     for name, text in CONFIGS.items():
         write("config", name, text.encode())
 
