@@ -130,7 +130,7 @@ pub struct Template {
 impl Template {
     /// Reads and checks the result of a getblocktemplate call. Errors: see [`TemplateError`].
     pub fn parse(json: &str) -> Result<Self, TemplateError> {
-        let answer = serde_json::from_str(json).map_err(|error| TemplateError::Json(error.to_string()))?;
+        let answer = serde_json::from_str(json).map_err(|fault| TemplateError::Json(error::shown(fault)))?;
         Self::check(&answer)
     }
 

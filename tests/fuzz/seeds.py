@@ -161,7 +161,8 @@ def journals() -> dict[str, bytes]:
 
 def rules(base: list[str]) -> None:
     """Inputs that only pass because of one rule each; they stay in the corpus under their names."""
-    write("message", "long-text", b'"' + 1200 * b"x" + b'"')  # once told in full
+    for target in ("message", "template"):
+        write(target, "long-text", b'"' + 1200 * b"x" + b'"')  # once told in full
     mask = answer(1, {"version-rolling": True, "version-rolling.mask": "ffffffff"})
     wide = ["v", mask, answer(2, [[], "a1b2c3d4", 4]), answer(3, True), base[-6]]
     write("session", "mask-too-wide", "\n".join(wide).encode())

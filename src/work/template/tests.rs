@@ -203,6 +203,17 @@ fn of_members_with_one_name_the_last_counts_and_of_fields_none() {
     assert!(matches!(Template::parse(&twice), Err(TemplateError::Json(error)) if error.contains("height")));
 }
 
+#[test]
+fn what_is_no_template_at_all_is_told_in_few_and_harmless_characters() {
+    for text in [json!("\u{1b}[31m".repeat(500)), json!({"transactions": "\u{7}".repeat(500)})] {
+        let complaint = parse(&text).unwrap_err().to_string();
+        assert!(complaint.len() < 700 && !complaint.contains(char::is_control), "{complaint}");
+        assert!(
+            complaint.starts_with("the template is not what getblocktemplate answers: invalid type: string")
+        );
+    }
+}
+
 /// Any JSON, a few levels deep.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![

@@ -10,8 +10,8 @@ use signalcore::work::coinbase_builder::{CoinbasePlan, Payee, Tag};
 use signalcore::work::template::{FIRST_SUBSIDY, MAX_MONEY, Template, VERSIONS};
 use signalcore::work::{Difficulty, Epoch, Extranonce2, Extranonce2Size, JobId, VersionMask, Work};
 
-/// Longest complaint, in characters: what is quoted is cut.
-const MAX_COMPLAINT: usize = 400;
+/// Longest complaint, in characters: what is quoted is cut to 80, each of which may be written as up to ten.
+const MAX_COMPLAINT: usize = 1000;
 /// Nonces tried for a share. The templates of regtest need two.
 const TRIES: u32 = 16;
 /// What the list of transactions decides, which is the node's: an order and repetitions that only a whole block shows.
