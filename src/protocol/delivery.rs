@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::work::BlockHash;
+
 /// Waits between attempts grow from the first of these to the second: a node that starts takes seconds.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -19,6 +21,9 @@ const ENOUGH_CONFIRMATIONS: i64 = 3;
 /// How long the others are tried once one node has the block: they get it from their peers too.
 const OTHERS_FOR: Duration = Duration::from_secs(60);
 
+/// Its words for a block whose parent it does not have. Source: Bitcoin Core `validation.cpp`, `AcceptBlockHeader`.
+pub const NO_PARENT: &str = "prev-blk-not-found";
+
 /// What a node said to submitblock, or that it could not be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
@@ -26,8 +31,10 @@ pub enum Said {
     Accepted,
     /// It is known or stored: the chain has to be asked what became of it.
     AskChain(String),
-    /// Not now: the node cannot be reached, starts, or lacks the parent.
+    /// Not now: the node cannot be reached, starts, or has a clock that is behind.
     Later(String),
+    /// It lacks the parent, which it may get from its peers.
+    NoParent,
     /// It never will be.
     Refused(String),
 }
@@ -74,6 +81,50 @@ pub enum DeliveryNews {
     /// A node has it beside its chain: another block was there first.
     Beside,
     /// No node takes it, and why.
+    Refused(String),
+}
+
+/// Something about a found block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockNews {
+    /// Its hash.
+    pub hash: BlockHash,
+    /// Its height.
+    pub height: u32,
+    /// What.
+    pub event: BlockEvent,
+}
+
+/// What happened to a found block.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BlockEvent {
+    /// It was found just now.
+    Found,
+    /// It was found in a run before and had no end yet.
+    Again,
+    /// It could not be written to the journal, and why; it is sent all the same.
+    NotKept(String),
+    /// What a node will refuse it for, as far as can be told here; it is sent all the same.
+    Faulty(Vec<String>),
+    /// A node said something; printable.
+    Answer {
+        /// Which.
+        node: String,
+        /// What.
+        text: String,
+    },
+    /// A node took it.
+    Accepted {
+        /// Which.
+        node: String,
+        /// Since it was found, or sent again.
+        after: Duration,
+    },
+    /// It is in the chain.
+    InChain,
+    /// Another block was there first.
+    Beside,
+    /// No node takes it, and why; printable.
     Refused(String),
 }
 
@@ -175,11 +226,12 @@ impl Delivery {
                 self.note(node, text);
                 self.again(node, Call::Submit, now);
             }
-            Said::Refused(text) => {
-                self.note(node, text.clone());
-                self.nodes[node].refusal = Some(text);
-                self.judge();
+            Said::NoParent if now.duration_since(self.started) < WATCHED_FOR => {
+                self.note(node, NO_PARENT.to_owned());
+                self.again(node, Call::Submit, now);
             }
+            Said::NoParent => self.refused(node, format!("{NO_PARENT}, for an hour")),
+            Said::Refused(text) => self.refused(node, text),
         }
     }
 
@@ -221,6 +273,12 @@ impl Delivery {
         if self.told != Some(Standing::InChain) {
             self.tell(Standing::Accepted, DeliveryNews::Accepted { node });
         }
+    }
+
+    fn refused(&mut self, node: usize, text: String) {
+        self.note(node, text.clone());
+        self.nodes[node].refusal = Some(text);
+        self.judge();
     }
 
     /// Keeps what a node said, unless it said so the last time.

@@ -1,6 +1,7 @@
 //! Protocols as state machines: bytes and time in, messages and events out. No sockets, no clock, no async.
 
 pub mod block_book;
+pub mod block_notice;
 pub mod block_record;
 pub mod delivery;
 pub mod difficulty_wish;
@@ -25,3 +26,5 @@ pub mod stratum_session;
 pub mod text;
 pub mod tip_watch;
 pub mod unanswered;
+pub mod zmq_endpoint;
+pub mod zmtp;

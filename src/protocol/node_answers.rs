@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::delivery::{Place, Said};
+use super::delivery::{NO_PARENT, Place, Said};
 use super::json_rpc::RpcFault;
 use super::solo_session::Proposal;
 use super::text::printable;
@@ -113,8 +113,9 @@ pub fn said(reason: Option<&str>) -> Said {
     match reason.as_str() {
         // Stored. Whether it is valid and in the chain, only the chain tells.
         "duplicate" | "inconclusive" | "duplicate-inconclusive" => Said::AskChain(reason),
-        // The node lacks the parent yet, or its clock is behind: neither is remembered against the block.
-        "prev-blk-not-found" | "time-too-new" => Said::Later(reason),
+        NO_PARENT => Said::NoParent,
+        // Its clock is behind, or ours ahead; it is not remembered against the block.
+        "time-too-new" => Said::Later(reason),
         _ => {
             let blame = blame(&reason);
             Said::Refused(if blame.is_empty() { reason } else { format!("{reason}: {blame}") })
@@ -200,7 +201,8 @@ mod tests {
             let (place, fits) = match &said {
                 Said::Accepted => (0, answer["result"].is_null()),
                 Said::AskChain(_) => (1, name.starts_with("answer-")),
-                Said::Later(_) => (2, ["reject-prev-unknown", "reject-time-too-new"].contains(&name)),
+                Said::Later(_) => (2, name == "reject-time-too-new"),
+                Said::NoParent => (2, name == "reject-prev-unknown"),
                 Said::Refused(_) => (
                     3,
                     ["reject-", "wrong-", "error-", "answer-duplicate-invalid"]

@@ -114,7 +114,7 @@ pub struct TemplateNews {
 /// What happened.
 #[derive(Debug)]
 pub enum Event {
-    /// Work to hash; when its template's answer was here.
+    /// Work to hash; when its tip was heard of, or else when its template's answer was here.
     Job(Arc<Job>, Instant),
     /// No node gives work, for this reason.
     Down(String),
@@ -402,7 +402,8 @@ impl SoloSession {
             build: now.duration_since(fetched.checked),
             notice: fetched.notice.map(|(source, at)| (source, now.duration_since(at))),
         };
-        self.job(fetched.answered);
+        // The time that counts is the one since the notice.
+        self.job(fetched.notice.map_or(fetched.answered, |(_, at)| at));
         self.events.push_back(Event::Template(Box::new(news)));
         self.propose(id);
     }
