@@ -6,6 +6,8 @@
 //!     │  ◀──HashRate, watch: latest wins─────────  │
 //!     └───UpstreamEvent, mpsc 256: pool waits────▶ │
 //!     └───Lessons, sync 256: full = dropped──▶ memory thread, which alone touches the state file
+//!  node task ──NodeEvent, mpsc 64: node waits──▶ solo task, which stands where a pool task does
+//!     └───found blocks, 16 at most──▶ journal thread, which alone touches the journal
 //!  opener ──BoardHandle, mpsc 8────────────────▶   │ ──Notice, sync 1024: full = dropped, counted──▶ monitor thread
 //! ```
 //!
@@ -16,6 +18,8 @@
 //!
 //! [`Job::epoch`]: crate::work::Job::epoch
 
+mod solo;
+
 use std::future::Future;
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -24,19 +28,23 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bitcoin::Network;
 use signalcore_drivers::cpu::{self, CpuOptions};
 use tokio::sync::mpsc;
 
-use crate::config::{self, Config, Pool, Secret, Stratum, Threads, Upstreams};
+use crate::config::{self, Config, Environment, Pool, Secret, Stratum, Threads, Upstreams};
 use crate::engine::policy::{Policy, Strategy, UpstreamTerms};
 use crate::engine::task::{End, EngineTask, Limits};
 use crate::monitor::{Context, Display, Monitor, UpstreamAbout};
 use crate::protocol::payout_watch::PayoutTerms;
 use crate::protocol::redirect::Destination;
 use crate::protocol::session_config::{Credentials, Deadlines, SessionConfig, Suggestion};
+use crate::upstream;
+use crate::upstream::journal::{Journal, Opened};
 use crate::upstream::memory::{Memory, Recollection};
 use crate::upstream::pool::{self, PoolOptions};
 use crate::upstream::proxy::Proxy;
+use crate::upstream::solo::SoloOptions;
 use crate::upstream::tls::{Tls, TlsError, Trust};
 use crate::upstream::transport::Route;
 use crate::work::Difficulty;
@@ -47,11 +55,20 @@ const BOARD_CAPACITY: usize = 8;
 /// What a configuration comes down to.
 #[derive(Debug)]
 pub struct Plan {
-    pools: Vec<(PoolOptions, u32)>,
+    /// The most wanted first.
+    upstreams: Vec<(Source, UpstreamTerms)>,
     policy: Policy,
     cpu: CpuOptions,
     limits: Limits,
     memory: Option<PathBuf>,
+    journal: Option<PathBuf>,
+}
+
+/// What work comes from.
+#[derive(Debug)]
+enum Source {
+    Pool(Box<PoolOptions>),
+    Solo(Box<SoloOptions>, Network),
 }
 
 /// Why a valid configuration cannot be mined with.
@@ -77,6 +94,9 @@ pub enum PlanError {
         /// Why.
         error: TlsError,
     },
+    /// Blocks of our own cannot be made.
+    #[error("solo: {0}")]
+    Solo(String),
     /// No driver.
     #[error("device {0:?}: this version opens no such device; use auto, or none to leave all devices alone")]
     Device(String),
@@ -94,26 +114,24 @@ impl Plan {
     }
 
     /// Errors: see [`PlanError`].
-    pub fn new(config: &Config) -> Result<Self, PlanError> {
-        if config.pools.is_empty() {
+    pub fn new(config: &Config, environment: &Environment) -> Result<Self, PlanError> {
+        if config.pools.is_empty() && config.nodes.is_empty() {
             return Err(PlanError::NoPool);
         }
         Self::check(config)?;
         let cpu = cpu_options(config).ok_or(PlanError::NoBoard)?;
         Ok(Self {
-            pools: config
-                .pools
-                .iter()
-                .map(|pool| Ok((pool_options(pool, &config.stratum)?, pool.terms.weight)))
-                .collect::<Result<_, _>>()?,
+            upstreams: upstreams(config, environment)?,
             policy: policy(&config.upstreams),
             cpu,
             limits: Limits {
                 seconds: config.stop.seconds,
                 shares: config.stop.shares,
+                blocks: config.stop.blocks,
                 require_upstream: config.stop.require_upstream,
             },
             memory: None,
+            journal: None,
         })
     }
 
@@ -121,6 +139,12 @@ impl Plan {
     #[must_use]
     pub fn with_memory(self, file: Option<PathBuf>) -> Self {
         Self { memory: file, ..self }
+    }
+
+    /// Keeps found blocks in this file.
+    #[must_use]
+    pub fn with_journal(self, file: Option<PathBuf>) -> Self {
+        Self { journal: file, ..self }
     }
 }
 
@@ -143,25 +167,32 @@ pub async fn run(
     out: impl Write + Send + 'static,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Outcome> {
-    // Pools first: connecting takes longer than anything else, and opening the CPU takes tens of milliseconds.
-    let pools = plan.pools.iter().map(|(pool, _)| {
-        let SessionConfig { payout, credentials, .. } = &pool.session;
-        UpstreamAbout { name: pool.name.clone(), network: payout.network(&credentials.user) }
-    });
-    let context = Context::new(pools.collect());
+    // Upstreams first: connecting takes longer than anything else, and opening the CPU takes tens of milliseconds.
+    let context = Context::new(plan.upstreams.iter().map(|(source, _)| about(source)).collect());
     let memory = plan.memory.and_then(Memory::open);
-    let open = |options: PoolOptions| {
-        let recollection = match &memory {
-            Some(memory) => memory.of(options.key()),
-            None => Recollection::off(options.key()),
-        };
-        pool::open(options, recollection)
+    let (journal, mut open) = match plan.journal.map(Journal::open) {
+        Some(Opened { journal, open, remarks }) => {
+            for remark in remarks {
+                tracing::warn!("{remark}");
+            }
+            (Some(journal), open)
+        }
+        None => (None, Vec::new()),
     };
-    let upstreams: Vec<_> = plan
-        .pools
-        .into_iter()
-        .map(|(options, weight)| (open(options), UpstreamTerms::pool(weight)))
-        .collect();
+    let mut start = |source: Source| match source {
+        Source::Pool(options) => {
+            let recollection = match &memory {
+                Some(memory) => memory.of(options.key()),
+                None => Recollection::off(options.key()),
+            };
+            pool::open(*options, recollection, journal.clone())
+        }
+        Source::Solo(options, _) => {
+            upstream::solo::open(*options, journal.clone(), std::mem::take(&mut open))
+        }
+    };
+    let upstreams: Vec<_> =
+        plan.upstreams.into_iter().map(|(source, terms)| (start(source), terms)).collect();
     let names: Vec<_> = upstreams.iter().map(|(upstream, _)| upstream.name.clone()).collect();
     let monitor = Monitor::start(context, display, out).context("start the monitor's thread")?;
     let (board_sender, boards) = mpsc::channel(BOARD_CAPACITY);
@@ -179,8 +210,38 @@ pub async fn run(
     if let Some(memory) = memory {
         memory.finish();
     }
+    if let Some(journal) = journal {
+        journal.finish();
+    }
     opener.await.context("open the CPU")?.context("open the CPU")?;
     Ok(outcome)
+}
+
+/// In the operator's order: nodes of our own before all pools, unless they have a priority.
+fn upstreams(config: &Config, environment: &Environment) -> Result<Vec<(Source, UpstreamTerms)>, PlanError> {
+    let mut all = Vec::new();
+    for pool in &config.pools {
+        let options = pool_options(pool, &config.stratum)?;
+        all.push((Source::Pool(Box::new(options)), UpstreamTerms::pool(pool.terms.weight)));
+    }
+    if let Some(options) = solo::options(config, environment)? {
+        let priority = config.solo.priority.unwrap_or(0);
+        let place = config.pools.iter().take_while(|pool| pool.terms.priority < priority).count();
+        let source = Source::Solo(Box::new(options), solo::payout_network(&config.solo));
+        all.insert(place, (source, solo::engine_terms(&config.solo)));
+    }
+    Ok(all)
+}
+
+fn about(source: &Source) -> UpstreamAbout {
+    match source {
+        Source::Pool(pool) => {
+            let SessionConfig { payout, credentials, .. } = &pool.session;
+            let network = payout.network(&credentials.user);
+            UpstreamAbout { name: pool.name.clone(), network, is_solo: false }
+        }
+        Source::Solo(solo, network) => UpstreamAbout { name: solo.name(), network: *network, is_solo: true },
+    }
 }
 
 fn policy(upstreams: &Upstreams) -> Policy {

@@ -40,7 +40,11 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("engine", &["work", "signalcore_drivers"], PURE),
     ("engine::task", &["clock", "upstream"], &["tokio"]),
     ("monitor", &["work", "protocol", "engine", "upstream", "bitcoin"], SHELL),
-    ("wiring", &["work", "protocol", "config", "upstream", "engine", "monitor", "signalcore_drivers"], SHELL),
+    (
+        "wiring",
+        &["bitcoin", "work", "protocol", "config", "upstream", "engine", "monitor", "signalcore_drivers"],
+        SHELL,
+    ),
     ("lib", &[], PURE),
     (
         "cli",

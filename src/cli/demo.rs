@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use serde_json::json;
-use signalcore::config::{Config, Log, Pool, Threads};
+use signalcore::config::{Config, Environment, Log, Pool, Threads};
 use signalcore::monitor::{Display, Style};
 use signalcore::wiring::{self, Plan};
 use signalcore_hil::pool::{Difficulty, PoolConfig, PoolReport, PracticePool, VardiffConfig};
@@ -88,7 +88,8 @@ async fn demonstrate(args: &Args, display: Display) -> anyhow::Result<PoolReport
     let mut config = Config { pools: vec![Pool::new(url, "demo")], ..Config::default() };
     config.cpu.threads = args.cpu_threads.map_or(Threads::Auto, Threads::Count);
     config.stop.seconds = args.seconds;
-    wiring::run(Plan::new(&config)?, display, io::stdout(), signals::first()?).await?;
+    wiring::run(Plan::new(&config, &Environment::default())?, display, io::stdout(), signals::first()?)
+        .await?;
     Ok(pool.stop().await)
 }
 

@@ -168,10 +168,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     if debug {
         "debug".clone_into(&mut loaded.config.log.level);
     }
-    let State { remember, file, journal: _ } = &loaded.config.state;
+    let State { remember, file, journal } = &loaded.config.state;
+    let journal = journal.clone().or_else(|| config::journal_file(&environment));
     let memory = file.clone().or_else(|| config::state_file(&environment)).filter(|_| *remember);
-    let plan = match Plan::new(&loaded.config) {
-        Ok(plan) => plan.with_memory(memory),
+    let plan = match Plan::new(&loaded.config, &environment) {
+        Ok(plan) => plan.with_memory(memory).with_journal(journal),
         Err(error) => {
             eprintln!("signalcore: {error}");
             return Ok(plan_exit_code(&error, loaded.files.is_empty()));
@@ -213,7 +214,7 @@ fn plan_exit_code(error: &PlanError, no_file: bool) -> u8 {
     match error {
         PlanError::NoBoard => exit::UNAVAILABLE,
         PlanError::NoPool if no_file => exit::USAGE,
-        PlanError::NoPool | PlanError::Cpu(_) | PlanError::Tls { .. } | PlanError::Device(_) => exit::CONFIG,
+        _ => exit::CONFIG,
     }
 }
 

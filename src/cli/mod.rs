@@ -64,7 +64,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
 fn exit_code(outcome: &Outcome) -> u8 {
     let complaint = match &outcome.end {
         End::Time if !outcome.had_work => "no pool gave any work in this time",
-        End::Asked | End::Time | End::Shares => return exit::DONE,
+        End::Asked | End::Time | End::Shares | End::Blocks => return exit::DONE,
         End::NoUpstream => "every pool has failed, and --require-upstream is set",
         End::NoBoard => "no board is left",
     };

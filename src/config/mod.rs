@@ -46,7 +46,7 @@ pub use secret::Secret;
 pub use solo::{Payout, PayoutError, Solo, Templates};
 pub use tls::{TlsPin, TlsTrust};
 pub use upstream::UpstreamKind;
-pub use zmq_url::{ZmqUrl, ZmqUrlError};
+pub use zmq_url::{ZmqPlace, ZmqUrl, ZmqUrlError};
 
 /// What the miner shall do, each value within its range. [`load`] makes it; its `Default` is what holds where
 /// no layer says anything. The `Default` of the structs within is only the blank that the table fills in.

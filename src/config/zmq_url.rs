@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::pool_url::{Host, parse_port, split_authority};
+use super::pool_url::{parse_port, split_authority};
 
 /// The most endpoints of one node. Bitcoin Core has five topics, each of which may have an address of its own.
 pub(super) const MAX_ENDPOINTS: usize = 8;
@@ -15,12 +15,16 @@ pub(super) const EXPECTED: &str = "a list of one or more of tcp://HOST:PORT, ipc
 
 /// An endpoint to subscribe to. Only parsing makes one; prints as the spelling that every ZMQ library takes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ZmqUrl(Place);
+pub struct ZmqUrl(ZmqPlace);
 
+/// Where that is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Place {
+pub enum ZmqPlace {
+    /// Over TCP.
     Tcp {
-        host: Host,
+        /// Host name or IP address, IPv6 in brackets.
+        host: String,
+        /// The port, never 0.
         port: u16,
     },
     /// The absolute path of a Unix socket.
@@ -51,11 +55,18 @@ pub enum ZmqUrlError {
     TooMany,
 }
 
+impl ZmqUrl {
+    /// Where to connect to.
+    pub fn place(&self) -> &ZmqPlace {
+        &self.0
+    }
+}
+
 impl fmt::Display for ZmqUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Place::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
-            Place::Socket(path) => write!(f, "ipc://{path}"),
+            ZmqPlace::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            ZmqPlace::Socket(path) => write!(f, "ipc://{path}"),
         }
     }
 }
@@ -70,12 +81,12 @@ impl FromStr for ZmqUrl {
             }
             let (host, port) = split_authority(authority).map_err(|_| ZmqUrlError::Address)?;
             let port = parse_port(port.ok_or(ZmqUrlError::Address)?).map_err(|_| ZmqUrlError::Address)?;
-            return Ok(Self(Place::Tcp { host, port }));
+            return Ok(Self(ZmqPlace::Tcp { host: host.to_string(), port }));
         }
         let path = text.strip_prefix("ipc://").or_else(|| text.strip_prefix("unix:"));
         let path = path.ok_or(ZmqUrlError::Transport)?;
         let is_sound = path.starts_with('/') && path.len() <= MAX_PATH && !path.contains(char::is_control);
-        if is_sound { Ok(Self(Place::Socket(path.to_owned()))) } else { Err(ZmqUrlError::Path) }
+        if is_sound { Ok(Self(ZmqPlace::Socket(path.to_owned()))) } else { Err(ZmqUrlError::Path) }
     }
 }
 

@@ -138,6 +138,11 @@ impl Engine {
         HashRate(if is_shared { total * self.ledger.part(upstream, self.steering.active()) } else { total })
     }
 
+    /// Accepted blocks of all upstreams.
+    pub fn blocks(&self) -> u64 {
+        self.upstreams.iter().map(|upstream| upstream.account.shares.blocks).sum()
+    }
+
     /// Shares of all upstreams by how they ended.
     pub fn tally(&self) -> Tally {
         let mut tally = Tally::default();

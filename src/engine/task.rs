@@ -17,6 +17,7 @@ use super::policy::{Policy, UpstreamTerms};
 use super::snapshot::{Snapshot, Tally};
 use super::{Action, BoardAbout, BoardId, Engine, Report, UpstreamId};
 use crate::clock::{now, sleep_until, unix_now};
+use crate::upstream::solo::SoloFigures;
 use crate::upstream::{Arrival, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::work::{Answered, HashRate, LostReason, Outcome, Share};
 
@@ -42,8 +43,8 @@ const STATS_EVERY: Duration = Duration::from_secs(60);
 /// What happened.
 #[derive(Debug)]
 pub enum NoticeEvent {
-    /// Nothing did; a minute has passed.
-    Stats(Box<Snapshot>),
+    /// Nothing did; a minute has passed. With how solo mining stands, if there is any.
+    Stats(Box<Snapshot>, Option<Box<SoloFigures>>),
     /// The engine has something to report.
     Engine(Report),
     /// An upstream has.
@@ -57,6 +58,8 @@ pub struct Limits {
     pub seconds: Option<Duration>,
     /// After this many accepted shares.
     pub shares: Option<u64>,
+    /// After this many accepted blocks.
+    pub blocks: Option<u64>,
     /// When every upstream has failed once before any gave work.
     pub require_upstream: bool,
 }
@@ -70,6 +73,8 @@ pub enum End {
     Time,
     /// The shares are accepted.
     Shares,
+    /// The blocks are accepted.
+    Blocks,
     /// No upstream would take us.
     NoUpstream,
     /// No board is left, and none will come.
@@ -87,6 +92,8 @@ pub struct Finish {
     pub failures: Vec<Option<String>>,
     /// The last view.
     pub snapshot: Snapshot,
+    /// How solo mining stood, if there was any.
+    pub solo: Option<SoloFigures>,
 }
 
 /// Another one in each run. Source: the keys of the standard library's hash maps, which the system draws.
@@ -111,6 +118,7 @@ pub struct EngineTask<N> {
     shares: Vec<Option<mpsc::Sender<Box<Share>>>>,
     wanted: Vec<watch::Sender<bool>>,
     traffic: Vec<Arc<Traffic>>,
+    solo: Option<watch::Receiver<SoloFigures>>,
     /// By upstream: what it may be hashed for with.
     rates: Vec<watch::Sender<HashRate>>,
     upstreams: UpstreamStreams,
@@ -152,6 +160,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             shares: Vec::new(),
             wanted: Vec::new(),
             traffic: Vec::new(),
+            solo: None,
             rates: Vec::new(),
             upstreams: UpstreamStreams { jobs: StreamMap::new(), events: StreamMap::new() },
             progress: Progress {
@@ -166,6 +175,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             task.shares.push(Some(upstream.shares));
             task.wanted.push(upstream.wanted);
             task.traffic.push(upstream.traffic);
+            task.solo = task.solo.or(upstream.solo);
             task.rates.push(upstream.rate);
         }
         task
@@ -205,7 +215,8 @@ impl<N: FnMut(Notice)> EngineTask<N> {
         self.shut_down().await;
         let snapshot = self.snapshot();
         let Progress { had_work, failures, .. } = self.progress;
-        Finish { end, had_work, failures, snapshot }
+        let solo = self.solo.as_ref().map(|solo| solo.borrow().clone());
+        Finish { end, had_work, failures, snapshot, solo }
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -222,7 +233,8 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             self.stats_at = now() + STATS_EVERY;
             self.tell_rate();
             let snapshot = self.snapshot();
-            self.notify(NoticeEvent::Stats(Box::new(snapshot)));
+            let solo = self.solo.as_ref().map(|solo| Box::new(solo.borrow().clone()));
+            self.notify(NoticeEvent::Stats(Box::new(snapshot), solo));
         }
     }
 
@@ -230,6 +242,8 @@ impl<N: FnMut(Notice)> EngineTask<N> {
         let Progress { had_work, failures, boards_to_come, .. } = &self.progress;
         if self.limits.shares.is_some_and(|shares| self.engine.tally().accepted >= shares) {
             Some(End::Shares)
+        } else if self.limits.blocks.is_some_and(|blocks| self.engine.blocks() >= blocks) {
+            Some(End::Blocks)
         } else if self.ends_at.is_some_and(|at| now() >= at) {
             Some(End::Time)
         } else if self.limits.require_upstream && !had_work && failures.iter().all(Option::is_some) {

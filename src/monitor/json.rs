@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bitcoin::Network;
 use serde_json::{Map, Value, json};
 
-use super::{Context, outcome_reason, outcome_word};
+use super::{Context, outcome_reason, outcome_word, solo};
 use crate::engine::account::Times;
 use crate::engine::crosscheck::Verdict;
 use crate::engine::meter::ShareCounts;
@@ -14,6 +14,7 @@ use crate::engine::task::{End, Finish, Notice, NoticeEvent};
 use crate::engine::{BoardReport, Report, UpstreamId};
 use crate::protocol::text::printable;
 use crate::upstream::UpstreamNews;
+use crate::upstream::solo::SoloFigures;
 use crate::work::coinbase::height;
 use crate::work::payout::{Payout, Payouts};
 use crate::work::{Answered, Job};
@@ -41,12 +42,15 @@ pub fn line(context: &Context, notice: &Notice) -> String {
             let members = json!({ "state": verdict.word(), "reason": verdict.reason() });
             ("upstream", [pool(*upstream), members])
         }
-        NoticeEvent::Stats(snapshot) => {
-            return with_rate(
-                "stats",
-                [share_counts(&snapshot.totals()), figures(context, snapshot)],
-                notice,
-            );
+        NoticeEvent::Stats(snapshot, solo) => {
+            let members = [share_counts(&snapshot.totals()), figures(context, snapshot, solo.as_deref())];
+            return with_rate("stats", members, notice);
+        }
+        NoticeEvent::Upstream(upstream, UpstreamNews::Template(news)) => {
+            ("template", [pool(*upstream), solo::template_members(news, notice.rate)])
+        }
+        NoticeEvent::Upstream(upstream, UpstreamNews::Block(news)) => {
+            ("block", [pool(*upstream), solo::block_members(news)])
         }
         NoticeEvent::Engine(Report::Share(upstream, answered)) => {
             ("share", [pool(*upstream), share_members(answered)])
@@ -72,17 +76,21 @@ pub fn summary(context: &Context, finish: &Finish, dropped: u64) -> String {
             End::Asked => "asked",
             End::Time => "seconds",
             End::Shares => "shares",
+            End::Blocks => "blocks",
             End::NoUpstream => "no_upstream",
             End::NoBoard => "no_board",
         },
         "hash_rate": snapshot.mean_rate.0,
         "lines_dropped": dropped,
     });
-    object("summary", [share_counts(&snapshot.totals()), figures(context, snapshot), members])
+    object(
+        "summary",
+        [share_counts(&snapshot.totals()), figures(context, snapshot, finish.solo.as_ref()), members],
+    )
 }
 
 /// All that has been counted and measured.
-fn figures(context: &Context, snapshot: &Snapshot) -> Value {
+fn figures(context: &Context, snapshot: &Snapshot, solo: Option<&SoloFigures>) -> Value {
     let upstream = |(index, upstream): (usize, &UpstreamSnapshot)| {
         let id = UpstreamId(index);
         let mut members = share_counts(&upstream.account.shares);
@@ -99,6 +107,7 @@ fn figures(context: &Context, snapshot: &Snapshot) -> Value {
         "failovers": snapshot.failovers.count(),
         "failover_ms": milliseconds_of(&snapshot.failovers),
         "upstreams": snapshot.upstreams.iter().enumerate().map(upstream).collect::<Vec<_>>(),
+        "solo": solo.map(|solo| solo::figures(solo, snapshot.recent_rate)),
         "boards": snapshot.boards.iter().map(board_figures).collect::<Vec<_>>(),
     })
 }
@@ -220,6 +229,8 @@ fn upstream_members(event: &UpstreamNews) -> Value {
         UpstreamNews::Payout(text) => json!({ "state": "payout", "reason": text }),
         UpstreamNews::Complaint(text) => json!({ "state": "complaint", "reason": text }),
         UpstreamNews::Learnt(lesson) => json!({ "state": "learnt", "reason": lesson.to_string() }),
+        // They have events of their own.
+        UpstreamNews::Template(_) | UpstreamNews::Block(_) => json!({}),
         UpstreamNews::Redirected(to) => json!({ "state": "redirected", "to": to }),
         UpstreamNews::Down { reason, retry_in, refused } => {
             let seconds = retry_in.as_secs_f64();

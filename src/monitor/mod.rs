@@ -4,6 +4,7 @@
 
 pub mod json;
 pub mod plain;
+mod solo;
 pub mod summary;
 
 use std::collections::BTreeMap;
@@ -51,6 +52,8 @@ pub struct UpstreamAbout {
     pub name: String,
     /// How the addresses that it pays are spelt.
     pub network: Network,
+    /// Whether it is no pool but nodes of our own.
+    pub is_solo: bool,
 }
 
 /// Names that lines speak of.
@@ -72,6 +75,10 @@ impl Context {
 
     fn network(&self, id: UpstreamId) -> Network {
         self.upstreams.get(id.0).map_or(Network::Bitcoin, |upstream| upstream.network)
+    }
+
+    fn is_solo(&self, id: UpstreamId) -> bool {
+        self.upstreams.get(id.0).is_some_and(|upstream| upstream.is_solo)
     }
 
     fn board(&self, id: BoardId) -> &str {

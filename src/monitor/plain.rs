@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Context, outcome_reason};
+use super::{Context, outcome_reason, solo};
 use crate::engine::crosscheck::Verdict;
 use crate::engine::snapshot::Tally;
 use crate::engine::task::{Notice, NoticeEvent};
@@ -23,7 +23,7 @@ pub struct Line {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tone {
+pub(super) enum Tone {
     Usual,
     Quiet,
     Good,
@@ -53,7 +53,9 @@ impl Line {
 /// The line of a notice; `None` when there is nothing for a person in it.
 pub fn line(context: &Context, notice: &Notice) -> Option<Line> {
     let (tone, text) = match &notice.event {
-        NoticeEvent::Stats(_) => return None,
+        NoticeEvent::Stats(..) => return None,
+        // Its template says more.
+        NoticeEvent::Engine(Report::Job { upstream, .. }) if context.is_solo(*upstream) => return None,
         NoticeEvent::Engine(Report::Job { upstream, job, clean }) => job_text(*upstream, job, *clean),
         NoticeEvent::Engine(Report::Switched { from, to, reason }) => switch_text(context, from, to, reason),
         NoticeEvent::Engine(Report::Judged(upstream, verdict)) => {
@@ -61,6 +63,15 @@ pub fn line(context: &Context, notice: &Notice) -> Option<Line> {
         }
         NoticeEvent::Engine(Report::Share(upstream, answered)) => share_text(notice, *upstream, answered),
         NoticeEvent::Engine(Report::Board(board, report)) => board_text(context.board(*board), report),
+        NoticeEvent::Upstream(_, UpstreamNews::Template(news)) => solo::template_text(news, notice.rate),
+        NoticeEvent::Upstream(_, UpstreamNews::Block(news)) => solo::block_text(news),
+        NoticeEvent::Upstream(upstream, UpstreamNews::Mining) if context.is_solo(*upstream) => return None,
+        NoticeEvent::Upstream(upstream, UpstreamNews::Message(text)) if context.is_solo(*upstream) => {
+            (Tone::Usual, format!("Solo: {text}"))
+        }
+        NoticeEvent::Upstream(upstream, UpstreamNews::Complaint(text)) if context.is_solo(*upstream) => {
+            (Tone::Warning, format!("Solo: {text}"))
+        }
         NoticeEvent::Upstream(upstream, news) => {
             upstream_text(*upstream, context.upstream(*upstream), notice.rate, news)
         }
@@ -197,6 +208,8 @@ fn upstream_text(id: UpstreamId, name: &str, rate: HashRate, news: &UpstreamNews
         UpstreamNews::Payout(text) => (Tone::Usual, format!("Pool {id} {name} {text}")),
         UpstreamNews::Complaint(text) => (Tone::Warning, format!("Pool {id} {name}: {text}")),
         UpstreamNews::Learnt(lesson) => (Tone::Usual, format!("Pool {id} {name}: learnt that {lesson}")),
+        UpstreamNews::Template(news) => solo::template_text(news, rate),
+        UpstreamNews::Block(news) => solo::block_text(news),
         UpstreamNews::Redirected(to) => (Tone::Warning, format!("Pool {id} {name} sends us to {to}")),
         UpstreamNews::Down { reason, retry_in, refused } => {
             let state = if *refused { "is of no use:" } else { "not responding!" };

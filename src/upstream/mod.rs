@@ -1,11 +1,14 @@
 //! Where jobs come from and shares go: one handle of channels per upstream, whatever stands behind it.
 
+mod deliverer;
+
 pub mod journal;
 pub mod memory;
 pub mod node;
 pub mod pool;
 pub mod proxy;
 mod retry;
+pub mod solo;
 mod suspend;
 pub mod tls;
 pub mod transport;
@@ -16,7 +19,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use self::solo::SoloFigures;
+use crate::protocol::delivery::BlockNews;
 use crate::protocol::habits::Lesson;
+use crate::protocol::solo_session::TemplateNews;
 use crate::protocol::unanswered::MAX_UNANSWERED;
 use crate::work::{Answered, Difficulty, HashRate, Job, Share};
 
@@ -45,6 +51,8 @@ pub struct UpstreamHandle {
     pub wanted: watch::Sender<bool>,
     /// What has gone over its connections.
     pub traffic: Arc<Traffic>,
+    /// How solo mining stands; `None` for a pool.
+    pub solo: Option<watch::Receiver<SoloFigures>>,
 }
 
 /// Bytes over all connections of an upstream, as they stand on the wire but for TLS.
@@ -91,6 +99,10 @@ pub enum UpstreamNews {
     Payout(String),
     /// It does something wrong or strange; printable.
     Complaint(String),
+    /// A template is mined on.
+    Template(Box<TemplateNews>),
+    /// Something about a found block.
+    Block(Box<BlockNews>),
     /// Its ways are others than we thought, and we keep to them from now on.
     Learnt(Lesson),
     /// It sends us to another address.

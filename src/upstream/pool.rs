@@ -10,20 +10,22 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::journal::Journal;
 use super::memory::Recollection;
 use super::retry::{GOOD_SERVICE, Retry};
 use super::suspend::{BETWEEN_LOOKS, Clocks, SleepDetector};
 use super::tls::is_alert;
 use super::transport::{self, ConnectError, Moved, Route, Stream, address};
 use super::{Arrival, EVENT_CAPACITY, SHARE_CAPACITY, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
-use crate::clock::{now, sleep_until};
+use crate::clock::{now, sleep_until, unix_now};
+use crate::protocol::block_record::{Answer, Fate, Found};
 use crate::protocol::line::LineBuffer;
 use crate::protocol::pool_memory::PoolKey;
 use crate::protocol::redirect::{Destination, RedirectPolicy};
 use crate::protocol::session_config::SessionConfig;
 use crate::protocol::stratum_session::{Event, Session};
 use crate::protocol::text::printable;
-use crate::work::{Answered, HashRate, Share};
+use crate::work::{Answered, HashRate, Outcome, Share};
 
 /// How long the last shares may take to be answered when the miner stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -131,6 +133,8 @@ struct Pool {
     session: Session,
     /// What is remembered of the pool itself; nothing is of where it sends us.
     recollection: Recollection,
+    /// Where found blocks are kept.
+    journal: Option<Journal>,
     link: Link,
     retry: Retry,
     /// Where a redirect sent us, until the next failure.
@@ -143,7 +147,7 @@ struct Pool {
 }
 
 /// Starts a pool's task on the current runtime.
-pub fn open(options: PoolOptions, recollection: Recollection) -> UpstreamHandle {
+pub fn open(options: PoolOptions, recollection: Recollection, journal: Option<Journal>) -> UpstreamHandle {
     let (jobs, job_receiver) = watch::channel(None);
     let (share_sender, shares) = mpsc::channel(SHARE_CAPACITY);
     let (rate, rates) = watch::channel(HashRate::default());
@@ -159,6 +163,7 @@ pub fn open(options: PoolOptions, recollection: Recollection) -> UpstreamHandle 
     let pool = Pool {
         session,
         recollection,
+        journal,
         link: Link::Resting,
         retry: Retry::new(options.reconnect_max),
         redirected: None,
@@ -170,7 +175,7 @@ pub fn open(options: PoolOptions, recollection: Recollection) -> UpstreamHandle 
     };
     tokio::spawn(pool.run(shares, is_wanted, rates));
     let (jobs, shares, events) = (job_receiver, share_sender, event_receiver);
-    UpstreamHandle { name, jobs, shares, rate, events, wanted, traffic }
+    UpstreamHandle { name, jobs, shares, rate, events, wanted, traffic, solo: None }
 }
 
 impl Pool {
@@ -201,7 +206,10 @@ impl Pool {
             let wake_at = self.session.poll_timeout().into_iter().chain(others).min();
             tokio::select! {
                 share = shares.recv(), if stop_at.is_none() => match share {
-                    Some(share) => self.session.submit(share, now()),
+                    Some(share) => {
+                        self.keep(&share);
+                        self.session.submit(share, now());
+                    }
                     None => stop_at = Some(now() + LAST_ANSWERS),
                 },
                 Ok(()) = rates.changed() => {
@@ -305,6 +313,27 @@ impl Pool {
         Ok(())
     }
 
+    /// A block is kept beside being sent: the pool has the rest of it, so its line must not wait for a disk.
+    fn keep(&self, share: &Share) {
+        if let Some(journal) = self.journal.as_ref().filter(|_| share.solves_block()) {
+            drop(journal.found(Found::for_pool(share, &self.options.name, unix_now()))); // written without being awaited
+        }
+    }
+
+    /// What became of a block, for the record.
+    fn settle(&self, answered: &Answered) {
+        let Answered { share, outcome, .. } = answered;
+        let Some(journal) = self.journal.as_ref().filter(|_| share.solves_block()) else { return };
+        let (text, fate) = match outcome {
+            Outcome::Accepted => ("accepted".to_owned(), Fate::Accepted),
+            Outcome::Rejected(reject) => (reject.to_string(), Fate::refused(&reject.to_string())),
+            Outcome::Stale | Outcome::Withheld => return, // never sent
+            Outcome::Lost(reason) => (reason.to_string(), Fate::given_up(&reason.to_string())),
+        };
+        journal.answer(Answer::new(*share.hash(), &self.options.name, &text, unix_now()));
+        journal.fate(*share.hash(), fate);
+    }
+
     fn line_due(&self) -> Option<Instant> {
         if let Link::Up { line_due, .. } = &self.link { *line_due } else { None }
     }
@@ -334,6 +363,7 @@ impl Pool {
                 Event::Answered(answered) => {
                     let Answered { share, outcome, latency } = &answered;
                     tracing::debug!(pool = self.options.name, hash = %share.hash(), ?outcome, ?latency, "share");
+                    self.settle(&answered);
                     self.send(UpstreamEvent::Answered(answered)).await;
                     continue;
                 }

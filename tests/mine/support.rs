@@ -71,6 +71,7 @@ impl Miner {
     /// With pools from wherever `arguments` say.
     pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = signalcore(&[&["mine", "--cpu-threads", "1", "--json"], arguments].concat())
+            .env("SIGNALCORE_STATE_JOURNAL", "/dev/null") // no test's blocks are another's
             .env("SIGNALCORE_STRATUM_RECONNECT_MAX", "1") // a test shall not wait a minute for the next attempt
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())

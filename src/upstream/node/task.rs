@@ -1,0 +1,216 @@
+//! One node: a task that looks at it, hears of new blocks, fetches templates while they are wanted, and has blocks of
+//! ours looked at. It only asks; what follows from the answers is decided by the session above.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::rpc::{Rpc, RpcError};
+use super::tips::{self, SourceReport, Tips};
+use crate::clock::{now, sleep_until};
+use crate::protocol::solo_session::{Fetched, NodeView, Proposal, TipSource};
+use crate::protocol::zmq_endpoint::ZmqEndpoint;
+use crate::work::template::Template;
+
+/// Between two looks at a node that is well: its peers, and the work of its chain.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+/// Waits between attempts at one that is not: it may be starting, which takes seconds.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Events that may wait for the solo task, which takes them within milliseconds. The node waits when it is full.
+const EVENT_CAPACITY: usize = 64;
+/// Blocks to be looked at that may wait.
+const PROPOSAL_CAPACITY: usize = 2;
+
+/// What a node's task needs to know.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// Its address, for logs and displays.
+    pub name: String,
+    /// How to reach it.
+    pub rpc: Rpc,
+    /// Where it publishes new blocks.
+    pub zmq: Vec<ZmqEndpoint>,
+    /// Between two templates of one tip.
+    pub refresh: Duration,
+}
+
+/// What comes from a node.
+#[derive(Debug)]
+pub enum NodeEvent {
+    /// A look at it.
+    View(NodeView),
+    /// A template.
+    Template(Fetched),
+    /// It is of no use for now, for this reason; printable.
+    Trouble(String),
+    /// What it says of a block that was proposed.
+    Proposal(Proposal),
+    /// How new blocks are heard of.
+    Sources(SourceReport),
+    /// Something for the operator; printable.
+    Remark(String),
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct NodeHandle {
+    /// What happens to it, in order.
+    pub events: mpsc::Receiver<NodeEvent>,
+    /// Whether templates are wanted of it; false at first.
+    pub wanted: watch::Sender<bool>,
+    /// Blocks for it to look at, in hexadecimal.
+    pub proposals: mpsc::Sender<String>,
+}
+
+/// Starts a node's task on the current runtime. It ends with the receiver of its events.
+pub fn open(options: NodeOptions) -> NodeHandle {
+    let (events, event_receiver) = mpsc::channel(EVENT_CAPACITY);
+    let (wanted, is_wanted) = watch::channel(false);
+    let (proposals, to_propose) = mpsc::channel(PROPOSAL_CAPACITY);
+    let node = Node { options, events, tip: None, wait: FIRST_WAIT, look_at: now(), fetch_at: None };
+    tokio::spawn(node.run(is_wanted, to_propose));
+    NodeHandle { events: event_receiver, wanted, proposals }
+}
+
+struct Node {
+    options: NodeOptions,
+    events: mpsc::Sender<NodeEvent>,
+    /// Of the last template or look, header order.
+    tip: Option<[u8; 32]>,
+    wait: Duration,
+    look_at: Instant,
+    /// When the next template is due; `None` while none is wanted.
+    fetch_at: Option<Instant>,
+}
+
+impl Node {
+    async fn run(mut self, mut wanted: watch::Receiver<bool>, mut proposals: mpsc::Receiver<String>) {
+        let mut tips = tips::watch(self.options.rpc.clone(), self.options.zmq.clone());
+        let mut asides = JoinSet::new();
+        while !self.events.is_closed() {
+            let wake_at = self.fetch_at.into_iter().chain([self.look_at]).min();
+            tokio::select! {
+                biased;
+                heard = tips.next() => self.heard(heard, &mut tips).await,
+                changed = wanted.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    self.fetch_at = wanted.borrow_and_update().then(now);
+                }
+                // Beside everything else: it takes as long as the check of a whole block.
+                Some(block) = proposals.recv() => {
+                    let rpc = self.options.rpc.clone();
+                    asides.spawn(async move { rpc.propose(block).await });
+                }
+                Some(Ok(answer)) = asides.join_next() => self.proposed(answer).await,
+                () = sleep_until(wake_at) => {
+                    if self.fetch_at.is_some_and(|at| now() >= at) {
+                        self.fetch(None).await;
+                    }
+                    if now() >= self.look_at {
+                        self.look().await;
+                        self.tell(NodeEvent::Sources(tips.report())).await;
+                    }
+                }
+                () = self.events.closed() => break,
+            }
+            tips.set_tip(self.tip);
+        }
+    }
+
+    async fn heard(&mut self, heard: tips::Heard, tips: &mut Tips) {
+        match heard {
+            tips::Heard::Tip { hash, source, at } => {
+                if self.tip == Some(hash) {
+                    return;
+                }
+                if self.fetch_at.is_some() {
+                    self.fetch(Some((source, at))).await;
+                }
+                self.look().await;
+                self.tell(NodeEvent::Sources(tips.report())).await;
+            }
+            // Something may have been missed.
+            tips::Heard::Changed => self.look_at = now(),
+            tips::Heard::Remark(text) => self.tell(NodeEvent::Remark(text)).await,
+        }
+    }
+
+    /// Fetches a template and hands it on.
+    async fn fetch(&mut self, notice: Option<(TipSource, Instant)>) {
+        let reply = match self.options.rpc.get_block_template().await {
+            Ok(reply) => reply,
+            Err(error) => return self.trouble(error).await,
+        };
+        let (asked, answered) = (reply.asked, reply.answered);
+        // Megabytes of transactions are checked: not on the thread that everything else goes through.
+        let checked = tokio::task::spawn_blocking(move || {
+            let result = reply.result().map_err(|fault| fault.to_string())?;
+            Template::parse(result).map_err(|error| format!("its template is of no use: {error}"))
+        });
+        let template = match checked.await {
+            Ok(Ok(template)) => template,
+            Ok(Err(error)) => return self.trouble(error).await,
+            Err(_) => return, // the runtime ends
+        };
+        self.tip = Some(template.header().prev_hash);
+        (self.wait, self.fetch_at) = (FIRST_WAIT, Some(now() + self.options.refresh));
+        let fetched = Fetched { template: template.into(), asked, answered, checked: now(), notice };
+        self.tell(NodeEvent::Template(fetched)).await;
+    }
+
+    async fn look(&mut self) {
+        match self.view().await {
+            Ok(view) => {
+                let is_behind = self.fetch_at.is_some() && self.tip.is_some_and(|tip| tip != view.tip);
+                self.tip = Some(view.tip);
+                (self.wait, self.look_at) = (FIRST_WAIT, now() + BETWEEN_LOOKS);
+                self.tell(NodeEvent::View(view)).await;
+                if is_behind {
+                    self.fetch(Some((TipSource::Poll, now()))).await;
+                }
+            }
+            Err(error) => self.trouble(error).await,
+        }
+    }
+}
+
+impl Node {
+    async fn view(&self) -> Result<NodeView, RpcError> {
+        let chain = self.options.rpc.get_blockchain_info().await?;
+        // A whitelist may leave it out; only test networks need it.
+        let network = self.options.rpc.get_network_info().await.ok();
+        Ok(NodeView {
+            chain: chain.chain,
+            blocks: chain.blocks,
+            headers: chain.headers,
+            tip: chain.bestblockhash.as_hash().0,
+            work: chain.chainwork.as_written(),
+            is_downloading: chain.initialblockdownload,
+            peers: network.map(|network| network.connections),
+        })
+    }
+
+    async fn proposed(&mut self, answer: Result<Proposal, RpcError>) {
+        // A node that cannot be asked says so by everything else too.
+        self.tell(NodeEvent::Proposal(answer.unwrap_or(Proposal::Unclear))).await;
+    }
+
+    /// Something went wrong: the next look comes after a wait that grows.
+    async fn trouble(&mut self, error: impl std::fmt::Display) {
+        let due = now() + self.wait;
+        self.wait = (2 * self.wait).min(LONGEST_WAIT);
+        self.look_at = due;
+        if self.fetch_at.is_some() {
+            self.fetch_at = Some(due);
+        }
+        self.tell(NodeEvent::Trouble(error.to_string())).await;
+    }
+
+    async fn tell(&self, event: NodeEvent) {
+        self.events.send(event).await.ok(); // without a receiver the task ends
+    }
+}

@@ -1,0 +1,198 @@
+//! One publisher of a node: a stream and timers around the subscription. Reconnects for ever.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::clock::{now, sleep_until};
+use crate::protocol::block_notice::{BlockNotice, NoticeReader};
+use crate::protocol::zmq_endpoint::ZmqEndpoint;
+use crate::protocol::zmtp::{Subscriber, ZmtpError, ZmtpEvent};
+
+/// For the connection alone.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// Waits between attempts: a node that starts anew is back within seconds, and each block missed costs work.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// A subscription that stood so long was a good one: the next failure starts from the shortest wait again.
+const GOOD_SERVICE: Duration = Duration::from_secs(10);
+const READ_BUFFER: usize = 16 * 1024;
+
+/// What happens to a publisher.
+#[derive(Debug)]
+pub enum ZmqEvent {
+    /// The subscription stands.
+    Up,
+    /// It names a block; hash in header order.
+    Tip {
+        /// The hash.
+        hash: [u8; 32],
+        /// When the read returned that completed the message.
+        at: Instant,
+    },
+    /// Something may have been missed, or the chain has changed: ask the node.
+    Changed,
+    /// There is no subscription, and why; the next attempt follows by itself.
+    Down {
+        /// Why; printable.
+        reason: String,
+    },
+}
+
+/// A running subscription. Dropping it ends it.
+#[derive(Debug)]
+pub struct ZmqHandle {
+    suspicion: Arc<Notify>,
+    task: AbortHandle,
+}
+
+impl ZmqHandle {
+    /// It let a block pass without a word: connect anew.
+    pub fn suspect(&self) {
+        self.suspicion.notify_one();
+    }
+}
+
+impl Drop for ZmqHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Why there is no subscription.
+#[derive(Debug, thiserror::Error)]
+enum ZmqError {
+    #[error("it cannot be reached: {0}")]
+    Connect(io::Error),
+    #[error("it cannot be reached within {} s", CONNECT_PATIENCE.as_secs())]
+    Late,
+    #[error("the connection broke: {0}")]
+    Broken(io::Error),
+    #[error("the node closed the connection")]
+    Closed,
+    #[error("it let a block pass without a word")]
+    Suspect,
+    #[error(transparent)]
+    Protocol(#[from] ZmtpError),
+}
+
+/// Subscribes on the current runtime. `number` comes with each event.
+pub fn subscribe(endpoint: ZmqEndpoint, number: usize, events: mpsc::Sender<(usize, ZmqEvent)>) -> ZmqHandle {
+    let suspicion = Arc::new(Notify::new());
+    let publisher = Publisher { endpoint, number, events, suspicion: Arc::clone(&suspicion) };
+    ZmqHandle { suspicion, task: tokio::spawn(publisher.run()).abort_handle() }
+}
+
+struct Publisher {
+    endpoint: ZmqEndpoint,
+    number: usize,
+    events: mpsc::Sender<(usize, ZmqEvent)>,
+    suspicion: Arc<Notify>,
+}
+
+impl Publisher {
+    async fn run(self) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            let since = now();
+            let error = match self.connect().await {
+                Ok(mut stream) => self.listen(&mut *stream).await,
+                Err(error) => error,
+            };
+            if now() - since >= GOOD_SERVICE {
+                wait = FIRST_WAIT;
+            }
+            self.tell(ZmqEvent::Down { reason: error.to_string() }).await;
+            sleep(wait).await;
+            wait = (2 * wait).min(LONGEST_WAIT);
+        }
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Stream>, ZmqError> {
+        match &self.endpoint {
+            ZmqEndpoint::Tcp { host, port } => {
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                let stream = timeout(CONNECT_PATIENCE, TcpStream::connect((host, *port))).await;
+                let stream = stream.map_err(|_| ZmqError::Late)?.map_err(ZmqError::Connect)?;
+                let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(30));
+                // Without these it works too, only worse.
+                SockRef::from(&stream).set_tcp_keepalive(&keepalive).ok();
+                stream.set_nodelay(true).ok();
+                Ok(Box::new(stream))
+            }
+            #[cfg(unix)]
+            ZmqEndpoint::Socket(path) => {
+                let stream = timeout(CONNECT_PATIENCE, tokio::net::UnixStream::connect(path)).await;
+                Ok(Box::new(stream.map_err(|_| ZmqError::Late)?.map_err(ZmqError::Connect)?))
+            }
+            #[cfg(not(unix))]
+            ZmqEndpoint::Socket(_) => Err(ZmqError::Connect(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Until something goes wrong.
+    async fn listen(&self, stream: &mut dyn Stream) -> ZmqError {
+        let (mut subscriber, mut reader) = (Subscriber::new(now()), NoticeReader::default());
+        let mut buffer = vec![0; READ_BUFFER];
+        loop {
+            let output = subscriber.take_output();
+            if !output.is_empty()
+                && let Err(error) = stream.write_all(&output).await
+            {
+                return ZmqError::Broken(error);
+            }
+            tokio::select! {
+                read = stream.read(&mut buffer) => {
+                    let at = now();
+                    let events = match read {
+                        Ok(0) => return ZmqError::Closed,
+                        Ok(length) => subscriber.handle_bytes(&buffer[..length], at),
+                        Err(error) => return ZmqError::Broken(error),
+                    };
+                    match events {
+                        Ok(events) => self.tell_all(events, &mut reader, at).await,
+                        Err(error) => return error.into(),
+                    }
+                }
+                () = self.suspicion.notified() => return ZmqError::Suspect,
+                () = sleep_until(subscriber.poll_timeout()) => {
+                    if let Err(error) = subscriber.handle_timeout(now()) {
+                        return error.into();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn tell_all(&self, events: Vec<ZmtpEvent>, reader: &mut NoticeReader, at: Instant) {
+        for event in events {
+            let notice = match event {
+                ZmtpEvent::Subscribed => {
+                    self.tell(ZmqEvent::Up).await;
+                    // Blocks between the last connection and this one were missed.
+                    Some(BlockNotice::Changed)
+                }
+                ZmtpEvent::Message(parts) => reader.read(&parts),
+            };
+            match notice {
+                Some(BlockNotice::Tip(hash)) => self.tell(ZmqEvent::Tip { hash, at }).await,
+                Some(BlockNotice::Changed) => self.tell(ZmqEvent::Changed).await,
+                None => {}
+            }
+        }
+    }
+
+    async fn tell(&self, event: ZmqEvent) {
+        self.events.send((self.number, event)).await.ok(); // nobody is there any more: the handle is dropped too
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}

@@ -1,0 +1,93 @@
+//! From the configuration of nodes and payouts to what solo mining needs.
+
+use std::sync::Arc;
+
+use bitcoin::Network;
+
+use super::PlanError;
+use crate::config::{self, Config, Environment, Node, NodeLogin, Solo, ZmqUrl};
+use crate::engine::policy::UpstreamTerms;
+use crate::protocol::session_config::Credentials;
+use crate::protocol::solo_session::{ChainTerms, SoloTerms};
+use crate::protocol::zmq_endpoint::ZmqEndpoint;
+use crate::upstream::Traffic;
+use crate::upstream::node::rpc::{Access, Login, Rpc};
+use crate::upstream::node::task::NodeOptions;
+use crate::upstream::solo::SoloOptions;
+use crate::work::Extranonce2Size;
+use crate::work::coinbase_builder::{BuildError, CoinbasePlan, Payee, Tag};
+use crate::work::payout::network;
+
+/// Bytes of extranonce2. One value lasts for 2^32 nonces of 65536 versions, so these never run out, and two miners of one
+/// address, which begin anywhere, never meet.
+const EXTRANONCE2_BYTES: i64 = 8;
+
+/// `None` without nodes. Errors: a payout or a tag that cannot be in a coinbase, no HTTP client.
+pub(super) fn options(config: &Config, environment: &Environment) -> Result<Option<SoloOptions>, PlanError> {
+    if config.nodes.is_empty() {
+        return Ok(None);
+    }
+    let traffic = Arc::new(Traffic::default());
+    let node = |node: &Node| node_options(node, &config.solo, environment, &traffic);
+    Ok(Some(SoloOptions {
+        terms: terms(&config.solo).map_err(|error| PlanError::Solo(error.to_string()))?,
+        nodes: config.nodes.iter().map(node).collect::<Result<_, _>>()?,
+        traffic: Arc::clone(&traffic),
+    }))
+}
+
+/// How the engine shall treat it.
+pub(super) fn engine_terms(solo: &Solo) -> UpstreamTerms {
+    UpstreamTerms::own_node(solo.weight, solo.templates.keep_without_node)
+}
+
+/// The network that the payouts are spelt for.
+pub(super) fn payout_network(solo: &Solo) -> Network {
+    solo.payouts.first().map_or(Network::Bitcoin, |payout| network(payout.address()))
+}
+
+fn terms(solo: &Solo) -> Result<SoloTerms, BuildError> {
+    let payees = solo.payouts.iter().map(|payout| Payee::new(payout.address(), payout.parts()));
+    let size = Extranonce2Size::new(EXTRANONCE2_BYTES).expect("eight bytes are within the limits");
+    Ok(SoloTerms {
+        plan: CoinbasePlan::new(payees.collect::<Result<_, _>>()?, Tag::new(&solo.coinbase_tag)?, size)?,
+        chain: ChainTerms {
+            addresses: solo.payouts.iter().map(|payout| payout.address().clone()).collect(),
+            require_peers: solo.templates.require_peers,
+        },
+        fee_gain: solo.templates.fee_gain.into(),
+        check_proposal: solo.templates.check_proposal,
+    })
+}
+
+fn node_options(
+    node: &Node,
+    solo: &Solo,
+    environment: &Environment,
+    traffic: &Arc<Traffic>,
+) -> Result<NodeOptions, PlanError> {
+    let login = match &node.login {
+        NodeLogin::Cookie(path) => Login::Cookie(vec![path.clone()]),
+        NodeLogin::DefaultCookie => Login::Cookie(config::default_cookies(environment, node.url.port())),
+        NodeLogin::Password { user, password, .. } => {
+            Login::Password(Credentials { user: user.clone(), password: password.expose().to_owned() })
+        }
+    };
+    let host = node.url.host();
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let access = Access { host, port: node.url.port(), login };
+    let rpc = Rpc::new(access, Arc::clone(traffic));
+    Ok(NodeOptions {
+        name: node.url.to_string(),
+        rpc: rpc.map_err(|error| PlanError::Solo(format!("there is no HTTP client to be had: {error}")))?,
+        zmq: node.zmq.iter().map(endpoint).collect(),
+        refresh: solo.templates.refresh,
+    })
+}
+
+fn endpoint(url: &ZmqUrl) -> ZmqEndpoint {
+    match url.place() {
+        config::ZmqPlace::Tcp { host, port } => ZmqEndpoint::Tcp { host: host.clone(), port: *port },
+        config::ZmqPlace::Socket(path) => ZmqEndpoint::Socket(path.clone()),
+    }
+}
