@@ -11,6 +11,7 @@ mod payout;
 mod profiles;
 mod rows;
 mod socks;
+mod solo;
 mod strict_pool;
 mod support;
 mod transport;

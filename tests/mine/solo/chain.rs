@@ -1,0 +1,161 @@
+//! Blocks that a real node takes: to every kind of address, with empty and full mempools, through reorganisations.
+
+use serde_json::{Value, json};
+
+use super::node::Node;
+use super::spend;
+use crate::support::Miner;
+
+/// An address of each kind on regtest. The first two are those of coins that anybody can spend.
+fn addresses() -> [String; 5] {
+    [
+        spend::segwit().to_string(),
+        spend::legacy().to_string(),
+        "mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn".to_owned(),
+        "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080".to_owned(),
+        "bcrt1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqc8gma6".to_owned(),
+    ]
+}
+
+pub(super) fn arguments<'a>(node: &'a [String; 3], payout: &'a str) -> Vec<&'a str> {
+    let [url, cookie, zmq] = node;
+    vec!["--solo", url, "--rpc-cookie", cookie, "--zmq", zmq, "--payout", payout]
+}
+
+pub(super) fn access(node: &Node) -> [String; 3] {
+    [node.url(), node.cookie(), node.zmq_url()]
+}
+
+/// Mines so many blocks to an address and gives what the miner told.
+fn mine(node: &Node, payout: &str, blocks: u32) -> Vec<Value> {
+    let (access, blocks) = (access(node), blocks.to_string());
+    let miner = Miner::run(&[&arguments(&access, payout)[..], &["--blocks", &blocks]].concat(), &[]);
+    let ended = miner.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    let summary = ended.summary();
+    assert_eq!(
+        (&summary["end"], summary["blocks"].as_u64()),
+        (&json!("blocks"), blocks.parse().ok()),
+        "{summary}"
+    );
+    ended.events
+}
+
+/// What a block pays to an address, in satoshi.
+fn paid(block: &Value, address: &str) -> u64 {
+    let outputs = block["tx"][0]["vout"].as_array().unwrap();
+    let to = |output: &&Value| output["scriptPubKey"]["address"] == *address;
+    outputs.iter().filter(to).map(|output| (output["value"].as_f64().unwrap() * 1e8).round() as u64).sum()
+}
+
+#[test]
+fn a_hundred_blocks_in_a_row_are_taken_whoever_is_paid_and_whatever_is_in_the_mempool() {
+    let Some(node) = Node::start("a hundred blocks in a row", &[]) else { return };
+    let addresses = addresses();
+    // Coins of both kinds, then a hundred blocks that let them mature.
+    for (nth, address) in addresses.iter().enumerate() {
+        let before = node.height();
+        mine(&node, address, 20);
+        assert!(node.height() >= before + 20, "each block is one of the chain");
+        for height in before + 1..=node.height() {
+            let block = node.block(height);
+            let subsidy = 5_000_000_000 >> (height / 150);
+            assert_eq!(
+                (paid(&block, address), block["nTx"].as_u64()),
+                (subsidy, Some(1)),
+                "{nth} at {height}"
+            );
+        }
+    }
+    node.generate(40);
+
+    // One transaction, then many, of both kinds.
+    let coins: Vec<_> = (1..=40).filter_map(|height| spend::of_block(&node, height)).collect();
+    assert!(coins.len() >= 25);
+    let (segwit, legacy) = (spend::split(&node, coins[0], 300), coins[24]);
+    node.wait_for_template(1);
+    let first = node.height() + 1;
+    mine(&node, &addresses[3], 1);
+    let legacy = spend::split(&node, legacy, 300);
+    node.wait_for_template(1);
+    let second = node.height() + 1;
+    mine(&node, &addresses[4], 1);
+    assert_eq!([first, second].map(|height| node.block(height)["nTx"].as_u64()), [Some(2); 2]);
+    for coin in segwit.into_iter().chain(legacy) {
+        spend::pass_on(&node, coin);
+    }
+    node.wait_for_template(600);
+    let third = node.height() + 1;
+    let told = mine(&node, &addresses[2], 1);
+    let block = node.block(third);
+    let fees = 600 * 2_000;
+    assert_eq!(block["nTx"].as_u64(), Some(601));
+    assert_eq!(paid(&block, &addresses[2]), (5_000_000_000 >> (third / 150)) + fees);
+    let template = told.iter().find(|event| event["event"] == "template").unwrap();
+    assert_eq!((template["transactions"].as_u64(), template["fees"].as_u64()), (Some(600), Some(fees)));
+}
+
+#[test]
+fn several_are_paid_by_their_parts_and_the_tag_stands_in_the_coinbase() {
+    let Some(node) = Node::start("several are paid", &[]) else { return };
+    let addresses = addresses();
+    let (access, second) = (access(&node), format!("{}=3", addresses[4]));
+    let more = ["--payout", &second, "--coinbase-tag", "/a test/", "--blocks", "2"];
+    let ended = Miner::run(&[&arguments(&access, &addresses[3])[..], &more].concat(), &[]).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    let block = node.block(2);
+    assert_eq!([3, 4].map(|place| paid(&block, &addresses[place])), [1_250_000_000, 3_750_000_000]);
+    let script = hex::decode(block["tx"][0]["vin"][0]["coinbase"].as_str().unwrap()).unwrap();
+    assert!(script.ends_with(b"/a test/"), "{}", String::from_utf8_lossy(&script));
+}
+
+#[test]
+fn work_moves_to_the_new_tip_when_linked_nodes_reorganise() {
+    let Some(ours) = Node::start("a reorganisation", &[]) else { return };
+    let Some(other) = Node::start("a reorganisation", &[]) else { return };
+    ours.generate(2);
+    // A longer chain of its own, unknown to ours so far.
+    other.generate(5);
+    let access = access(&ours);
+    let mut miner = Miner::run(&arguments(&access, &addresses()[3]), &[]);
+    miner.wait_for("a block found", |event| event["event"] == "block" && event["state"] == "in_chain");
+    while other.height() < ours.height() + 50 {
+        other.generate(25);
+    }
+    let theirs = other.tip();
+    ours.call("addnode", json!([format!("127.0.0.1:{}", other.p2p), "onetry"]));
+    let is_on_theirs = |event: &Value| event["event"] == "job" && event["prev_hash"] == *theirs;
+    let job = miner.wait_for("work on the other branch", is_on_theirs);
+    assert_eq!(job["clean"], true);
+    let height = job["height"].as_u64().unwrap();
+    miner.wait_for("a block on that branch", |event| {
+        event["event"] == "block" && event["state"] == "in_chain" && event["height"].as_u64() >= Some(height)
+    });
+    assert_eq!(ours.block(height)["previousblockhash"], *theirs);
+    other.wait_for("our block", |node| node.height() >= height);
+    assert_eq!(miner.stop().code, Some(0));
+}
+
+#[test]
+fn a_pool_takes_over_when_the_node_goes_and_the_node_gets_its_hashing_back() {
+    let Some(mut node) = Node::start("a pool and a node", &[]) else { return };
+    let pool = crate::support::ScriptedPool::listen();
+    let access = access(&node);
+    let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+    std::fs::write(&file, "[upstreams]\nreturn_after = 0\nhot_standbys = 0").unwrap();
+    let more = ["--pool", &pool.url, "--user", "u", "--config", file.path().to_str().unwrap()];
+    let mut miner = Miner::run(&[&arguments(&access, &addresses()[3])[..], &more].concat(), &[]);
+    miner.wait_for("a block found", |event| event["event"] == "block" && event["state"] == "accepted");
+    node.kill();
+    let _connection = pool.accept_mining();
+    let is_on = |event: &Value, pool: u64| {
+        event["event"] == "upstream" && event["state"] == "switched" && event["to_pools"] == json!([pool])
+    };
+    miner.wait_for("the pool to be used", |event| is_on(event, 1));
+    let accepted = |event: &Value| event["event"] == "block" && event["state"] == "accepted";
+    let before = miner.told().iter().filter(|event| accepted(event)).count();
+    node.launch();
+    miner.wait_for_several(before + 1, "blocks on the node again", accepted);
+    assert!(is_on(miner.last(|event| event["state"] == "switched"), 0));
+    assert_eq!(miner.stop().code, Some(0));
+}

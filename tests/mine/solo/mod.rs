@@ -1,0 +1,7 @@
+//! Solo mining on real nodes.
+
+mod chain;
+mod node;
+mod outage;
+mod proxy;
+mod spend;
