@@ -1,13 +1,12 @@
 //! One publisher of a node: a stream and timers around the subscription. Reconnects for ever.
 
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
@@ -49,14 +48,14 @@ pub enum ZmqEvent {
 /// A running subscription. Dropping it ends it.
 #[derive(Debug)]
 pub struct ZmqHandle {
-    suspicion: Arc<Notify>,
+    suspicion: watch::Sender<u64>,
     task: AbortHandle,
 }
 
 impl ZmqHandle {
-    /// It let a block pass without a word: connect anew.
+    /// It let a block pass without a word: connect anew. Nothing happens while there is no subscription.
     pub fn suspect(&self) {
-        self.suspicion.notify_one();
+        self.suspicion.send_modify(|times| *times += 1);
     }
 }
 
@@ -85,8 +84,8 @@ enum ZmqError {
 
 /// Subscribes on the current runtime. `number` comes with each event.
 pub fn subscribe(endpoint: ZmqEndpoint, number: usize, events: mpsc::Sender<(usize, ZmqEvent)>) -> ZmqHandle {
-    let suspicion = Arc::new(Notify::new());
-    let publisher = Publisher { endpoint, number, events, suspicion: Arc::clone(&suspicion) };
+    let (suspicion, suspicions) = watch::channel(0);
+    let publisher = Publisher { endpoint, number, events, suspicions };
     ZmqHandle { suspicion, task: tokio::spawn(publisher.run()).abort_handle() }
 }
 
@@ -94,7 +93,8 @@ struct Publisher {
     endpoint: ZmqEndpoint,
     number: usize,
     events: mpsc::Sender<(usize, ZmqEvent)>,
-    suspicion: Arc<Notify>,
+    /// How often it was suspected.
+    suspicions: watch::Receiver<u64>,
 }
 
 impl Publisher {
@@ -140,16 +140,18 @@ impl Publisher {
     /// Until something goes wrong.
     async fn listen(&self, stream: &mut dyn Stream) -> ZmqError {
         let (mut subscriber, mut reader) = (Subscriber::new(now()), NoticeReader::default());
-        let mut buffer = vec![0; READ_BUFFER];
+        // Made here, so that it knows of no suspicion of an earlier connection.
+        let mut suspicions = self.suspicions.clone();
+        suspicions.mark_unchanged();
+        let (mut input, mut output) = tokio::io::split(stream);
+        let (mut buffer, mut unwritten) = (vec![0; READ_BUFFER], Vec::new());
         loop {
-            let output = subscriber.take_output();
-            if !output.is_empty()
-                && let Err(error) = stream.write_all(&output).await
-            {
-                return ZmqError::Broken(error);
+            // Not before the last of it is written: the subscriber bounds what waits.
+            if unwritten.is_empty() {
+                unwritten = subscriber.take_output();
             }
             tokio::select! {
-                read = stream.read(&mut buffer) => {
+                read = input.read(&mut buffer) => {
                     let at = now();
                     let events = match read {
                         Ok(0) => return ZmqError::Closed,
@@ -161,7 +163,12 @@ impl Publisher {
                         Err(error) => return error.into(),
                     }
                 }
-                () = self.suspicion.notified() => return ZmqError::Suspect,
+                // Beside reading and the times, since a publisher need not take what we write.
+                written = output.write(&unwritten), if !unwritten.is_empty() => match written {
+                    Ok(length) => drop(unwritten.drain(..length)),
+                    Err(error) => return ZmqError::Broken(error),
+                },
+                Ok(()) = suspicions.changed() => return ZmqError::Suspect,
                 () = sleep_until(subscriber.poll_timeout()) => {
                     if let Err(error) = subscriber.handle_timeout(now()) {
                         return error.into();
@@ -196,3 +203,6 @@ impl Publisher {
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+#[cfg(test)]
+mod tests;
