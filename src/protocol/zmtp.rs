@@ -56,7 +56,9 @@ pub enum ZmtpError {
     #[error("it sends what is no ZMTP: {0}")]
     Malformed(&'static str),
     /// It connects and does not greet.
-    #[error("it does not answer the greeting")]
+    #[error(
+        "it does not answer the greeting; is it the address of zmqpubhashblock, not that of the RPC, and is the node well?"
+    )]
     Handshake,
     /// No sign of life.
     #[error("it has given no sign of life for {} s", (QUIET + PONG_PATIENCE).as_secs())]
