@@ -18,6 +18,8 @@ mod message;
 mod session;
 #[path = "fuzz/bodies/template.rs"]
 mod template;
+#[path = "fuzz/bodies/zmq.rs"]
+mod zmq;
 
 fn replay(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
@@ -64,4 +66,9 @@ fn a_template_that_is_accepted_gives_a_job_and_its_shares_blocks_without_a_fault
 #[test]
 fn a_journal_says_the_same_however_its_bytes_arrive_and_nothing_in_it_does_harm() {
     replay("journal", journal::run);
+}
+
+#[test]
+fn a_publishers_bytes_give_the_same_notices_however_they_arrive() {
+    replay("zmq", zmq::run);
 }

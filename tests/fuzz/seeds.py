@@ -173,7 +173,46 @@ def rules(base: list[str]) -> None:
     write("coinbase", "extranonce2-in-a-payout", sizes + whole[:place] + whole[place + 4 :])
 
 
+def frame(flags: int, body: bytes) -> bytes:
+    length = bytes([len(body)]) if not flags & 2 else len(body).to_bytes(8, "big")
+    return bytes([flags]) + length + body
+
+
+def message(topic: bytes, body: bytes, counter: int) -> bytes:
+    return frame(1, topic) + frame(1, body) + frame(0, counter.to_bytes(4, "little"))
+
+
+def zmq() -> None:
+    """The first byte is the length of a read."""
+    zmtp = TEMPLATES["zmtp"]
+    names = ["server_greeting_seen", "server_ready_seen", "message_hashblock_seen", "message_rawblock_head_seen"]
+    wire = {name: bytes.fromhex(zmtp[name]) for name in [*names, "client_ping", "server_pong_seen"]}
+    hello = wire["server_greeting_seen"] + wire["server_ready_seen"]
+    bodies = {name: bytes.fromhex(text) for name, text in zmtp["sequence_bodies_seen"].items()}
+    block = bytes(31) + b"\x01"
+    inputs = {
+        "hashblock": wire["message_hashblock_seen"],
+        "rawblock": wire["message_rawblock_head_seen"] + bytes(281) + frame(0, bytes(4)),
+        "ping": wire["client_ping"] + wire["server_pong_seen"],
+        "sequence": b"".join(message(b"sequence", body, n) for n, body in enumerate(bodies.values())),
+        "mempool": message(b"sequence", block + b"A" + bytes(8), 0) + message(b"sequence", block + b"C", 1),
+        "both-topics": message(b"sequence", block + b"C", 7) + message(b"hashblock", block, 3),
+        "gap": message(b"hashblock", block, 1) + message(b"hashblock", bytes(32), 0xFFFFFFF0),
+        "gap-forwards": message(b"hashblock", block, 1) + message(b"hashblock", bytes(32), 9),
+        "too-long": frame(3, b"rawblock") + frame(3, bytes(5000)) + frame(0, bytes(4)),
+        "endless": b"\x02" + b"\xff" * 8,
+        "frames": frame(1, b"") * 16 + frame(0, b""),
+        "error": frame(4, b"\x05ERROR\x07Invalid"),
+    }
+    for name, data in inputs.items():
+        write("zmq", name, b"\x07" + hello + data)
+    write("zmq", "http", b"\x03HTTP/1.1 400 Bad Request\r\n")
+    write("zmq", "no-ready", b"\x40" + wire["server_greeting_seen"] + wire["message_hashblock_seen"])
+    write("zmq", "curve", b"\x40" + wire["server_greeting_seen"].replace(b"NULL\0", b"CURVE"))
+
+
 def main() -> None:
+    zmq()
     for vector in VECTORS:
         name = vector["name"]
         write("coinbase", name, coinbase(vector))
