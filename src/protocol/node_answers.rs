@@ -63,6 +63,12 @@ pub struct HeaderInfo {
     pub confirmations: i64,
     /// Its height.
     pub height: u32,
+    /// Median of the last eleven times. Unit: seconds since 1970.
+    #[serde(default)]
+    pub mediantime: u32,
+    /// Its compact target, hexadecimal.
+    #[serde(default)]
+    pub bits: String,
 }
 
 /// The answer to getnetworkinfo.
@@ -112,7 +118,7 @@ pub fn said(reason: Option<&str>) -> Said {
     let reason = printable(reason, MAX_REASON);
     match reason.as_str() {
         // Stored. Whether it is valid and in the chain, only the chain tells.
-        "duplicate" | "inconclusive" | "duplicate-inconclusive" => Said::AskChain(reason),
+        "duplicate" | "inconclusive" | "duplicate-inconclusive" | "valid?" => Said::AskChain(reason),
         NO_PARENT => Said::NoParent,
         // Its clock is behind, or ours ahead; it is not remembered against the block.
         "time-too-new" => Said::Later(reason),
@@ -258,7 +264,9 @@ mod tests {
 
     #[test]
     fn the_chain_tells_where_a_block_is() {
-        let at = |confirmations| place(Ok(HeaderInfo { confirmations, height: 5 }));
+        let at = |confirmations| {
+            place(Ok(HeaderInfo { confirmations, height: 5, mediantime: 0, bits: String::new() }))
+        };
         assert_eq!([at(3), at(1), at(-1)], [Place::InChain(3), Place::InChain(1), Place::Beside]);
         assert_eq!(place(Err(RpcFault::NotFound("Block not found".into()))), Place::Unknown);
         assert_eq!(place(Err(RpcFault::Busy)), Place::Unanswered);

@@ -82,6 +82,7 @@ fn node_options(
         rpc: rpc.map_err(|error| PlanError::Solo(format!("there is no HTTP client to be had: {error}")))?,
         zmq: node.zmq.iter().map(endpoint).collect(),
         refresh: solo.templates.refresh,
+        empty_first: solo.templates.empty_first,
     })
 }
 

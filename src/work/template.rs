@@ -114,6 +114,35 @@ pub struct Limits {
     pub sigop_cost: u64,
 }
 
+/// A block on which the next one is to be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewTip {
+    /// Its hash, header order.
+    pub hash: [u8; 32],
+    /// Its height.
+    pub height: u32,
+    /// Median of the times of it and the ten before it. Unit: seconds since 1970.
+    pub median_time: u32,
+    /// Its compact target.
+    pub nbits: u32,
+    /// How the next block's follows from it.
+    pub difficulty: DifficultyRule,
+}
+
+/// How the difficulty of a block follows from that of the one before it. Source: Bitcoin Core `pow.cpp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DifficultyRule {
+    /// It is the same but at the heights that 2016 divides: main chain, signet.
+    Period,
+    /// It is always the same: regtest.
+    Constant,
+    /// It depends on times too: testnet3, testnet4.
+    Other,
+}
+
+/// Blocks between two changes of the difficulty. Source: Bitcoin Core `kernel/chainparams.cpp`.
+const RETARGET_PERIOD: u32 = 2016;
+
 /// A template that has passed every check; only the checks make one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Template {
@@ -160,6 +189,37 @@ impl Template {
         let reward = Reward { value, aux: check_aux(&answer.coinbaseaux)?, commitment };
         let header = JobHeader { version, prev_hash, ntime, nbits };
         Ok(Self { header, version_mask, target, mintime, height, reward, limits, transactions })
+    }
+
+    /// A template without transactions on a block that came after this template's; `unix` is the time of day in seconds.
+    /// `None` where its difficulty cannot be told from that block's.
+    pub fn empty_on(&self, tip: &NewTip, unix: u64) -> Option<Self> {
+        let height = tip.height.checked_add(1).filter(|height| HEIGHTS.contains(&u64::from(*height)))?;
+        let interval = match tip.difficulty {
+            DifficultyRule::Constant => HALVING_INTERVALS[1],
+            DifficultyRule::Period if height % RETARGET_PERIOD != 0 => HALVING_INTERVALS[0],
+            DifficultyRule::Period | DifficultyRule::Other => return None,
+        };
+        let mintime = tip.median_time.checked_add(1)?;
+        let transactions = Transactions::default();
+        let reward = Reward {
+            value: FIRST_SUBSIDY.checked_shr(height / interval).unwrap_or(0),
+            aux: self.reward.aux.clone(),
+            commitment: self.reward.commitment.map(|_| transactions.commitment()),
+        };
+        let ntime = mintime.max(u32::try_from(unix).unwrap_or(u32::MAX));
+        let header = JobHeader { prev_hash: tip.hash, ntime, nbits: tip.nbits, ..self.header };
+        let target = Target::from_nbits(tip.nbits).ok()?;
+        Some(Self {
+            header,
+            target,
+            mintime,
+            height,
+            reward,
+            transactions,
+            limits: self.limits,
+            version_mask: self.version_mask,
+        })
     }
 
     /// The header fields: the version with all required bits, ntime as the node has it now.

@@ -121,7 +121,10 @@ impl Jobs {
         let fixed = |template: &Template| {
             (template.header().version, template.header().nbits, template.version_mask())
         };
+        let is_empty = |template: &Template| template.transactions().txids().is_empty();
         fixed(old) != fixed(new)
+            // One without transactions may have been ours, to begin with.
+            || is_empty(old) && !is_empty(new)
             || new.reward().value >= old.reward().value.saturating_add(self.fee_gain.max(1))
             || now.duration_since(kept.made_at) >= MAX_AGE
     }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ const BLOCK_PATIENCE: Duration = Duration::from_secs(120);
 const IDLE: Duration = Duration::from_secs(20);
 /// Longest answer. A template of a full block has 8 MB of hexadecimal at most, and a few names for each transaction.
 const MAX_ANSWER: usize = 64 << 20;
+/// Error of a call with other parameters than it takes. Source: Bitcoin Core `rpc/protocol.h`, `RPC_MISC_ERROR`.
+const MISC_ERROR: i64 = -1;
 /// Times that one call is made: with an old cookie, on an idle connection that just ended, and in earnest.
 const ATTEMPTS: usize = 3;
 /// A connection that breaks so soon after a call was most probably closed before it.
@@ -139,6 +141,8 @@ struct Shared {
     /// The header of a cookie that was read before.
     cookie: Mutex<Option<HeaderValue>>,
     ids: AtomicU64,
+    /// Whether waitfornewblock takes no tip.
+    is_old: AtomicBool,
     traffic: Arc<Traffic>,
 }
 
@@ -165,8 +169,8 @@ impl Rpc {
         };
         let url = format!("http://{}:{}/", access.host, access.port);
         let (calls, waits, blocks) = (client(2)?, client(1)?, client(0)?);
-        let (cookie, ids) = (Mutex::new(None), AtomicU64::new(1));
-        Ok(Self(Arc::new(Shared { access, url, calls, waits, blocks, cookie, ids, traffic })))
+        let (cookie, ids, is_old) = (Mutex::new(None), AtomicU64::new(1), AtomicBool::new(false));
+        Ok(Self(Arc::new(Shared { access, url, calls, waits, blocks, cookie, ids, is_old, traffic })))
     }
 
     /// A template, still as text: it is for another thread to read.
@@ -198,12 +202,11 @@ impl Rpc {
 
     /// Where the node has a block.
     pub async fn place(&self, hash: &BlockHash) -> Place {
-        let reply =
-            self.call(&self.0.calls, "getblockheader", json!([hash.to_string()]), CALL_PATIENCE).await;
-        let Ok(reply) = reply else { return Place::Unanswered };
-        node_answers::place(
-            reply.result().and_then(|result| node_answers::read::<HeaderInfo>("getblockheader", result)),
-        )
+        match self.get_block_header(hash).await {
+            Ok(header) => node_answers::place(Ok(header)),
+            Err(RpcError::Fault(fault)) => node_answers::place(Err(fault)),
+            Err(_) => Place::Unanswered,
+        }
     }
 
     /// The hash of the tip.
@@ -233,9 +236,27 @@ impl Rpc {
     /// Waits until the tip is another than `known`, at most for `time`; gives the tip, new or not. The node lets go of the
     /// call by itself, so it must not be dropped and made again to shorten it.
     pub async fn wait_for_new_block(&self, time: Duration, known: &BlockHash) -> Result<BlockHash, RpcError> {
-        let params = json!([time.as_millis() as u64, known.to_string()]);
+        let time_ms = time.as_millis() as u64;
+        let is_old = self.0.is_old.load(Ordering::Relaxed);
+        let params = if is_old { json!([time_ms]) } else { json!([time_ms, known.to_string()]) };
         let reply = self.call(&self.0.waits, "waitfornewblock", params, time + CALL_PATIENCE).await?;
-        Ok(node_answers::read::<TipInfo>("waitfornewblock", reply.result()?)?.hash.as_hash())
+        let result = match reply.result() {
+            Ok(result) => result,
+            // Before version 30 the tip is not among its parameters, and the answer is the help text.
+            Err(RpcFault::Other { code: MISC_ERROR, .. }) if !is_old => {
+                self.0.is_old.store(true, Ordering::Relaxed);
+                return Ok(*known);
+            }
+            Err(fault) => return Err(fault.into()),
+        };
+        Ok(node_answers::read::<TipInfo>("waitfornewblock", result)?.hash.as_hash())
+    }
+
+    /// What a header says. Errors: `NotFound`.
+    pub async fn get_block_header(&self, hash: &BlockHash) -> Result<HeaderInfo, RpcError> {
+        let params = json!([hash.to_string()]);
+        let reply = self.call(&self.0.calls, "getblockheader", params, CALL_PATIENCE).await?;
+        Ok(node_answers::read("getblockheader", reply.result()?)?)
     }
 
     /// One call. It is made again at once when the cookie was an old one, or when the node closed an idle connection at

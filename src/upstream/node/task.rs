@@ -1,6 +1,7 @@
 //! One node: a task that looks at it, hears of new blocks, fetches templates while they are wanted, and has blocks of
 //! ours looked at. It only asks; what follows from the answers is decided by the session above.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -8,10 +9,11 @@ use tokio::task::JoinSet;
 
 use super::rpc::{Rpc, RpcError};
 use super::tips::{self, SourceReport, Tips};
-use crate::clock::{now, sleep_until};
+use crate::clock::{now, sleep_until, unix_now};
 use crate::protocol::solo_session::{Fetched, NodeView, Proposal, TipSource};
 use crate::protocol::zmq_endpoint::ZmqEndpoint;
-use crate::work::template::Template;
+use crate::work::BlockHash;
+use crate::work::template::{DifficultyRule, NewTip, Template};
 
 /// Between two looks at a node that is well: its peers, and the work of its chain.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
@@ -34,6 +36,8 @@ pub struct NodeOptions {
     pub zmq: Vec<ZmqEndpoint>,
     /// Between two templates of one tip.
     pub refresh: Duration,
+    /// Whether to mine an empty block until the template of a new tip is there.
+    pub empty_first: bool,
 }
 
 /// What comes from a node.
@@ -69,7 +73,16 @@ pub fn open(options: NodeOptions) -> NodeHandle {
     let (events, event_receiver) = mpsc::channel(EVENT_CAPACITY);
     let (wanted, is_wanted) = watch::channel(false);
     let (proposals, to_propose) = mpsc::channel(PROPOSAL_CAPACITY);
-    let node = Node { options, events, tip: None, wait: FIRST_WAIT, look_at: now(), fetch_at: None };
+    let node = Node {
+        options,
+        events,
+        last: None,
+        chain: String::new(),
+        tip: None,
+        wait: FIRST_WAIT,
+        look_at: now(),
+        fetch_at: None,
+    };
     tokio::spawn(node.run(is_wanted, to_propose));
     NodeHandle { events: event_receiver, wanted, proposals }
 }
@@ -77,6 +90,9 @@ pub fn open(options: NodeOptions) -> NodeHandle {
 struct Node {
     options: NodeOptions,
     events: mpsc::Sender<NodeEvent>,
+    /// The last template, and the chain by the last look.
+    last: Option<Arc<Template>>,
+    chain: String,
     /// Of the last template or look, header order.
     tip: Option<[u8; 32]>,
     wait: Duration,
@@ -128,6 +144,9 @@ impl Node {
                     return;
                 }
                 if self.fetch_at.is_some() {
+                    if self.options.empty_first {
+                        self.empty(hash, (source, at)).await;
+                    }
                     self.fetch(Some((source, at))).await;
                 }
                 self.look().await;
@@ -136,6 +155,27 @@ impl Node {
             // Something may have been missed.
             tips::Heard::Changed => self.look_at = now(),
             tips::Heard::Remark(text) => self.tell(NodeEvent::Remark(text)).await,
+        }
+    }
+
+    /// Makes an empty template from the header of the new tip, which comes much sooner than the node's.
+    async fn empty(&mut self, hash: [u8; 32], notice: (TipSource, Instant)) {
+        let (Some(last), asked) = (self.last.clone(), now()) else { return };
+        let Ok(header) = self.options.rpc.get_block_header(&BlockHash(hash)).await else { return };
+        let answered = now();
+        let Ok(nbits) = u32::from_str_radix(&header.bits, 16) else { return };
+        let difficulty = match self.chain.as_str() {
+            "main" | "signet" => DifficultyRule::Period,
+            "regtest" => DifficultyRule::Constant,
+            _ => DifficultyRule::Other,
+        };
+        let (height, median_time) = (header.height, header.mediantime);
+        let tip = NewTip { hash, height, median_time, nbits, difficulty };
+        // Behind the tip of the last template there is no hurry, and beside the chain no use.
+        let is_next = header.confirmations == 1 && header.height >= last.height();
+        if let Some(template) = last.empty_on(&tip, unix_now()).filter(|_| is_next) {
+            let (template, checked, notice) = (template.into(), now(), Some(notice));
+            self.tell(NodeEvent::Template(Fetched { template, asked, answered, checked, notice })).await;
         }
     }
 
@@ -158,8 +198,9 @@ impl Node {
         };
         self.tip = Some(template.header().prev_hash);
         (self.wait, self.fetch_at) = (FIRST_WAIT, Some(now() + self.options.refresh));
-        let fetched = Fetched { template: template.into(), asked, answered, checked: now(), notice };
-        self.tell(NodeEvent::Template(fetched)).await;
+        let template = Arc::new(template);
+        self.last = Some(Arc::clone(&template));
+        self.tell(NodeEvent::Template(Fetched { template, asked, answered, checked: now(), notice })).await;
     }
 
     async fn look(&mut self) {
@@ -167,6 +208,7 @@ impl Node {
             Ok(view) => {
                 let is_behind = self.fetch_at.is_some() && self.tip.is_some_and(|tip| tip != view.tip);
                 self.tip = Some(view.tip);
+                self.chain.clone_from(&view.chain);
                 (self.wait, self.look_at) = (FIRST_WAIT, now() + BETWEEN_LOOKS);
                 self.tell(NodeEvent::View(view)).await;
                 if is_behind {

@@ -271,3 +271,38 @@ proptest! {
         let _ = Template::parse(&text);
     }
 }
+
+#[test]
+fn an_empty_template_on_the_next_block_is_the_one_that_the_node_would_give() {
+    let vectors = vectors::gbt();
+    let templates: Vec<_> = vectors.templates.values().map(|template| parse(template).unwrap()).collect();
+    let empty = |template: &&Template| template.transactions().txids().is_empty();
+    let mut compared = 0;
+    for node in templates.iter().filter(empty) {
+        let Some(before) = templates.iter().find(|before| before.height() < node.height()) else { continue };
+        let tip = NewTip {
+            hash: node.header().prev_hash,
+            height: node.height() - 1,
+            median_time: node.mintime() - 1,
+            nbits: node.header().nbits,
+            difficulty: DifficultyRule::Constant,
+        };
+        let ours = before.empty_on(&tip, node.header().ntime.into()).unwrap();
+        assert_eq!(ours.header().ntime, node.header().ntime);
+        assert_eq!(ours.reward(), node.reward());
+        assert_eq!(
+            (ours.height(), ours.target(), ours.mintime()),
+            (node.height(), node.target(), node.mintime())
+        );
+        compared += 1;
+    }
+    assert!(compared > 2);
+    let tip =
+        |height, difficulty| NewTip { hash: [1; 32], height, median_time: 5, nbits: 0x1d00_ffff, difficulty };
+    let template = &templates[0];
+    assert!(template.empty_on(&tip(2014, DifficultyRule::Period), 9).is_some());
+    assert_eq!(template.empty_on(&tip(2015, DifficultyRule::Period), 9), None, "the difficulty changes");
+    assert_eq!(template.empty_on(&tip(5, DifficultyRule::Other), 9), None);
+    let late = template.empty_on(&tip(839_999, DifficultyRule::Constant), 3).unwrap();
+    assert_eq!(late.header().ntime, 6, "a clock that is behind is not believed");
+}
