@@ -110,6 +110,20 @@ fn several_are_paid_by_their_parts_and_the_tag_stands_in_the_coinbase() {
 }
 
 #[test]
+fn empty_blocks_that_are_mined_until_a_template_is_there_are_taken_too() {
+    let Some(node) = Node::start("an empty block first", &[]) else { return };
+    let (access, payout) = (access(&node), addresses()[3].clone());
+    let arguments = [&arguments(&access, &payout)[..], &["--blocks", "20"]].concat();
+    let ended = Miner::run(&arguments, &[("SIGNALCORE_SOLO_EMPTY_FIRST", "true")]).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    assert!(node.height() >= 20);
+    assert_eq!(ended.summary()["rejected"], 0);
+    // Each tip comes twice: made here of its header, and as the node's template, which is as good and changes nothing.
+    let tips = ended.of("template").into_iter().filter(|event| event["clean"] == true).count();
+    assert!(tips >= 20 && node.block(1)["nTx"] == 1, "{tips}");
+}
+
+#[test]
 fn work_moves_to_the_new_tip_when_linked_nodes_reorganise() {
     let Some(ours) = Node::start("a reorganisation", &[]) else { return };
     let Some(other) = Node::start("a reorganisation", &[]) else { return };

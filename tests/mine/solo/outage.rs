@@ -170,3 +170,62 @@ fn wrong_access_is_told_with_its_remedy_and_right_one_is_found_without_a_restart
     let ended = miner.stop();
     assert!(!format!("{:?}{}", ended.events, ended.errors).contains("other-word"), "no secret is told");
 }
+
+#[test]
+fn a_node_that_closes_idle_connections_and_allows_few_calls_is_mined_on() {
+    // The password of the user is "secret"; its first line of the whitelist is what README asks for.
+    let user = "-rpcauth=miner:deadbeef$f7b11f253ea701e115085bf09f52850201be02469321f9e5b5c3dc00829551c7";
+    let calls = "getblocktemplate,submitblock,getbestblockhash,getblockchaininfo,getblockheader,getnetworkinfo,waitfornewblock";
+    let whitelist = format!("-rpcwhitelist=miner:{calls}");
+    let options = [user, &whitelist, "-rpcwhitelistdefault=0", "-rpcservertimeout=1"];
+    let Some(node) = Node::start("few calls and short connections", &options) else { return };
+    let (url, payout) = (node.url(), spend::segwit().to_string());
+    let access = ["--solo", &url, "--rpc-user", "miner", "--rpc-password", "secret", "--payout", &payout];
+    let mut miner =
+        Miner::run(&[&access[..], &["--seconds", "8"]].concat(), &[("SIGNALCORE_CPU_DUTY_PERCENT", "1")]);
+    miner.wait_for("a template", |event| event["event"] == "template");
+    let ended = miner.end();
+    let downs = ended.of("upstream").into_iter().filter(|event| event["state"] == "down").count();
+    assert_eq!((downs, ended.code), (0, Some(0)), "{}", ended.errors);
+
+    let options = [user, "-rpcwhitelist=miner:getblocktemplate", "-rpcwhitelistdefault=0"];
+    let Some(node) = Node::start("too few calls", &options) else { return };
+    let url = node.url();
+    let access = ["--solo", &url, "--rpc-user", "miner", "--rpc-password", "secret", "--payout", &payout];
+    let mut miner = Miner::run(&access, &[]);
+    let down = miner.wait_for("why there is no work", |event| event["state"] == "down");
+    let reason = down["reason"].as_str().unwrap();
+    assert!(reason.contains("getblockchaininfo") && reason.contains("rpcwhitelist"), "{reason}");
+    assert_eq!(miner.stop().code, Some(0));
+}
+
+#[test]
+fn a_block_goes_to_every_node_and_one_that_is_cut_off_gets_it_later() {
+    let Some(first) = Node::start("several nodes", &[]) else { return };
+    let Some(mut second) = Node::start("several nodes", &[]) else { return };
+    second.kill();
+    let (urls, cookies) = ([first.url(), second.url()], [first.cookie(), second.cookie()]);
+    let payout = spend::segwit().to_string();
+    let arguments = [
+        "--solo",
+        &urls[0],
+        "--rpc-cookie",
+        &cookies[0],
+        "--solo",
+        &urls[1],
+        "--rpc-cookie",
+        &cookies[1],
+        "--payout",
+        &payout,
+    ];
+    let mut miner = Miner::run(&arguments, &[]);
+    miner.wait_for_several(5, "blocks", |event| is_block(event, "accepted"));
+    second.launch();
+    second.wait_until_ready();
+    // They are not linked: all that the second one has comes from the miner.
+    second.wait_for("the blocks of the miner", |node| node.height() >= 3);
+    let height = second.height();
+    let hash = |node: &Node| node.call("getblockhash", json!([height]));
+    assert_eq!(hash(&second), hash(&first));
+    assert_eq!(miner.stop().code, Some(0));
+}
