@@ -173,3 +173,21 @@ fn a_pool_takes_over_when_the_node_goes_and_the_node_gets_its_hashing_back() {
     assert!(is_on(miner.last(|event| event["state"] == "switched"), 0));
     assert_eq!(miner.stop().code, Some(0));
 }
+
+#[test]
+fn our_own_node_alone_puts_a_pool_on_another_chain_in_quarantine_and_all_is_hashed_for_the_node() {
+    let Some(node) = Node::start("a node vouches for the chain", &[]) else { return };
+    let pool = crate::support::ScriptedPool::listen();
+    let access = access(&node);
+    let more = ["--pool", &pool.url, "--user", "u", "--strategy", "load-balance"];
+    let mut miner = Miner::run(&[&arguments(&access, &addresses()[3])[..], &more].concat(), &[]);
+    let _connection = pool.accept_mining();
+    let is_about = |event: &Value, pool: u64, state: &str| event["pool"] == pool && event["state"] == state;
+    let told = miner.wait_for("the quarantine", |event| is_about(event, 1, "quarantined"));
+    assert!(told["reason"].as_str().unwrap().contains("our own node"), "{told}");
+    let before = miner.told().len();
+    miner.wait_for_several(20, "blocks", |event| event["event"] == "block" && event["state"] == "accepted");
+    let shares = miner.told()[before..].iter().filter(|event| event["event"] == "share");
+    assert!(shares.clone().count() > 0 && shares.filter(|share| share["pool"] == 1).count() <= 1);
+    assert_eq!(miner.stop().code, Some(0));
+}
