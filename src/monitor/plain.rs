@@ -72,6 +72,9 @@ pub fn line(context: &Context, notice: &Notice) -> Option<Line> {
         NoticeEvent::Upstream(upstream, UpstreamNews::Complaint(text)) if context.is_solo(*upstream) => {
             (Tone::Warning, format!("Solo: {text}"))
         }
+        NoticeEvent::Upstream(upstream, UpstreamNews::Down { reason, .. }) if context.is_solo(*upstream) => {
+            (Tone::Warning, format!("Solo: not responding! {reason}"))
+        }
         NoticeEvent::Upstream(upstream, news) => {
             upstream_text(*upstream, context.upstream(*upstream), notice.rate, news)
         }

@@ -11,7 +11,7 @@ use crate::work::BlockHash;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How long after a node took a block its place in the chain is looked up first, and then again and again.
-const LOOK_AFTER: Duration = Duration::from_secs(2);
+const LOOK_AFTER: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// How long a block is watched. One that lost its race may still win within the next blocks; a node that was killed
 /// before it wrote its index needs the block again.

@@ -158,6 +158,8 @@ pub struct SoloSession {
     /// Whether the last word was a job.
     is_up: bool,
     last_down: Option<String>,
+    /// Whom blocks pay, until it is told.
+    payees: Option<String>,
     complaints: Remarks,
     events: VecDeque<Event>,
 }
@@ -166,6 +168,7 @@ impl SoloSession {
     /// For nodes of these names in order of preference.
     pub fn new(terms: SoloTerms, names: Vec<String>) -> Self {
         let SoloTerms { plan, chain, fee_gain, check_proposal } = terms;
+        let payees: Vec<_> = chain.addresses.iter().map(ToString::to_string).collect();
         let check = if check_proposal { Check::Due } else { Check::Done };
         Self {
             checks: vec![check; names.len()],
@@ -174,6 +177,7 @@ impl SoloSession {
             blocks: Blocks::default(),
             is_up: false,
             last_down: None,
+            payees: Some(payees.join(", ")),
             complaints: Remarks::default(),
             events: VecDeque::new(),
         }
@@ -331,6 +335,8 @@ impl SoloSession {
                     .map_or_else(String::new, |view| format!(" on {}, block {}", view.chain, view.blocks));
                 self.events.push_back(Event::Message(format!("node {name} is ready{about}")));
             }
+            // A single node's trouble is the reason why there is no work, which is told next.
+            Turn::Worse(_) if self.checks.len() == 1 => {}
             Turn::Worse(reason) => {
                 let text = format!("node {name}: {reason}");
                 match self.complaints.judge(&text, now) {
@@ -404,6 +410,9 @@ impl SoloSession {
         };
         // The time that counts is the one since the notice.
         self.job(fetched.notice.map_or(fetched.answered, |(_, at)| at));
+        let payees = self.payees.take();
+        self.events
+            .extend(payees.map(|payees| Event::Message(format!("blocks on {} pay {payees}", news.chain))));
         self.events.push_back(Event::Template(Box::new(news)));
         self.propose(id);
     }

@@ -1,6 +1,6 @@
 //! Solo mining as an upstream: the tasks of all nodes around the session, and the found blocks on their way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,9 @@ use super::node::tips::SourceReport;
 use super::{Arrival, EVENT_CAPACITY, SHARE_CAPACITY, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::clock::{now, sleep_until};
 use crate::protocol::block_record::{Found, FoundBody};
+use crate::protocol::delivery::BlockEvent;
 use crate::protocol::solo_session::{Event, NodeId, NodeView, SoloSession, SoloTerms};
-use crate::work::{HashRate, Share};
+use crate::work::{BlockHash, HashRate, Share};
 
 /// How long the last blocks may take to be answered when the miner stops. The journal keeps those that are not.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -98,6 +99,8 @@ struct Solo {
     figures: watch::Sender<SoloFigures>,
     /// Blocks of runs before without an end, until a node of their chain is there.
     open: Vec<Found>,
+    /// Blocks of which it is not known yet whether they are in the chain.
+    unseen: HashSet<BlockHash>,
     is_mining: bool,
 }
 
@@ -126,6 +129,7 @@ pub fn open(options: SoloOptions, journal: Option<Journal>, open: Vec<Found>) ->
         times: None,
         figures,
         open,
+        unseen: HashSet::new(),
         is_mining: false,
     };
     let mut node_events = StreamMap::new();
@@ -155,7 +159,7 @@ impl Solo {
         loop {
             self.pump().await;
             self.figures.send_replace(self.figures());
-            if stop_at.is_some_and(|at| self.session.is_settled() || now() >= at) {
+            if stop_at.is_some_and(|at| self.session.is_settled() && self.unseen.is_empty() || now() >= at) {
                 break;
             }
             let wake_at = self.session.poll_timeout(now()).into_iter().chain(stop_at).min();
@@ -204,6 +208,15 @@ impl Solo {
 
     async fn delivered(&mut self, delivered: Delivered) {
         let Delivered { news, fate } = delivered;
+        match &news.event {
+            BlockEvent::Found | BlockEvent::Again | BlockEvent::Accepted { .. } => {
+                _ = self.unseen.insert(news.hash);
+            }
+            BlockEvent::InChain | BlockEvent::Beside | BlockEvent::Refused(_) => {
+                _ = self.unseen.remove(&news.hash);
+            }
+            _ => {}
+        }
         if let Some(fate) = fate {
             self.session.handle_fate(&news.hash, fate, now());
         }

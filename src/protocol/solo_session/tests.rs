@@ -129,7 +129,10 @@ fn a_node_that_is_ready_is_wanted_and_its_template_becomes_a_job() {
     assert!(events.iter().any(|event| matches!(event, Event::Want(FIRST, true))), "{events:?}");
     bench.template(FIRST, &on_tip(1));
     let events = bench.events();
-    assert!(matches!(&events[..], [Event::Job(..), Event::Template(news)] if news.clean), "{events:?}");
+    assert!(
+        matches!(&events[..], [Event::Job(..), Event::Message(_), Event::Template(news)] if news.clean),
+        "{events:?}"
+    );
 }
 
 #[test]
