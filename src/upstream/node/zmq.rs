@@ -1,5 +1,8 @@
 //! One publisher of a node: a stream and timers around the subscription. Reconnects for ever.
 
+mod outbox;
+
+use std::future::Future;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -14,6 +17,7 @@ use crate::clock::{now, sleep_until};
 use crate::protocol::block_notice::{BlockNotice, NoticeReader};
 use crate::protocol::zmq_endpoint::ZmqEndpoint;
 use crate::protocol::zmtp::{Subscriber, ZmtpError, ZmtpEvent};
+use outbox::Outbox;
 
 /// For the connection alone.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -25,7 +29,7 @@ const GOOD_SERVICE: Duration = Duration::from_secs(10);
 const READ_BUFFER: usize = 16 * 1024;
 
 /// What happens to a publisher.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ZmqEvent {
     /// The subscription stands.
     Up,
@@ -82,63 +86,56 @@ enum ZmqError {
     Protocol(#[from] ZmtpError),
 }
 
-/// Subscribes on the current runtime. `number` comes with each event.
+/// Subscribes on the current runtime. `number` comes with each event. It never waits for room in the channel, and ends
+/// when nobody listens any more.
 pub fn subscribe(endpoint: ZmqEndpoint, number: usize, events: mpsc::Sender<(usize, ZmqEvent)>) -> ZmqHandle {
     let (suspicion, suspicions) = watch::channel(0);
-    let publisher = Publisher { endpoint, number, events, suspicions };
+    let publisher = Publisher { endpoint, outbox: Outbox::new(number, events), suspicions };
     ZmqHandle { suspicion, task: tokio::spawn(publisher.run()).abort_handle() }
 }
 
 struct Publisher {
     endpoint: ZmqEndpoint,
-    number: usize,
-    events: mpsc::Sender<(usize, ZmqEvent)>,
+    outbox: Outbox,
     /// How often it was suspected.
     suspicions: watch::Receiver<u64>,
 }
 
+/// Nobody listens any more.
+struct Unwanted;
+
 impl Publisher {
-    async fn run(self) {
+    async fn run(mut self) -> Result<(), Unwanted> {
         let mut wait = FIRST_WAIT;
         loop {
             let since = now();
-            let error = match self.connect().await {
-                Ok(mut stream) => self.listen(&mut *stream).await,
+            let endpoint = self.endpoint.clone();
+            let error = match self.meanwhile(connect(&endpoint)).await? {
+                Ok(stream) => self.listen(stream).await?,
                 Err(error) => error,
             };
             if now() - since >= GOOD_SERVICE {
                 wait = FIRST_WAIT;
             }
-            self.tell(ZmqEvent::Down { reason: error.to_string() }).await;
-            sleep(wait).await;
+            self.outbox.put(ZmqEvent::Down { reason: error.to_string() });
+            self.meanwhile(sleep(wait)).await?;
             wait = (2 * wait).min(LONGEST_WAIT);
         }
     }
 
-    async fn connect(&self) -> Result<Box<dyn Stream>, ZmqError> {
-        match &self.endpoint {
-            ZmqEndpoint::Tcp { host, port } => {
-                let host = host.trim_start_matches('[').trim_end_matches(']');
-                let stream = timeout(CONNECT_PATIENCE, TcpStream::connect((host, *port))).await;
-                let stream = stream.map_err(|_| ZmqError::Late)?.map_err(ZmqError::Connect)?;
-                let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(30));
-                // Without these it works too, only worse.
-                SockRef::from(&stream).set_tcp_keepalive(&keepalive).ok();
-                stream.set_nodelay(true).ok();
-                Ok(Box::new(stream))
+    /// Does something, and delivers what waits for room in the meantime.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Unwanted> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                delivered = self.outbox.deliver() => delivered?,
             }
-            #[cfg(unix)]
-            ZmqEndpoint::Socket(path) => {
-                let stream = timeout(CONNECT_PATIENCE, tokio::net::UnixStream::connect(path)).await;
-                Ok(Box::new(stream.map_err(|_| ZmqError::Late)?.map_err(ZmqError::Connect)?))
-            }
-            #[cfg(not(unix))]
-            ZmqEndpoint::Socket(_) => Err(ZmqError::Connect(io::ErrorKind::Unsupported.into())),
         }
     }
 
-    /// Until something goes wrong.
-    async fn listen(&self, stream: &mut dyn Stream) -> ZmqError {
+    /// Until something goes wrong, and what that is.
+    async fn listen(&mut self, stream: Box<dyn Stream>) -> Result<ZmqError, Unwanted> {
         let (mut subscriber, mut reader) = (Subscriber::new(now()), NoticeReader::default());
         // Made here, so that it knows of no suspicion of an earlier connection.
         let mut suspicions = self.suspicions.clone();
@@ -154,50 +151,69 @@ impl Publisher {
                 read = input.read(&mut buffer) => {
                     let at = now();
                     let events = match read {
-                        Ok(0) => return ZmqError::Closed,
+                        Ok(0) => return Ok(ZmqError::Closed),
                         Ok(length) => subscriber.handle_bytes(&buffer[..length], at),
-                        Err(error) => return ZmqError::Broken(error),
+                        Err(error) => return Ok(ZmqError::Broken(error)),
                     };
                     match events {
-                        Ok(events) => self.tell_all(events, &mut reader, at).await,
-                        Err(error) => return error.into(),
+                        Ok(events) => self.tell_all(events, &mut reader, at),
+                        Err(error) => return Ok(error.into()),
                     }
                 }
                 // Beside reading and the times, since a publisher need not take what we write.
                 written = output.write(&unwritten), if !unwritten.is_empty() => match written {
                     Ok(length) => drop(unwritten.drain(..length)),
-                    Err(error) => return ZmqError::Broken(error),
+                    Err(error) => return Ok(ZmqError::Broken(error)),
                 },
-                Ok(()) = suspicions.changed() => return ZmqError::Suspect,
+                delivered = self.outbox.deliver() => delivered?,
+                Ok(()) = suspicions.changed() => return Ok(ZmqError::Suspect),
                 () = sleep_until(subscriber.poll_timeout()) => {
                     if let Err(error) = subscriber.handle_timeout(now()) {
-                        return error.into();
+                        return Ok(error.into());
                     }
                 }
             }
         }
     }
 
-    async fn tell_all(&self, events: Vec<ZmtpEvent>, reader: &mut NoticeReader, at: Instant) {
+    fn tell_all(&mut self, events: Vec<ZmtpEvent>, reader: &mut NoticeReader, at: Instant) {
         for event in events {
             let notice = match event {
                 ZmtpEvent::Subscribed => {
-                    self.tell(ZmqEvent::Up).await;
+                    self.outbox.put(ZmqEvent::Up);
                     // Blocks between the last connection and this one were missed.
                     Some(BlockNotice::Changed)
                 }
                 ZmtpEvent::Message(parts) => reader.read(&parts),
             };
             match notice {
-                Some(BlockNotice::Tip(hash)) => self.tell(ZmqEvent::Tip { hash, at }).await,
-                Some(BlockNotice::Changed) => self.tell(ZmqEvent::Changed).await,
+                Some(BlockNotice::Tip(hash)) => self.outbox.put(ZmqEvent::Tip { hash, at }),
+                Some(BlockNotice::Changed) => self.outbox.put(ZmqEvent::Changed),
                 None => {}
             }
         }
     }
+}
 
-    async fn tell(&self, event: ZmqEvent) {
-        self.events.send((self.number, event)).await.ok(); // nobody is there any more: the handle is dropped too
+async fn connect(endpoint: &ZmqEndpoint) -> Result<Box<dyn Stream>, ZmqError> {
+    match endpoint {
+        ZmqEndpoint::Tcp { host, port } => {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            let stream = timeout(CONNECT_PATIENCE, TcpStream::connect((host, *port))).await;
+            let stream = stream.map_err(|_| ZmqError::Late)?.map_err(ZmqError::Connect)?;
+            let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(30));
+            // Without these it works too, only worse.
+            SockRef::from(&stream).set_tcp_keepalive(&keepalive).ok();
+            stream.set_nodelay(true).ok();
+            Ok(Box::new(stream))
+        }
+        #[cfg(unix)]
+        ZmqEndpoint::Socket(path) => {
+            let stream = timeout(CONNECT_PATIENCE, tokio::net::UnixStream::connect(path)).await;
+            Ok(Box::new(stream.map_err(|_| ZmqError::Late)?.map_err(ZmqError::Connect)?))
+        }
+        #[cfg(not(unix))]
+        ZmqEndpoint::Socket(_) => Err(ZmqError::Connect(io::ErrorKind::Unsupported.into())),
     }
 }
 

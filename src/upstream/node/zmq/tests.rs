@@ -31,7 +31,12 @@ impl Pair {
     }
 
     fn on(listener: TcpListener) -> Self {
-        let (sender, events) = mpsc::channel(64);
+        Self::with_room(64, listener)
+    }
+
+    /// For so many events.
+    fn with_room(events: usize, listener: TcpListener) -> Self {
+        let (sender, events) = mpsc::channel(events);
         let port = listener.local_addr().unwrap().port();
         let endpoint = ZmqEndpoint::Tcp { host: "127.0.0.1".to_owned(), port };
         Self { listener, handle: subscribe(endpoint, 7, sender), events }
@@ -102,9 +107,11 @@ impl Wire {
         self.send(&[b"hashblock", &hash, &counter.to_le_bytes()]).await;
     }
 
+    /// Long before silence would end it.
     async fn expect_end(mut self) {
         let mut rest = Vec::new();
-        within(self.0.read_to_end(&mut rest)).await.ok(); // with bytes unread it ends with a reset
+        let end = timeout(Duration::from_secs(4), self.0.read_to_end(&mut rest));
+        end.await.expect("it goes on").ok(); // with bytes unread it ends with a reset
     }
 }
 
@@ -177,9 +184,51 @@ async fn a_suspicion_does_not_outlive_its_connection() {
 }
 
 #[tokio::test]
-async fn a_subscription_ends_with_its_handle() {
+async fn a_subscription_ends_with_its_handle_and_with_its_listener() {
     let mut pair = Pair::new().await;
     let wire = pair.publisher().await;
     drop(pair.handle);
     wire.expect_end().await;
+    let mut pair = Pair::new().await;
+    let wire = pair.publisher().await;
+    drop(pair.events);
+    wire.expect_end().await;
+}
+
+#[tokio::test]
+async fn who_does_not_listen_is_not_waited_for_and_hears_of_a_change() {
+    let mut pair = Pair::with_room(2, TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let mut wire = pair.accept().await;
+    wire.greet().await;
+    for block in 0..=255 {
+        wire.hashblock(block, block.into()).await;
+    }
+    wire.write(&recorded("client_ping")).await;
+    wire.expect(&recorded("server_pong_seen")).await; // so all before it has been read
+    pair.handle.suspect();
+    wire.expect_end().await;
+    let mut wire = pair.accept().await;
+    wire.greet().await;
+    wire.write(&recorded("client_ping")).await;
+    wire.expect(&recorded("server_pong_seen")).await;
+    for event in ["up", "changed", "up", "changed"] {
+        assert_eq!(
+            pair.next().await,
+            event,
+            "the first two had room, and the last two are what is left of the rest"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_half_open_connection_is_left_after_ten_seconds() {
+    let mut pair = Pair::new().await;
+    let mut half_open = pair.publisher().await;
+    let since = Instant::now();
+    half_open.expect(b"\x04\x07\x04PING\0\0").await;
+    assert_eq!(pair.next().await, "it has given no sign of life for 10 s");
+    assert!(since.elapsed() >= Duration::from_secs(9));
+    let mut wire = pair.publisher().await;
+    wire.hashblock(1, 0).await;
+    assert_eq!(pair.next().await, "1");
 }
