@@ -145,6 +145,8 @@ enum Check {
     Refused(String, Instant),
 }
 
+/// Between two words on the same trouble that differ by a figure.
+const REPEAT: Duration = Duration::from_secs(60);
 /// How long a node that refuses our blocks is left alone: what it objects to is in its configuration or ours.
 const RECHECK_AFTER: Duration = Duration::from_secs(60);
 
@@ -153,11 +155,12 @@ const RECHECK_AFTER: Duration = Duration::from_secs(60);
 pub struct SoloSession {
     nodes: Nodes,
     checks: Vec<Check>,
+    check_proposal: bool,
     jobs: Jobs,
     blocks: Blocks,
     /// Whether the last word was a job.
     is_up: bool,
-    last_down: Option<String>,
+    last_down: Option<(String, Instant)>,
     /// Whom blocks pay, until it is told.
     payees: Option<String>,
     complaints: Remarks,
@@ -169,9 +172,10 @@ impl SoloSession {
     pub fn new(terms: SoloTerms, names: Vec<String>) -> Self {
         let SoloTerms { plan, chain, fee_gain, check_proposal } = terms;
         let payees: Vec<_> = chain.addresses.iter().map(ToString::to_string).collect();
-        let check = if check_proposal { Check::Due } else { Check::Done };
+        let first = if check_proposal { Check::Due } else { Check::Done };
         Self {
-            checks: vec![check; names.len()],
+            checks: vec![first; names.len()],
+            check_proposal,
             nodes: Nodes::new(names, chain),
             jobs: Jobs::new(plan, fee_gain),
             blocks: Blocks::default(),
@@ -206,7 +210,7 @@ impl SoloSession {
                 turn = self.nodes.fail(node, text.clone());
                 turn = if matches!(turn, Turn::Worse(_)) { Turn::Same } else { turn };
             }
-            Check::Refused(..) => self.checks[node.0] = Check::Due,
+            Check::Refused(..) => self.checks[node.0] = self.first_check(),
             _ => {}
         }
         self.turn(node, turn, now);
@@ -234,7 +238,9 @@ impl SoloSession {
             Ok(Made::None) => self.publish(node, &fetched, false, now),
             Ok(Made::Job { clean }) => self.publish(node, &fetched, clean, now),
             Err(error) => {
-                self.handle_trouble(node, format!("its template cannot be mined on: {error}"), now);
+                let text = format!("its template cannot be mined on: {error}");
+                self.checks[node.0] = Check::Refused(text.clone(), now);
+                self.handle_trouble(node, text, now);
             }
         }
     }
@@ -306,6 +312,10 @@ impl SoloSession {
         self.jobs.current().map(|kept| (kept.solo.template(), kept.age(now)))
     }
 
+    fn first_check(&self) -> Check {
+        if self.check_proposal { Check::Due } else { Check::Done }
+    }
+
     fn found(&self, solo: &SoloJob, share: &Share) -> Option<FoundBlock> {
         let chain = self.nodes.chosen().and_then(|id| self.nodes.find(id).view.as_ref());
         Some(FoundBlock {
@@ -365,14 +375,14 @@ impl SoloSession {
             }
         }
         if self.nodes.chosen().is_none() {
-            self.down();
+            self.down(now);
         }
         let told = self.nodes.disagreement(now);
         self.events.extend(told.map(Event::Complaint));
     }
 
     /// Says once, and again when the reason is another, that nothing can be mined on.
-    fn down(&mut self) {
+    fn down(&mut self, now: Instant) {
         let troubles: Vec<_> = self
             .nodes
             .iter()
@@ -383,9 +393,14 @@ impl SoloSession {
             return;
         }
         let reason = troubles.join("; ");
-        if self.is_up || self.last_down.as_ref() != Some(&reason) {
+        // A figure in it that moves, such as the block that a node has come to, is told now and then.
+        let is_new = self.last_down.as_ref().is_none_or(|(last, at)| {
+            let is_old = now.duration_since(*at) >= REPEAT;
+            *last != reason && (is_old || without_figures(last) != without_figures(&reason))
+        });
+        if self.is_up || is_new {
             self.is_up = false;
-            self.last_down = Some(reason.clone());
+            self.last_down = Some((reason.clone(), now));
             self.events.push_back(Event::Down(reason));
         }
     }
@@ -433,6 +448,10 @@ impl SoloSession {
             self.events.push_back(Event::Propose(node, kept.solo.proposal().to_hex()));
         }
     }
+}
+
+fn without_figures(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 #[cfg(test)]

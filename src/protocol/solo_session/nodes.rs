@@ -74,10 +74,10 @@ impl ChainTerms {
         if headers.saturating_sub(*blocks) > MAX_BEHIND {
             return Some(format!("it is behind: it has block {blocks} and knows of {headers}"));
         }
-        if self.require_peers && network != Network::Bitcoin && view.peers == Some(0) {
-            return Some(
-                "it has no peers, so nobody would hear of a block; connect it, or set solo.require_peers to false".into(),
-            );
+        if view.peers == Some(0) && (self.require_peers || network == Network::Bitcoin) {
+            let remedy =
+                if network == Network::Bitcoin { "" } else { ", or set solo.require_peers to false" };
+            return Some(format!("it has no peers, so nobody would hear of a block; connect it{remedy}"));
         }
         None
     }

@@ -351,3 +351,17 @@ fn the_share_difficulty_follows_the_hash_rate_but_is_never_above_the_networks() 
     let seconds = HashRate(1e6).expected_seconds(job.difficulty);
     assert!(seconds < 30.0, "first shares come soon: {seconds}");
 }
+
+#[test]
+fn a_trouble_whose_figures_move_is_told_once_a_minute_and_another_one_at_once() {
+    let mut bench = Bench::new(1);
+    let mut told = Vec::new();
+    for block in 0..13 {
+        bench.session.handle_trouble(FIRST, format!("block {block} of 900"), bench.now);
+        told.extend(downs(bench.events()));
+        bench.now += Duration::from_secs(10);
+    }
+    assert_eq!(told.len(), 3, "{told:?}");
+    bench.session.handle_trouble(FIRST, "connection refused".into(), bench.now);
+    assert_eq!(downs(bench.events()).len(), 1);
+}

@@ -173,6 +173,12 @@ impl Rpc {
         Ok(Self(Arc::new(Shared { access, url, calls, waits, blocks, cookie, ids, is_old, traffic })))
     }
 
+    /// Whether the node is on this machine.
+    pub fn is_near(&self) -> bool {
+        let host = self.0.access.host.trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
     /// A template, still as text: it is for another thread to read.
     pub async fn get_block_template(&self) -> Result<Reply, RpcError> {
         let params = json!([{ "rules": ["segwit", "signet"] }]);
@@ -197,6 +203,15 @@ impl Rpc {
         match reply.result().and_then(|result| node_answers::read::<Option<String>>("submitblock", result)) {
             Ok(reason) => node_answers::said(reason.as_deref()),
             Err(fault) => node_answers::said_by_fault(&fault),
+        }
+    }
+
+    /// Whether this user may hand over blocks: the node is given what is none. Errors: it may not, or does not answer.
+    pub async fn check_submit(&self) -> Result<(), RpcError> {
+        let reply = self.call(&self.0.calls, "submitblock", json!(["00"]), CALL_PATIENCE).await?;
+        match reply.result() {
+            Ok(_) | Err(RpcFault::Decode(_)) => Ok(()),
+            Err(fault) => Err(fault.into()),
         }
     }
 

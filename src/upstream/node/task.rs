@@ -17,6 +17,10 @@ use crate::work::template::{DifficultyRule, NewTip, Template};
 
 /// Between two looks at a node that is well: its peers, and the work of its chain.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+/// Publishers of one node that are subscribed to without being told.
+const MAX_PUBLISHERS: usize = 2;
+/// How soon a node is looked at that named a tip and whose templates are not wanted.
+const AFTER_A_TIP: Duration = Duration::from_millis(100);
 /// Waits between attempts at one that is not: it may be starting, which takes seconds.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -82,6 +86,9 @@ pub fn open(options: NodeOptions) -> NodeHandle {
         wait: FIRST_WAIT,
         look_at: now(),
         fetch_at: None,
+        gives_none: false,
+        knows_publishers: false,
+        takes_blocks: false,
     };
     tokio::spawn(node.run(is_wanted, to_propose));
     NodeHandle { events: event_receiver, wanted, proposals }
@@ -99,6 +106,12 @@ struct Node {
     look_at: Instant,
     /// When the next template is due; `None` while none is wanted.
     fetch_at: Option<Instant>,
+    /// It could not give a template the last time, however well it looks.
+    gives_none: bool,
+    /// Whether it has been asked where it publishes.
+    knows_publishers: bool,
+    /// Whether it has been found to take blocks of this user.
+    takes_blocks: bool,
 }
 
 impl Node {
@@ -127,6 +140,9 @@ impl Node {
                         self.fetch(None).await;
                     }
                     if now() >= self.look_at {
+                        if self.gives_none {
+                            self.fetch(None).await;
+                        }
                         self.look().await;
                         self.tell(NodeEvent::Sources(tips.report())).await;
                     }
@@ -134,6 +150,11 @@ impl Node {
                 () = self.events.closed() => break,
             }
             tips.set_tip(self.tip);
+            if self.takes_blocks && !std::mem::replace(&mut self.knows_publishers, true) {
+                for endpoint in self.published().await {
+                    tips.subscribe(endpoint);
+                }
+            }
         }
     }
 
@@ -148,9 +169,12 @@ impl Node {
                         self.empty(hash, (source, at)).await;
                     }
                     self.fetch(Some((source, at))).await;
+                    self.look().await;
+                    self.tell(NodeEvent::Sources(tips.report())).await;
+                } else {
+                    // One that fetches the chain names hundreds a second.
+                    self.look_at = self.look_at.min(now() + AFTER_A_TIP);
                 }
-                self.look().await;
-                self.tell(NodeEvent::Sources(tips.report())).await;
             }
             // Something may have been missed.
             tips::Heard::Changed => self.look_at = now(),
@@ -183,7 +207,7 @@ impl Node {
     async fn fetch(&mut self, notice: Option<(TipSource, Instant)>) {
         let reply = match self.options.rpc.get_block_template().await {
             Ok(reply) => reply,
-            Err(error) => return self.trouble(error).await,
+            Err(error) => return self.no_template(error).await,
         };
         let (asked, answered) = (reply.asked, reply.answered);
         // Megabytes of transactions are checked: not on the thread that everything else goes through.
@@ -193,17 +217,26 @@ impl Node {
         });
         let template = match checked.await {
             Ok(Ok(template)) => template,
-            Ok(Err(error)) => return self.trouble(error).await,
+            Ok(Err(error)) => return self.no_template(error).await,
             Err(_) => return, // the runtime ends
         };
         self.tip = Some(template.header().prev_hash);
-        (self.wait, self.fetch_at) = (FIRST_WAIT, Some(now() + self.options.refresh));
+        (self.wait, self.gives_none) = (FIRST_WAIT, false);
+        self.fetch_at = self.fetch_at.map(|_| now() + self.options.refresh);
         let template = Arc::new(template);
         self.last = Some(Arc::clone(&template));
         self.tell(NodeEvent::Template(Fetched { template, asked, answered, checked: now(), notice })).await;
     }
 
+    async fn no_template(&mut self, error: impl std::fmt::Display) {
+        self.gives_none = true;
+        self.trouble(error).await;
+    }
+
     async fn look(&mut self) {
+        if self.gives_none {
+            return; // it would only seem to be of use again
+        }
         match self.view().await {
             Ok(view) => {
                 let is_behind = self.fetch_at.is_some() && self.tip.is_some_and(|tip| tip != view.tip);
@@ -221,9 +254,14 @@ impl Node {
 }
 
 impl Node {
-    async fn view(&self) -> Result<NodeView, RpcError> {
+    async fn view(&mut self) -> Result<NodeView, RpcError> {
+        if !self.takes_blocks {
+            // Better known now than when there is one.
+            self.options.rpc.check_submit().await?;
+            self.takes_blocks = true;
+        }
         let chain = self.options.rpc.get_blockchain_info().await?;
-        // A whitelist may leave it out; only test networks need it.
+        // A whitelist may leave it out.
         let network = self.options.rpc.get_network_info().await.ok();
         Ok(NodeView {
             chain: chain.chain,
@@ -234,6 +272,20 @@ impl Node {
             is_downloading: chain.initialblockdownload,
             peers: network.map(|network| network.connections),
         })
+    }
+
+    /// Where a node on this machine publishes new blocks, for an operator who did not say.
+    async fn published(&self) -> Vec<ZmqEndpoint> {
+        if !self.options.zmq.is_empty() || !self.options.rpc.is_near() {
+            return Vec::new();
+        }
+        let answer = self.options.rpc.get_zmq_notifications().await.unwrap_or_default();
+        let is_of_blocks = |topic: &str| topic == "pubhashblock" || topic == "pubsequence";
+        let of_blocks = answer.iter().filter(|published| is_of_blocks(&published.topic));
+        of_blocks
+            .filter_map(|published| ZmqEndpoint::published(&published.address))
+            .take(MAX_PUBLISHERS)
+            .collect()
     }
 
     async fn proposed(&mut self, answer: Result<Proposal, RpcError>) {

@@ -64,6 +64,7 @@ enum Raw {
 /// All sources of one node.
 pub(super) struct Tips {
     raw: mpsc::Receiver<Raw>,
+    zmq_sender: mpsc::Sender<(usize, ZmqEvent)>,
     zmq_events: mpsc::Receiver<(usize, ZmqEvent)>,
     publishers: Vec<Publisher>,
     watch: TipWatch,
@@ -98,15 +99,21 @@ pub(super) fn watch(rpc: Rpc, endpoints: Vec<ZmqEndpoint>) -> Tips {
     let mut tasks = JoinSet::new();
     tasks.spawn(poll(rpc.clone(), notices.clone(), Arc::clone(&has_push)));
     tasks.spawn(wait(rpc, known, notices, Arc::clone(&has_push)));
-    let publisher = |(number, endpoint): (usize, ZmqEndpoint)| Publisher {
-        name: endpoint.to_string(),
-        handle: zmq::subscribe(endpoint, number, zmq_sender.clone()),
-        is_up: false,
-        told: None,
+    let mut all = Tips {
+        raw,
+        zmq_sender,
+        zmq_events,
+        publishers: Vec::new(),
+        watch: TipWatch::default(),
+        tip,
+        has_push,
+        zmq_silent: 0,
+        _tasks: tasks,
     };
-    let publishers = endpoints.into_iter().enumerate().map(publisher).collect();
-    let watch = TipWatch::default();
-    Tips { raw, zmq_events, publishers, watch, tip, has_push, zmq_silent: 0, _tasks: tasks }
+    for endpoint in endpoints {
+        all.subscribe(endpoint);
+    }
+    all
 }
 
 impl Tips {
@@ -126,6 +133,15 @@ impl Tips {
             if let Some(heard) = heard {
                 return heard;
             }
+        }
+    }
+
+    /// One more publisher, unless it is there already.
+    pub(super) fn subscribe(&mut self, endpoint: ZmqEndpoint) {
+        let name = endpoint.to_string();
+        if self.publishers.iter().all(|publisher| publisher.name != name) {
+            let handle = zmq::subscribe(endpoint, self.publishers.len(), self.zmq_sender.clone());
+            self.publishers.push(Publisher { name, handle, is_up: false, told: None });
         }
     }
 
