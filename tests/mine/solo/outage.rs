@@ -234,3 +234,27 @@ fn a_block_goes_to_every_node_and_one_that_is_cut_off_gets_it_later() {
     assert_eq!(hash(&second), hash(&first));
     assert_eq!(miner.stop().code, Some(0));
 }
+
+#[test]
+fn a_node_that_looks_well_and_gives_no_template_is_told_once_and_asked_ever_more_seldom() {
+    let Some(node) = Node::start("no template", &[]) else { return };
+    let (asked, calls) = channel();
+    let ready_at = Instant::now() + Duration::from_secs(8);
+    let proxy = RpcProxy::start(node.rpc, move |method, _| {
+        let refusal =
+            r#"{"result":null,"error":{"code":-9,"message":"Bitcoin Core is not connected!"},"id":ID}"#;
+        if method != "getblocktemplate" || Instant::now() > ready_at {
+            return Fate::Pass;
+        }
+        asked.send(()).ok();
+        Fate::Answer(500, refusal.into())
+    });
+    let [_, cookie, zmq] = access(&node);
+    let access = [proxy.url(), cookie, zmq];
+    let payout = spend::segwit().to_string();
+    let ended = Miner::run(&[&arguments(&access, &payout)[..], &["--blocks", "1"]].concat(), &[]).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    let told = ended.of("upstream").into_iter().filter(|event| event["state"] == "down").count();
+    let calls = calls.try_iter().count();
+    assert!(told == 1 && (3..=9).contains(&calls), "told {told} times, asked {calls} times");
+}
