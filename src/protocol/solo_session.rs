@@ -236,7 +236,12 @@ impl SoloSession {
             Ok(Made::None) if self.is_up => {}
             // Back after an outage with nothing new to mine on: the same job goes on.
             Ok(Made::None) => self.publish(node, &fetched, false, now),
-            Ok(Made::Job { clean }) => self.publish(node, &fetched, clean, now),
+            Ok(Made::Job { clean }) => {
+                if clean {
+                    self.blocks.came_back_to(&fetched.template.header().prev_hash);
+                }
+                self.publish(node, &fetched, clean, now);
+            }
             Err(error) => {
                 let text = format!("its template cannot be mined on: {error}");
                 self.checks[node.0] = Check::Refused(text.clone(), now);

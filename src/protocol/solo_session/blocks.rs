@@ -63,7 +63,7 @@ impl Blocks {
     /// A share that solves a block, with that block.
     pub(super) fn found(&mut self, share: Box<Share>, found: FoundBlock, now: Instant) -> Orders {
         let prev_hash = share.job().header.prev_hash;
-        let place = self.0.iter().position(|parent| parent.prev_hash == prev_hash).unwrap_or_else(|| {
+        let place = self.0.iter().rposition(|parent| parent.prev_hash == prev_hash).unwrap_or_else(|| {
             self.make_room();
             self.0.push(Parent { prev_hash, sent: None, was_accepted: false, spares: Vec::new() });
             self.0.len() - 1
@@ -78,6 +78,15 @@ impl Blocks {
         }
         parent.sent = Some(Sent { share, at: now });
         Orders { answers: Vec::new(), send: Some(found) }
+    }
+
+    /// The chain has come back to a parent: what was found on it before is out of the chain, or of another one's.
+    pub(super) fn came_back_to(&mut self, prev_hash: &[u8; 32]) {
+        if self.0.iter().any(|parent| parent.prev_hash == *prev_hash) {
+            self.make_room();
+            let prev_hash = *prev_hash;
+            self.0.push(Parent { prev_hash, sent: None, was_accepted: false, spares: Vec::new() });
+        }
     }
 
     /// A block of ours has come to its end.

@@ -365,3 +365,36 @@ fn a_trouble_whose_figures_move_is_told_once_a_minute_and_another_one_at_once() 
     bench.session.handle_trouble(FIRST, "connection refused".into(), bench.now);
     assert_eq!(downs(bench.events()).len(), 1);
 }
+
+#[test]
+fn a_parent_that_the_chain_comes_back_to_is_mined_on_as_if_for_the_first_time() {
+    let mut bench = Bench::new(1);
+    let job = bench.mining();
+    let (first, second) = (block(&job, 1), block(&job, 2));
+    let hash = *first.hash();
+    bench.session.submit(first, bench.now);
+    bench.session.handle_fate(&hash, BlockFate::Accepted, bench.now);
+    bench.template(FIRST, &on_tip(9));
+    bench.events();
+    bench.session.submit(second, bench.now);
+    assert_eq!(outcomes(bench.events()), [Outcome::Stale]);
+    // The node has lost our block, or has been set back.
+    bench.template(FIRST, &TEMPLATE);
+    let job = bench.jobs().pop().unwrap();
+    let third = block(&job, 3);
+    let hash = *third.hash();
+    bench.session.submit(third, bench.now);
+    assert_eq!(sent(&bench.events()), [hash]);
+    // One that has no end yet does not hold up those after the chain came back.
+    bench.template(FIRST, &on_tip(9));
+    bench.template(FIRST, &TEMPLATE);
+    let job = bench.jobs().pop().unwrap();
+    let fourth = block(&job, 4);
+    let other = *fourth.hash();
+    bench.session.submit(fourth, bench.now);
+    assert_eq!(sent(&bench.events()), [other]);
+    bench.session.handle_fate(&hash, BlockFate::Refused("x".into()), bench.now);
+    bench.session.handle_fate(&other, BlockFate::Accepted, bench.now);
+    assert_eq!(outcomes(bench.events()).len(), 2);
+    assert!(bench.session.is_settled());
+}
