@@ -1,10 +1,9 @@
 //! One block on its way to the nodes: submitted to all of them, again until each has given its last word, and watched
 //! until it is in the chain. Pure: the shell makes the calls.
-//!
-//! Source of what answers mean: Bitcoin Core `rpc/mining.cpp`, `BIP22ValidationResult`; `validation.cpp`.
 
 use std::time::{Duration, Instant};
 
+use super::node_answers::{Doubt, Standing, Verdict};
 use crate::work::BlockHash;
 
 /// Waits between attempts grow from the first of these to the second: a node that starts takes seconds.
@@ -17,40 +16,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// before it wrote its index needs the block again.
 const WATCHED_FOR: Duration = Duration::from_secs(3600);
 /// Blocks on top, itself included, after which it is left alone.
-const ENOUGH_CONFIRMATIONS: i64 = 3;
+const ENOUGH_CONFIRMATIONS: u32 = 3;
 /// How long the others are tried once one node has the block: they get it from their peers too.
 const OTHERS_FOR: Duration = Duration::from_secs(60);
-
-/// Its words for a block whose parent it does not have. Source: Bitcoin Core `validation.cpp`, `AcceptBlockHeader`.
-pub const NO_PARENT: &str = "prev-blk-not-found";
-
-/// What a node said to submitblock, or that it could not be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
-    /// It is valid and connected.
-    Accepted,
-    /// It is known or stored: the chain has to be asked what became of it.
-    AskChain(String),
-    /// Not now: the node cannot be reached, starts, or has a clock that is behind.
-    Later(String),
-    /// It lacks the parent, which it may get from its peers.
-    NoParent,
-    /// It never will be.
-    Refused(String),
-}
-
-/// Where a node's chain has the block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// In its chain, with so many confirmations, at least 1.
-    InChain(i64),
-    /// Stored, beside its chain.
-    Beside,
-    /// It does not know it.
-    Unknown,
-    /// It could not be asked.
-    Unanswered,
-}
 
 /// What to ask a node now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,13 +115,13 @@ pub struct Delivery {
     started: Instant,
     nodes: Vec<Node>,
     taken_at: Option<Instant>,
-    told: Option<Standing>,
+    told: Option<Told>,
     news: Vec<DeliveryNews>,
 }
 
 /// What was told of it last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum Told {
     Accepted,
     InChain,
     Beside,
@@ -176,7 +144,7 @@ impl Delivery {
         Self { started: now, nodes, taken_at: None, told: None, news: Vec::new() }
     }
 
-    /// The next call that is due; each is to be answered by [`Self::handle_said`] or [`Self::handle_place`].
+    /// The next call that is due; each is to be answered by [`Self::handle_verdict`] or [`Self::handle_standing`].
     pub fn poll_call(&mut self, now: Instant) -> Option<(usize, Call)> {
         let is_over = now.duration_since(self.started) >= WATCHED_FOR && self.taken_at.is_some();
         let others_end = self.taken_at.map(|at| at + OTHERS_FOR);
@@ -209,60 +177,61 @@ impl Delivery {
         self.nodes.iter().all(|node| node.due.is_none() && !node.is_asked)
     }
 
-    /// A node has answered submitblock.
-    pub fn handle_said(&mut self, node: usize, said: Said, now: Instant) {
+    /// A node has answered submitblock, or could not be asked: then it is [`Verdict::Again`].
+    pub fn handle_verdict(&mut self, node: usize, verdict: Verdict, now: Instant) {
         self.nodes[node].is_asked = false;
-        match said {
-            Said::Accepted => {
-                self.note(node, "accepted".to_owned());
+        let text = verdict.to_string();
+        let waited = now.duration_since(self.started);
+        match verdict {
+            // The parent may come from peers, and the chain may tell more than a word that is not known; not for ever.
+            Verdict::NoParent | Verdict::AskChain(Doubt::Unknown(_)) if waited >= WATCHED_FOR => {
+                self.refused(node, format!("{text}, for an hour"));
+            }
+            Verdict::Refused { .. } => self.refused(node, text),
+            Verdict::Accepted => {
+                self.note(node, text);
                 self.taken(node, now);
                 self.next(node, Call::Look, LOOK_AFTER, now);
             }
-            Said::AskChain(text) => {
+            Verdict::AskChain(_) => {
                 self.note(node, text);
                 self.next(node, Call::Look, Duration::ZERO, now);
             }
-            Said::Later(text) => {
+            Verdict::Again { .. } | Verdict::NoParent => {
                 self.note(node, text);
                 self.again(node, Call::Submit, now);
             }
-            Said::NoParent if now.duration_since(self.started) < WATCHED_FOR => {
-                self.note(node, NO_PARENT.to_owned());
-                self.again(node, Call::Submit, now);
-            }
-            Said::NoParent => self.refused(node, format!("{NO_PARENT}, for an hour")),
-            Said::Refused(text) => self.refused(node, text),
         }
     }
 
-    /// A node has answered getblockheader.
-    pub fn handle_place(&mut self, node: usize, place: Place, now: Instant) {
+    /// A node has answered getblockheader; `None` when it could not be asked.
+    pub fn handle_standing(&mut self, node: usize, standing: Option<Standing>, now: Instant) {
         self.nodes[node].is_asked = false;
-        self.nodes[node].is_in_chain = matches!(place, Place::InChain(_));
-        match place {
-            Place::InChain(confirmations) => {
+        self.nodes[node].is_in_chain = matches!(standing, Some(Standing::Active { .. }));
+        match standing {
+            Some(Standing::Active { confirmations }) => {
                 self.taken(node, now);
-                self.tell(Standing::InChain, DeliveryNews::InChain);
+                self.tell(Told::InChain, DeliveryNews::InChain);
                 if confirmations < ENOUGH_CONFIRMATIONS {
                     self.next(node, Call::Look, LOOK_EVERY, now);
                 }
             }
-            Place::Beside => {
+            Some(Standing::Beside) => {
                 // Nodes may be of two minds; the block is not lost as long as one has it in its chain.
                 if self.nodes.iter().all(|node| !node.is_in_chain) {
-                    self.tell(Standing::Beside, DeliveryNews::Beside);
+                    self.tell(Told::Beside, DeliveryNews::Beside);
                 }
                 self.taken_at.get_or_insert(now);
                 self.next(node, Call::Look, LOOK_EVERY, now);
             }
-            Place::Unknown => self.again(node, Call::Submit, now),
-            Place::Unanswered => self.again(node, Call::Look, now),
+            Some(Standing::Unknown) => self.again(node, Call::Submit, now),
+            None => self.again(node, Call::Look, now),
         }
     }
 
-    fn tell(&mut self, standing: Standing, news: DeliveryNews) {
-        if self.told != Some(standing) {
-            self.told = Some(standing);
+    fn tell(&mut self, told: Told, news: DeliveryNews) {
+        if self.told != Some(told) {
+            self.told = Some(told);
             self.news.push(news);
         }
     }
@@ -270,8 +239,8 @@ impl Delivery {
     fn taken(&mut self, node: usize, now: Instant) {
         self.taken_at.get_or_insert(now);
         self.nodes[node].wait = FIRST_WAIT;
-        if self.told != Some(Standing::InChain) {
-            self.tell(Standing::Accepted, DeliveryNews::Accepted { node });
+        if self.told != Some(Told::InChain) {
+            self.tell(Told::Accepted, DeliveryNews::Accepted { node });
         }
     }
 
@@ -305,7 +274,7 @@ impl Delivery {
         let reasons: Option<Vec<_>> = self.nodes.iter().map(|node| node.refusal.as_deref()).collect();
         if let Some(reasons) = reasons {
             let first = reasons.first().copied().unwrap_or_default().to_owned();
-            self.tell(Standing::Refused, DeliveryNews::Refused(first));
+            self.tell(Told::Refused, DeliveryNews::Refused(first));
         }
     }
 }
@@ -313,6 +282,18 @@ impl Delivery {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn again(reason: &str) -> Verdict {
+        Verdict::Again { reason: reason.to_owned() }
+    }
+
+    fn refusal() -> Verdict {
+        Verdict::Refused { reason: "bad-cb-amount".into(), explanation: "it pays too much" }
+    }
+
+    fn in_chain(confirmations: u32) -> Standing {
+        Standing::Active { confirmations }
+    }
 
     fn calls(delivery: &mut Delivery, now: Instant) -> Vec<(usize, Call)> {
         std::iter::from_fn(|| delivery.poll_call(now)).collect()
@@ -324,17 +305,17 @@ mod tests {
         let mut delivery = Delivery::new(2, now);
         assert_eq!(calls(&mut delivery, now), [(0, Call::Submit), (1, Call::Submit)]);
         assert_eq!(calls(&mut delivery, now), []);
-        delivery.handle_said(0, Said::Later("refused".into()), now);
-        delivery.handle_said(1, Said::Accepted, now);
+        delivery.handle_verdict(0, again("refused"), now);
+        delivery.handle_verdict(1, Verdict::Accepted, now);
         let told = delivery.take_news();
         assert!(told.contains(&DeliveryNews::Accepted { node: 1 }), "{told:?}");
         assert_eq!(calls(&mut delivery, now + FIRST_WAIT), [(0, Call::Submit)]);
-        delivery.handle_said(0, Said::AskChain("duplicate".into()), now);
+        delivery.handle_verdict(0, Verdict::AskChain(Doubt::Duplicate), now);
         assert_eq!(calls(&mut delivery, now), [(0, Call::Look)]);
-        delivery.handle_place(0, Place::InChain(ENOUGH_CONFIRMATIONS), now);
+        delivery.handle_standing(0, Some(in_chain(ENOUGH_CONFIRMATIONS)), now);
         assert!(delivery.take_news().contains(&DeliveryNews::InChain));
         assert_eq!(calls(&mut delivery, now + LOOK_AFTER), [(1, Call::Look)]);
-        delivery.handle_place(1, Place::InChain(ENOUGH_CONFIRMATIONS), now);
+        delivery.handle_standing(1, Some(in_chain(ENOUGH_CONFIRMATIONS)), now);
         assert!(delivery.is_over());
         assert!(delivery.take_news().is_empty(), "nothing is told twice");
     }
@@ -346,7 +327,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..2000 {
             assert_eq!(calls(&mut delivery, now), [(0, Call::Submit)]);
-            delivery.handle_said(0, Said::Later("connection refused".into()), now);
+            delivery.handle_verdict(0, again("connection refused"), now);
             let due = delivery.poll_timeout().unwrap();
             waits.push(due - now);
             now = due;
@@ -362,17 +343,17 @@ mod tests {
         let now = Instant::now();
         let mut delivery = Delivery::new(1, now);
         calls(&mut delivery, now);
-        delivery.handle_said(0, Said::Accepted, now);
+        delivery.handle_verdict(0, Verdict::Accepted, now);
         let later = now + LOOK_AFTER;
         assert_eq!(calls(&mut delivery, later), [(0, Call::Look)]);
-        delivery.handle_place(0, Place::Unanswered, later);
+        delivery.handle_standing(0, None, later);
         let later = delivery.poll_timeout().unwrap();
         assert_eq!(calls(&mut delivery, later), [(0, Call::Look)]);
-        delivery.handle_place(0, Place::Unknown, later);
+        delivery.handle_standing(0, Some(Standing::Unknown), later);
         let later = delivery.poll_timeout().unwrap();
         assert_eq!(calls(&mut delivery, later), [(0, Call::Submit)]);
-        delivery.handle_said(0, Said::Accepted, later);
-        delivery.handle_place(0, Place::InChain(1), later);
+        delivery.handle_verdict(0, Verdict::Accepted, later);
+        delivery.handle_standing(0, Some(in_chain(1)), later);
         assert!(delivery.take_news().contains(&DeliveryNews::InChain));
     }
 
@@ -381,12 +362,38 @@ mod tests {
         let now = Instant::now();
         let mut delivery = Delivery::new(2, now);
         calls(&mut delivery, now);
-        delivery.handle_said(0, Said::Refused("bad-cb-amount".into()), now);
+        delivery.handle_verdict(0, refusal(), now);
         let refused = |news: Vec<DeliveryNews>| news.iter().any(|n| matches!(n, DeliveryNews::Refused(_)));
         assert!(!refused(delivery.take_news()));
-        delivery.handle_said(1, Said::Refused("bad-cb-amount".into()), now);
-        assert!(refused(delivery.take_news()));
+        delivery.handle_verdict(1, refusal(), now);
+        let news = delivery.take_news();
+        let explained = "bad-cb-amount: it pays too much".to_owned();
+        assert!(news.contains(&DeliveryNews::Refused(explained)), "{news:?}");
         assert!(delivery.is_over());
+    }
+
+    #[test]
+    fn a_missing_parent_and_words_that_nobody_knows_are_tried_again_for_an_hour_and_no_longer() {
+        for (verdict, word) in [
+            (Verdict::NoParent, "prev-blk-not-found"),
+            (Verdict::AskChain(Doubt::Unknown("bad-novelty".into())), "bad-novelty"),
+        ] {
+            let started = Instant::now();
+            let (mut now, mut delivery) = (started, Delivery::new(1, started));
+            while !delivery.is_over() {
+                assert!(now < started + WATCHED_FOR + LONGEST_WAIT, "{word}");
+                for (node, call) in calls(&mut delivery, now) {
+                    match call {
+                        Call::Submit => delivery.handle_verdict(node, verdict.clone(), now),
+                        Call::Look => delivery.handle_standing(node, Some(Standing::Unknown), now),
+                    }
+                }
+                now = delivery.poll_timeout().unwrap_or(now);
+            }
+            assert!(now >= started + WATCHED_FOR, "{word}");
+            let refused = DeliveryNews::Refused(format!("{word}, for an hour"));
+            assert_eq!(delivery.take_news().last(), Some(&refused));
+        }
     }
 
     #[test]
@@ -394,16 +401,16 @@ mod tests {
         let now = Instant::now();
         let mut delivery = Delivery::new(1, now);
         calls(&mut delivery, now);
-        delivery.handle_said(0, Said::AskChain("inconclusive".into()), now);
+        delivery.handle_verdict(0, Verdict::AskChain(Doubt::Inconclusive), now);
         calls(&mut delivery, now);
-        delivery.handle_place(0, Place::Beside, now);
+        delivery.handle_standing(0, Some(Standing::Beside), now);
         assert!(delivery.take_news().contains(&DeliveryNews::Beside));
         let later = now + LOOK_EVERY;
         assert_eq!(calls(&mut delivery, later), [(0, Call::Look)]);
-        delivery.handle_place(0, Place::Beside, later);
+        delivery.handle_standing(0, Some(Standing::Beside), later);
         assert!(delivery.take_news().is_empty());
         calls(&mut delivery, later + LOOK_EVERY);
-        delivery.handle_place(0, Place::InChain(2), later + LOOK_EVERY);
+        delivery.handle_standing(0, Some(in_chain(2)), later + LOOK_EVERY);
         let told = delivery.take_news();
         assert_eq!(told, [DeliveryNews::Accepted { node: 0 }, DeliveryNews::InChain]);
         let end = now + WATCHED_FOR;

@@ -1,213 +1,156 @@
-//! JSON-RPC as Bitcoin Core speaks it: our requests, and its replies whatever their HTTP status.
-//!
-//! Source: Bitcoin Core `rpc/request.cpp`, `rpc/protocol.h`, `httprpc.cpp`, and recorded replies.
+//! JSON-RPC as Bitcoin Core speaks it: the bodies of requests, and what a reply over HTTP means.
 
-use serde::Deserialize;
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::text::printable;
 
-/// Longest text of a node that is shown. Unit: characters.
-const MAX_TEXT: usize = 200;
-/// Calls that a node's `rpcwhitelist` has to allow.
-const NEEDED: &str = "getblocktemplate,submitblock,getbestblockhash,getblockchaininfo,getblockheader,getnetworkinfo,waitfornewblock";
+mod fault;
 
-/// Why a node gave no result.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RpcFault {
-    /// HTTP 401.
-    #[error(
-        "refuses the credentials; give --rpc-cookie the .cookie file of this node, or --rpc-user and --rpc-password as in its configuration"
-    )]
-    Unauthorized,
-    /// HTTP 403.
-    #[error("does not allow the call {0} to this user; add it to rpcwhitelist, which needs {NEEDED}")]
-    Forbidden(&'static str),
-    /// HTTP 503: too many calls wait, or it shuts down.
-    #[error("is too busy or shutting down")]
-    Busy,
-    /// -28.
-    #[error("is starting: {0}")]
-    WarmingUp(String),
-    /// -9.
-    #[error("has no connection to the network; check its internet connection")]
-    NotConnected,
-    /// -10.
-    #[error("is still fetching the chain; wait until it is done")]
-    InitialDownload,
-    /// -5.
-    #[error("does not know it: {0}")]
-    NotFound(String),
-    /// -32601, or HTTP 404.
-    #[error("does not know the call {0}; is it Bitcoin Core, of version 0.21 or newer?")]
-    UnknownCall(&'static str),
-    /// -22.
-    #[error("cannot read what it was sent: {0}")]
-    Decode(String),
-    /// Any other error of it.
-    #[error("answers {call} with error {code}: {text}")]
-    Other {
-        /// What it was asked.
-        call: &'static str,
-        /// Its number.
-        code: i64,
-        /// Its words, printable.
-        text: String,
-    },
-    /// Something else than JSON-RPC listens there.
-    #[error("answers with HTTP status {0} and no JSON-RPC; is this the RPC port of a node?")]
-    NoJsonRpc(u16),
-    /// The answer to something else.
-    #[error("answers another call than {0}")]
-    OtherId(&'static str),
-    /// A result of another shape than the call has.
-    #[error("answers {call} with something unexpected: {text}")]
-    Shape {
-        /// What it was asked.
-        call: &'static str,
-        /// What is wrong with it, printable.
-        text: String,
-    },
+pub use fault::RpcFault;
+
+/// What of a stranger's text is shown, in characters.
+const MAX_TEXT: usize = 200;
+
+/// A method that is called. Source: Bitcoin Core `rpc/mining.cpp`, `rpc/blockchain.cpp`, `rpc/net.cpp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// A template, or what the node thinks of a proposed block.
+    GetBlockTemplate,
+    /// A block.
+    SubmitBlock,
+    /// The tip.
+    GetBestBlockHash,
+    /// The chain and how far the node has come with it.
+    GetBlockchainInfo,
+    /// A header and how it stands.
+    GetBlockHeader,
+    /// Version and peers.
+    GetNetworkInfo,
+    /// Until there is another tip.
+    WaitForNewBlock,
+    /// Where new blocks are published. It may be left out of `rpcwhitelist`.
+    GetZmqNotifications,
 }
 
-impl RpcFault {
-    /// An unexpected result.
-    pub fn shape(call: &'static str, error: impl std::fmt::Display) -> Self {
-        Self::Shape { call, text: printable(&error.to_string(), MAX_TEXT) }
+impl Method {
+    /// All of them: what `rpcwhitelist` must allow.
+    pub const ALL: [Self; 7] = [
+        Self::GetBlockTemplate,
+        Self::SubmitBlock,
+        Self::GetBestBlockHash,
+        Self::GetBlockchainInfo,
+        Self::GetBlockHeader,
+        Self::GetNetworkInfo,
+        Self::WaitForNewBlock,
+    ];
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GetBlockTemplate => "getblocktemplate",
+            Self::SubmitBlock => "submitblock",
+            Self::GetBestBlockHash => "getbestblockhash",
+            Self::GetBlockchainInfo => "getblockchaininfo",
+            Self::GetBlockHeader => "getblockheader",
+            Self::GetNetworkInfo => "getnetworkinfo",
+            Self::WaitForNewBlock => "waitfornewblock",
+            Self::GetZmqNotifications => "getzmqnotifications",
+        }
     }
 }
 
-/// The body of a request.
-pub fn request(id: u64, call: &str, params: &Value) -> String {
-    json!({ "jsonrpc": "1.0", "id": id, "method": call, "params": params }).to_string()
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
+/// The body of a request in the style of JSON-RPC 1.0, whose errors come with a status of their own. `params` is a list
+/// of whatever the method takes.
+pub fn request(id: u64, method: Method, params: impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Request<P> {
+        jsonrpc: &'static str,
+        id: u64,
+        method: Method,
+        params: P,
+    }
+    serde_json::to_string(&Request { jsonrpc: "1.0", id, method, params })
+        .expect("numbers, texts and lists of them are JSON")
+}
+
+/// A reply as it came. Later servers leave out `error` or `result`, whichever does not apply.
 #[derive(Deserialize)]
 struct Reply<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
-    error: Option<ErrorObject>,
-    #[serde(default)]
-    id: Value,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
 }
 
+/// Keeps `null` apart from a field that is not there: a null result is how submitblock accepts.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(value).map(Some)
+}
+
+/// What is known of an error. The message may be missing.
 #[derive(Deserialize)]
-struct ErrorObject {
+struct ErrorAnswer<'a> {
     code: i64,
-    #[serde(default)]
-    message: Value,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
 }
 
-/// The result of a reply as its JSON text, which is borrowed: templates have megabytes. Errors: see [`RpcFault`].
-pub fn result<'a>(id: u64, call: &'static str, status: u16, body: &'a [u8]) -> Result<&'a str, RpcFault> {
+/// The result in a reply with this HTTP status to the request `id`, as the JSON text that stands in `body`. The body is
+/// read whatever the status: that of an error tells more. Errors: [`RpcFault`].
+pub fn result(status: u16, body: &[u8], id: u64) -> Result<&RawValue, RpcFault> {
     match status {
         401 => return Err(RpcFault::Unauthorized),
-        403 => return Err(RpcFault::Forbidden(call)),
-        503 => return Err(RpcFault::Busy),
+        403 => return Err(RpcFault::Forbidden),
+        _ if body.trim_ascii().is_empty() => return Err(RpcFault::of_silence(status)),
         _ => {}
     }
-    let reply: Reply<'a> = match serde_json::from_slice(body) {
-        Ok(reply) => reply,
-        Err(_) if status == 404 => return Err(RpcFault::UnknownCall(call)),
-        Err(_) => return Err(RpcFault::NoJsonRpc(status)),
+    // An empty list or a number is JSON and no reply either; serde would take `[..]` for a struct.
+    let reply = body.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice::<Reply<'_>>(body));
+    let Some(Ok(Reply { result, error, id: answered })) = reply else {
+        return Err(RpcFault::of_text(status, body));
     };
-    if let Some(ErrorObject { code, message }) = reply.error {
-        let text = printable(message.as_str().unwrap_or("no text"), MAX_TEXT);
-        return Err(fault(call, code, text));
+    let is_ours = answered.is_some_and(|answered| answered.get() == id.to_string());
+    if let Some(error) = error {
+        // A request that was no JSON to the server is answered without its id.
+        return match answered {
+            Some(answered) if !is_ours => Err(wrong_id(id, answered)),
+            _ => Err(serde_json::from_str::<ErrorAnswer<'_>>(error.get()).map_or_else(
+                |_| RpcFault::Malformed { what: printable(error.get(), MAX_TEXT) },
+                |error| RpcFault::of_code(error.code, printable(&error.message, MAX_TEXT)),
+            )),
+        };
     }
-    if reply.id != json!(id) {
-        return Err(RpcFault::OtherId(call));
+    match (result, answered) {
+        (Some(result), _) if is_ours && (200..300).contains(&status) => Ok(result),
+        (Some(_), _) if is_ours => Err(RpcFault::Malformed { what: format!("a result with HTTP {status}") }),
+        (Some(_), Some(answered)) => Err(wrong_id(id, answered)),
+        (Some(_), None) => Err(RpcFault::Malformed { what: "a result without the id of a request".into() }),
+        (None, _) => Err(RpcFault::Malformed { what: "neither a result nor an error".into() }),
     }
-    // serde reads a null result as absent.
-    Ok(reply.result.map_or("null", RawValue::get))
 }
 
-/// Source of the numbers: Bitcoin Core `rpc/protocol.h`.
-fn fault(call: &'static str, code: i64, text: String) -> RpcFault {
-    match code {
-        -5 => RpcFault::NotFound(text),
-        -9 => RpcFault::NotConnected,
-        -10 => RpcFault::InitialDownload,
-        -22 => RpcFault::Decode(text),
-        -28 => RpcFault::WarmingUp(text),
-        -32_601 => RpcFault::UnknownCall(call),
-        _ => RpcFault::Other { call, code, text },
-    }
+fn wrong_id(expected: u64, got: &RawValue) -> RpcFault {
+    RpcFault::WrongId { expected, got: printable(got.get(), 40) }
+}
+
+/// Whether a text is JSON of any shape.
+fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn recorded() -> Vec<(String, u16, String)> {
-        let vectors: Value =
-            serde_json::from_str(include_str!("../../tests/vectors/gbt-vectors.json")).unwrap();
-        let text = |body: &Value| body.as_str().map_or_else(|| body.to_string(), str::to_owned);
-        let reply = |reply: &Value| {
-            let status = reply["http"].as_u64().unwrap() as u16;
-            (reply["when"].as_str().unwrap().to_owned(), status, text(&reply["body"]))
-        };
-        vectors["rpc_replies"].as_array().unwrap().iter().map(reply).collect()
-    }
-
-    #[test]
-    fn every_recorded_refusal_is_told_apart() {
-        let seen: Vec<_> = recorded()
-            .into_iter()
-            .map(|(when, status, body)| {
-                (when, result(1, "getblocktemplate", status, body.as_bytes()).unwrap_err())
-            })
-            .collect();
-        let find = |when: &str| {
-            seen.iter().find(|(known, _)| known == when).map(|(_, fault)| fault.clone()).unwrap()
-        };
-        assert_eq!(find("wrong or missing credentials"), RpcFault::Unauthorized);
-        assert_eq!(find("method not in the whitelist of the user"), RpcFault::Forbidden("getblocktemplate"));
-        assert_eq!(find("HTTP GET"), RpcFault::NoJsonRpc(405));
-        assert_eq!(find("work queue full"), RpcFault::Busy);
-        assert_eq!(find("unknown method"), RpcFault::UnknownCall("getblocktemplate"));
-        assert_eq!(find("warm-up"), RpcFault::WarmingUp("Loading block index…".into()));
-        assert_eq!(find("mainnet without peers"), RpcFault::NotConnected);
-        assert_eq!(find("mainnet in initial block download"), RpcFault::InitialDownload);
-        assert_eq!(find("undecodable block"), RpcFault::Decode("Block decode failed".into()));
-        for when in [
-            "rules without segwit",
-            "signet, rules without signet",
-            "same, JSON-RPC 2.0 request",
-            "bad longpollid",
-        ] {
-            assert!(matches!(find(when), RpcFault::Other { code: -8, .. }), "{when}");
-        }
-    }
-
-    #[test]
-    fn a_result_is_the_text_as_it_came_and_null_is_one() {
-        let body = br#"{"result":{"a": [1, 2]},"error":null,"id":7}"#;
-        assert_eq!(result(7, "x", 200, body), Ok(r#"{"a": [1, 2]}"#));
-        assert_eq!(result(7, "x", 200, br#"{"result":null,"error":null,"id":7}"#), Ok("null"));
-        assert_eq!(result(7, "x", 200, br#"{"jsonrpc":"2.0","result":"s","id":7}"#), Ok(r#""s""#));
-        assert_eq!(result(8, "x", 200, body), Err(RpcFault::OtherId("x")));
-        assert_eq!(result(7, "x", 404, b""), Err(RpcFault::UnknownCall("x")));
-        assert_eq!(result(7, "x", 200, b"<html>"), Err(RpcFault::NoJsonRpc(200)));
-    }
-
-    #[test]
-    fn a_text_of_a_node_is_made_harmless() {
-        let body = format!(
-            r#"{{"result":null,"error":{{"code":-1,"message":"\u001b[2J{}"}},"id":1}}"#,
-            "x".repeat(9999)
-        );
-        let text = result(1, "x", 500, body.as_bytes()).unwrap_err().to_string();
-        assert!(!text.contains('\u{1b}') && text.len() < 300, "{text}");
-    }
-
-    #[test]
-    fn a_request_has_its_call_and_its_parameters() {
-        let sent: Value = serde_json::from_str(&request(3, "getblockheader", &json!(["aa"]))).unwrap();
-        assert_eq!(
-            (&sent["method"], &sent["params"], &sent["id"]),
-            (&json!("getblockheader"), &json!(["aa"]), &json!(3))
-        );
-    }
-}
+mod tests;

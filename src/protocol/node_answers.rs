@@ -1,274 +1,238 @@
-//! What a node's results say, checked. Shapes: Bitcoin Core `rpc/blockchain.cpp`, `rpc/net.cpp`, `rpc/mining.cpp`; other
-//! fields are ignored.
+//! What Bitcoin Core says of its chain and its network, checked. Shapes are those of `rpc/blockchain.cpp` and
+//! `rpc/net.cpp` of Bitcoin Core 29 to 31; fields that are not read may be anything.
+
+use std::fmt;
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::delivery::{NO_PARENT, Place, Said};
-use super::json_rpc::RpcFault;
-use super::solo_session::Proposal;
 use super::text::printable;
 use crate::work::BlockHash;
 
-/// Longest reason that is shown. Unit: characters.
-const MAX_REASON: usize = 120;
+mod field;
+mod verdict;
 
-/// 32 bytes in hexadecimal, most significant byte first as JSON-RPC prints them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bytes32([u8; 32]);
+pub use field::AnswerError;
+use field::{block_hash, boolean, hex_bytes, integer, text};
+pub use verdict::{Doubt, Proposal, Verdict};
 
-impl Bytes32 {
-    /// In the order of the text.
-    pub fn as_written(self) -> [u8; 32] {
-        self.0
-    }
+/// Most characters of an error shown.
+const MAX_TEXT: usize = 300;
+/// Most characters kept of a chain's name.
+const MAX_CHAIN: usize = 20;
+/// Most entries of a list that are read.
+const MAX_ENTRIES: usize = 32;
+/// Heights that a block can have; the node counts in 31 bits. Source: Bitcoin Core `chain.h`, `nHeight`.
+const HEIGHTS: std::ops::RangeInclusive<i64> = 0..=i32::MAX as i64;
+/// Times that a header can name. Unit: seconds since 1970.
+const TIMES: std::ops::RangeInclusive<i64> = 0..=u32::MAX as i64;
 
-    /// As a hash in header order.
-    pub fn as_hash(mut self) -> BlockHash {
-        self.0.reverse();
-        BlockHash(self.0)
+/// All work in a chain: the hashes that it takes on average to make it. Compares as the number that it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChainWork([u8; 32]);
+
+impl ChainWork {
+    /// Shape: 32 bytes, big-endian, as `chainwork` is shown.
+    pub fn from_be_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 }
 
-impl<'de> Deserialize<'de> for Bytes32 {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(text.as_bytes(), &mut bytes)
-            .map_err(|_| serde::de::Error::custom("not 64 digits of hexadecimal"))?;
-        Ok(Self(bytes))
+impl fmt::Display for ChainWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for ChainWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChainWork({self})")
     }
 }
 
 /// The answer to getblockchaininfo.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainInfo {
-    /// `main`, `test`, `testnet4`, `signet` or `regtest`.
+    /// `main`, `test`, `testnet4`, `signet` or `regtest`, or what the node calls a chain of its own; printable.
     pub chain: String,
     /// Height of the tip.
     pub blocks: u32,
-    /// Height of the best known header.
+    /// Height of the best header, whose block may be missing.
     pub headers: u32,
-    /// Hash of the tip.
-    pub bestblockhash: Bytes32,
-    /// All work of the chain, a 256-bit number.
-    pub chainwork: Bytes32,
-    /// Whether the chain is still being fetched.
-    pub initialblockdownload: bool,
+    /// The tip.
+    pub best_block: BlockHash,
+    /// Of the chain up to the tip.
+    pub chainwork: ChainWork,
+    /// Whether the node thinks that it has yet to catch up. Test networks give templates all the same.
+    pub initial_download: bool,
+}
+
+/// The fields of it, nothing checked.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ChainInfoAnswer {
+    chain: Value,
+    blocks: Value,
+    headers: Value,
+    bestblockhash: Value,
+    chainwork: Value,
+    initialblockdownload: Value,
+}
+
+impl ChainInfo {
+    /// Errors: no object, a field that is missing or wrong.
+    pub fn parse(answer: &str) -> Result<Self, AnswerError> {
+        let answer: ChainInfoAnswer = object("getblockchaininfo", answer)?;
+        Ok(Self {
+            chain: printable(text("chain", &answer.chain)?, MAX_CHAIN),
+            blocks: integer("blocks", &answer.blocks, HEIGHTS)? as u32,
+            headers: integer("headers", &answer.headers, HEIGHTS)? as u32,
+            best_block: block_hash("bestblockhash", &answer.bestblockhash)?,
+            chainwork: ChainWork(hex_bytes("chainwork", &answer.chainwork)?),
+            initial_download: boolean("initialblockdownload", &answer.initialblockdownload)?,
+        })
+    }
 }
 
 /// The answer to getblockheader.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderInfo {
-    /// Blocks on top, itself included; -1 beside the chain.
+    /// Whose header it is.
+    pub hash: BlockHash,
+    /// Blocks on top of it and itself; -1 outside the active chain.
     pub confirmations: i64,
     /// Its height.
     pub height: u32,
-    /// Median of the last eleven times. Unit: seconds since 1970.
-    #[serde(default)]
-    pub mediantime: u32,
-    /// Its compact target, hexadecimal.
-    #[serde(default)]
-    pub bits: String,
+    /// Median of the last eleven times up to it, seconds since 1970.
+    pub median_time: u32,
+    /// Its compact target.
+    pub nbits: u32,
+}
+
+/// The fields of it, nothing checked.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct HeaderAnswer {
+    hash: Value,
+    confirmations: Value,
+    height: Value,
+    mediantime: Value,
+    bits: Value,
+}
+
+impl HeaderInfo {
+    /// Errors: no object, a field that is missing or wrong.
+    pub fn parse(answer: &str) -> Result<Self, AnswerError> {
+        let answer: HeaderAnswer = object("getblockheader", answer)?;
+        Ok(Self {
+            hash: block_hash("hash", &answer.hash)?,
+            confirmations: integer("confirmations", &answer.confirmations, -1..=*HEIGHTS.end())?,
+            height: integer("height", &answer.height, HEIGHTS)? as u32,
+            median_time: integer("mediantime", &answer.mediantime, TIMES)? as u32,
+            nbits: u32::from_be_bytes(hex_bytes("bits", &answer.bits)?),
+        })
+    }
+
+    /// How its block stands.
+    pub fn standing(&self) -> Standing {
+        match self.confirmations {
+            confirmations @ 1.. => Standing::Active { confirmations: confirmations as u32 },
+            _ => Standing::Beside,
+        }
+    }
+}
+
+/// How a block stands with a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// In the active chain.
+    Active {
+        /// Blocks on top of it and itself.
+        confirmations: u32,
+    },
+    /// Known, and not in the active chain: it has lost the race so far, or is invalid.
+    Beside,
+    /// The node has never stored it.
+    Unknown,
 }
 
 /// The answer to getnetworkinfo.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkInfo {
-    /// Such as 310000 for 31.0.
-    pub version: i64,
     /// Peers.
     pub connections: u32,
 }
 
-/// The answer to waitfornewblock.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct TipInfo {
-    /// Hash of the tip, new or not.
-    pub hash: Bytes32,
+impl NetworkInfo {
+    /// Errors: no object, a field that is missing or wrong.
+    pub fn parse(answer: &str) -> Result<Self, AnswerError> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct NetworkAnswer {
+            connections: Value,
+        }
+        let answer: NetworkAnswer = object("getnetworkinfo", answer)?;
+        Ok(Self { connections: integer("connections", &answer.connections, 0..=i64::from(u32::MAX))? as u32 })
+    }
 }
 
-/// One entry of the answer to getzmqnotifications.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// One of the answers to getzmqnotifications.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZmqNotification {
-    /// Such as `pubhashblock`.
-    #[serde(rename = "type")]
-    pub topic: String,
-    /// Where it is published, as the node has it.
+    /// `pubhashblock`, `pubsequence` and others; printable.
+    pub kind: String,
+    /// Where it is published, as the node binds it; printable.
     pub address: String,
 }
 
-/// Reads a result. Errors: `Shape`.
-pub fn read<'a, T: Deserialize<'a>>(call: &'static str, result: &'a str) -> Result<T, RpcFault> {
-    serde_json::from_str(result).map_err(|error| RpcFault::shape(call, error))
-}
-
-impl ChainInfo {
-    /// Reads a result. Errors: `Shape`.
-    pub fn read(result: &str) -> Result<Self, RpcFault> {
-        let mut info: Self = read("getblockchaininfo", result)?;
-        info.chain = printable(&info.chain, 20);
-        Ok(info)
-    }
-}
-
-/// What the answer to submitblock means, `None` standing for null. Source: Bitcoin Core `rpc/mining.cpp`, `validation.cpp`;
-/// each answer was seen from a real node.
-pub fn said(reason: Option<&str>) -> Said {
-    let Some(reason) = reason else { return Said::Accepted };
-    let reason = printable(reason, MAX_REASON);
-    match reason.as_str() {
-        // Stored. Whether it is valid and in the chain, only the chain tells.
-        "duplicate" | "inconclusive" | "duplicate-inconclusive" | "valid?" => Said::AskChain(reason),
-        NO_PARENT => Said::NoParent,
-        // Its clock is behind, or ours ahead; it is not remembered against the block.
-        "time-too-new" => Said::Later(reason),
-        _ => {
-            let blame = blame(&reason);
-            Said::Refused(if blame.is_empty() { reason } else { format!("{reason}: {blame}") })
+impl ZmqNotification {
+    /// The list; empty when the node publishes nothing. Errors: no list of objects, a field that is missing or wrong.
+    pub fn parse_all(answer: &str) -> Result<Vec<Self>, AnswerError> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct ZmqAnswer {
+            r#type: Value,
+            address: Value,
         }
+        let answers: Vec<ZmqAnswer> = json("getzmqnotifications", answer)?;
+        let one = |answer: &ZmqAnswer| {
+            let kind = printable(text("type", &answer.r#type)?, MAX_TEXT);
+            Ok(Self { kind, address: printable(text("address", &answer.address)?, MAX_TEXT) })
+        };
+        answers.iter().take(MAX_ENTRIES).map(one).collect()
     }
 }
 
-/// What is wrong behind a reason.
-fn blame(reason: &str) -> &'static str {
-    match reason {
-        "high-hash" => "its hash misses the network's target",
-        "bad-diffbits" => "its nbits are not those of this height and time",
-        "time-too-old" | "time-timewarp-attack" => "its time is before what the chain allows",
-        "bad-txnmrklroot" => "its merkle root is not that of its transactions",
-        "bad-cb-height" => "the height in its coinbase is wrong",
-        "bad-cb-length" => "the scriptSig of its coinbase is too short or too long",
-        "bad-cb-amount" => "its coinbase takes more than subsidy and fees",
-        "bad-witness-nonce-size" | "bad-witness-merkle-match" | "unexpected-witness" => {
-            "its witness commitment does not fit"
-        }
-        "bad-signet-blksig" => "this signet wants blocks signed",
-        "duplicate-invalid" => "the node knows it and has found it invalid",
-        "bad-prevblk" => "its parent is invalid",
-        _ => "",
+/// The tip by the answer to waitfornewblock, new or not. Errors: no object, no hash in it.
+pub fn tip(answer: &str) -> Result<BlockHash, AnswerError> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct TipAnswer {
+        hash: Value,
     }
+    let answer: TipAnswer = object("waitfornewblock", answer)?;
+    block_hash("hash", &answer.hash)
 }
 
-/// What a fault of submitblock means: only a block that cannot be read will never be taken.
-pub fn said_by_fault(fault: &RpcFault) -> Said {
-    match fault {
-        RpcFault::Decode(text) => Said::Refused(format!("the node cannot read it: {text}")),
-        other => Said::Later(format!("the node {other}")),
-    }
+/// The answer to getbestblockhash. Errors: no hash.
+pub fn best_block(answer: &str) -> Result<BlockHash, AnswerError> {
+    block_hash("best block hash", &json("getbestblockhash", answer)?)
 }
 
-/// Where a block is by the answer to getblockheader.
-pub fn place(answer: Result<HeaderInfo, RpcFault>) -> Place {
-    match answer {
-        Ok(header) if header.confirmations >= 1 => Place::InChain(header.confirmations),
-        Ok(_) => Place::Beside,
-        Err(RpcFault::NotFound(_)) => Place::Unknown,
-        Err(_) => Place::Unanswered,
-    }
+/// The answer as JSON. Errors: none, or of another shape.
+fn json<'a, T: Deserialize<'a>>(method: &'static str, answer: &'a str) -> Result<T, AnswerError> {
+    serde_json::from_str(answer)
+        .map_err(|error| AnswerError::Shape { method, error: printable(&error.to_string(), MAX_TEXT) })
 }
 
-/// What the answer to a proposal means, `None` standing for null. Source: BIP 23; Bitcoin Core `rpc/mining.cpp`.
-pub fn proposal(reason: Option<&str>) -> Proposal {
-    match reason {
-        None => Proposal::Passed,
-        // Another tip by now, or a header that it knows: nothing is said about the block.
-        Some(
-            "inconclusive-not-best-prevblk" | "duplicate" | "duplicate-inconclusive" | "duplicate-invalid",
-        ) => Proposal::Unclear,
-        Some(reason) => {
-            let (reason, blame) = (printable(reason, MAX_REASON), blame(reason));
-            Proposal::Refused(if blame.is_empty() { reason } else { format!("{reason}, {blame}") })
-        }
+/// The same for an object: serde would also fill a struct from a list.
+fn object<'a, T: Deserialize<'a>>(method: &'static str, answer: &'a str) -> Result<T, AnswerError> {
+    if !answer.starts_with('{') {
+        let shown = printable(answer, field::MAX_SHOWN);
+        return Err(AnswerError::Shape { method, error: format!("{shown} is no object") });
     }
+    json(method, answer)
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::*;
-
-    fn cases() -> Vec<Value> {
-        let vectors: Value =
-            serde_json::from_str(include_str!("../../tests/vectors/gbt-vectors.json")).unwrap();
-        vectors["cases"].as_array().unwrap().clone()
-    }
-
-    #[test]
-    fn every_recorded_answer_to_a_block_is_understood() {
-        let mut seen = [0; 4];
-        for case in cases() {
-            let (name, answer) = (case["name"].as_str().unwrap(), &case["submitblock_answer"]);
-            let said = match answer["error"]["code"].as_i64() {
-                Some(-22) => said_by_fault(&RpcFault::Decode("Block decode failed".into())),
-                Some(other) => panic!("{name}: {other}"),
-                None => said(answer["result"].as_str()),
-            };
-            let (place, fits) = match &said {
-                Said::Accepted => (0, answer["result"].is_null()),
-                Said::AskChain(_) => (1, name.starts_with("answer-")),
-                Said::Later(_) => (2, name == "reject-time-too-new"),
-                Said::NoParent => (2, name == "reject-prev-unknown"),
-                Said::Refused(_) => (
-                    3,
-                    ["reject-", "wrong-", "error-", "answer-duplicate-invalid"]
-                        .iter()
-                        .any(|start| name.starts_with(start)),
-                ),
-            };
-            assert!(fits, "{name}: {said:?}");
-            seen[place] += 1;
-        }
-        assert_eq!(seen, [17, 2, 2, 24]);
-    }
-
-    #[test]
-    fn every_recorded_answer_to_a_proposal_is_understood() {
-        for case in cases() {
-            let answer = &case["proposal_answer"];
-            if answer["error"].is_object() {
-                continue;
-            }
-            let reason = answer["result"].as_str();
-            let expected = match reason {
-                None => "passed",
-                Some(reason) if reason.starts_with("inconclusive") || reason.starts_with("duplicate") => {
-                    "unclear"
-                }
-                Some(_) => "refused",
-            };
-            let is = match proposal(reason) {
-                Proposal::Passed => "passed",
-                Proposal::Unclear => "unclear",
-                Proposal::Refused(_) => "refused",
-            };
-            assert_eq!(is, expected, "{reason:?}");
-        }
-    }
-
-    #[test]
-    fn a_look_is_read_and_a_wrong_one_is_told_by_its_field() {
-        let hash = "00".repeat(31) + "0f";
-        let look = format!(
-            r#"{{"chain":"regtest","blocks":1,"headers":2,"bestblockhash":"{hash}","chainwork":"{hash}",
-            "initialblockdownload":true,"warnings":[]}}"#
-        );
-        let info = ChainInfo::read(&look).unwrap();
-        assert_eq!((info.bestblockhash.as_hash().to_string(), info.chainwork.as_written()[31]), (hash, 0x0f));
-        for (from, to) in
-            [("\"blocks\":1", "\"blocks\":-1"), ("0f\",\"chainwork", "0g\",\"chainwork"), ("true", "1")]
-        {
-            assert!(matches!(ChainInfo::read(&look.replace(from, to)), Err(RpcFault::Shape { .. })), "{to}");
-        }
-    }
-
-    #[test]
-    fn the_chain_tells_where_a_block_is() {
-        let at = |confirmations| {
-            place(Ok(HeaderInfo { confirmations, height: 5, mediantime: 0, bits: String::new() }))
-        };
-        assert_eq!([at(3), at(1), at(-1)], [Place::InChain(3), Place::InChain(1), Place::Beside]);
-        assert_eq!(place(Err(RpcFault::NotFound("Block not found".into()))), Place::Unknown);
-        assert_eq!(place(Err(RpcFault::Busy)), Place::Unanswered);
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ pub use nodes::{ChainTerms, NodeId, NodeView};
 use self::blocks::{Blocks, Orders};
 use self::jobs::{Jobs, Made};
 use self::nodes::{Node, Nodes, Turn};
+use super::node_answers::Proposal;
 use super::remarks::{Remarks, Verdict};
 use crate::work::block::SoloJob;
 use crate::work::coinbase_builder::CoinbasePlan;
@@ -69,17 +70,6 @@ impl TipSource {
             Self::Poll => "poll",
         }
     }
-}
-
-/// What a node says of a block that is proposed to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Proposal {
-    /// It would take it.
-    Passed,
-    /// It cannot tell for this template.
-    Unclear,
-    /// It would refuse it, with these words; printable.
-    Refused(String),
 }
 
 /// A template that is mined on.
@@ -250,13 +240,14 @@ impl SoloSession {
         }
     }
 
-    /// A node has looked at the block that was proposed to it.
-    pub fn handle_proposal(&mut self, node: NodeId, proposal: Proposal, now: Instant) {
+    /// A node has looked at the block that was proposed to it; `None` when it could not be asked.
+    pub fn handle_proposal(&mut self, node: NodeId, proposal: Option<Proposal>, now: Instant) {
         self.checks[node.0] = match proposal {
-            Proposal::Passed => Check::Done,
-            Proposal::Unclear => Check::Due,
-            Proposal::Refused(reason) => {
-                let text = format!("it would refuse our block: {reason}; nothing is hashed on its templates");
+            Some(Proposal::Sound) => Check::Done,
+            Some(Proposal::NotOnTip | Proposal::Known) | None => Check::Due,
+            Some(Proposal::Refused { reason, explanation }) => {
+                let why = explanation.map_or(reason.clone(), |meaning| format!("{reason}, {meaning}"));
+                let text = format!("it would refuse our block: {why}; nothing is hashed on its templates");
                 self.checks[node.0] = Check::Refused(text.clone(), now);
                 return self.handle_trouble(node, text, now);
             }

@@ -7,10 +7,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::journal::Journal;
-use super::node::rpc::Rpc;
+use super::node::rpc::{Rpc, RpcError};
 use crate::clock::{now, sleep_until, unix_now};
 use crate::protocol::block_record::{Answer, Fate, Found, FoundBody, SoloBlock};
-use crate::protocol::delivery::{BlockEvent, BlockNews, Call, Delivery, DeliveryNews, Place, Said};
+use crate::protocol::delivery::{BlockEvent, BlockNews, Call, Delivery, DeliveryNews};
+use crate::protocol::node_answers::{Standing, Verdict};
 use crate::protocol::solo_session::{BlockFate, FoundBlock};
 use crate::work::BlockHash;
 
@@ -27,7 +28,7 @@ pub(super) struct Delivered {
 
 /// Where blocks go.
 pub(super) struct Deliverer {
-    nodes: Vec<(String, Rpc)>,
+    nodes: Vec<(String, Arc<Rpc>)>,
     journal: Option<Journal>,
     news: mpsc::Sender<Delivered>,
     tasks: JoinSet<()>,
@@ -35,7 +36,7 @@ pub(super) struct Deliverer {
 
 impl Deliverer {
     pub(super) fn new(
-        nodes: Vec<(String, Rpc)>,
+        nodes: Vec<(String, Arc<Rpc>)>,
         journal: Option<Journal>,
     ) -> (Self, mpsc::Receiver<Delivered>) {
         let (news, receiver) = mpsc::channel(NEWS_CAPACITY);
@@ -99,15 +100,15 @@ impl Deliverer {
 struct Task {
     hash: BlockHash,
     height: u32,
-    nodes: Vec<(String, Rpc)>,
+    nodes: Vec<(String, Arc<Rpc>)>,
     journal: Option<Journal>,
     news: mpsc::Sender<Delivered>,
     started: Instant,
 }
 
 enum Heard {
-    Said(usize, Said),
-    Place(usize, Place),
+    Verdict(usize, Verdict),
+    Standing(usize, Option<Standing>),
 }
 
 impl Task {
@@ -116,11 +117,14 @@ impl Task {
         let mut calls = JoinSet::new();
         loop {
             while let Some((node, call)) = delivery.poll_call(now()) {
-                let (rpc, block, hash) = (self.nodes[node].1.clone(), Arc::clone(&block), self.hash);
+                let (rpc, block, hash) = (Arc::clone(&self.nodes[node].1), Arc::clone(&block), self.hash);
                 calls.spawn(async move {
                     match call {
-                        Call::Submit => Heard::Said(node, rpc.submit_block(&block).await),
-                        Call::Look => Heard::Place(node, rpc.place(&hash).await),
+                        Call::Submit => {
+                            let again = |error: RpcError| Verdict::Again { reason: error.to_string() };
+                            Heard::Verdict(node, rpc.submit_block(&block).await.unwrap_or_else(again))
+                        }
+                        Call::Look => Heard::Standing(node, rpc.standing(hash).await.ok()),
                     }
                 });
             }
@@ -132,8 +136,8 @@ impl Task {
             }
             tokio::select! {
                 Some(Ok(heard)) = calls.join_next() => match heard {
-                    Heard::Said(node, said) => delivery.handle_said(node, said, now()),
-                    Heard::Place(node, place) => delivery.handle_place(node, place, now()),
+                    Heard::Verdict(node, verdict) => delivery.handle_verdict(node, verdict, now()),
+                    Heard::Standing(node, standing) => delivery.handle_standing(node, standing, now()),
                 },
                 () = sleep_until(delivery.poll_timeout()) => {}
             }

@@ -116,7 +116,8 @@ pub fn open(options: SoloOptions, journal: Option<Journal>, open: Vec<Found>) ->
     let name = options.name();
     let SoloOptions { terms, nodes, traffic } = options;
     let names: Vec<_> = nodes.iter().map(|node| node.name.clone()).collect();
-    let places: Vec<(String, Rpc)> = nodes.iter().map(|node| (node.name.clone(), node.rpc.clone())).collect();
+    let places: Vec<(String, Arc<Rpc>)> =
+        nodes.iter().map(|node| (node.name.clone(), Arc::clone(&node.rpc))).collect();
     let (deliverer, delivered) = Deliverer::new(places, journal);
     let mut solo = Solo {
         session: SoloSession::new(terms, names),

@@ -11,7 +11,8 @@ use crate::protocol::session_config::Credentials;
 use crate::protocol::solo_session::{ChainTerms, SoloTerms};
 use crate::protocol::zmq_endpoint::ZmqEndpoint;
 use crate::upstream::Traffic;
-use crate::upstream::node::rpc::{Access, Login, Rpc};
+use crate::upstream::node::login::Login;
+use crate::upstream::node::rpc::{Access, Rpc};
 use crate::upstream::node::task::NodeOptions;
 use crate::upstream::solo::SoloOptions;
 use crate::work::Extranonce2Size;
@@ -73,13 +74,11 @@ fn node_options(
             Login::Password(Credentials { user: user.clone(), password: password.expose().to_owned() })
         }
     };
-    let host = node.url.host();
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
-    let access = Access { host, port: node.url.port(), login };
+    let access = Access { host: node.url.host(), port: node.url.port(), login };
     let rpc = Rpc::new(access, Arc::clone(traffic));
     Ok(NodeOptions {
         name: node.url.to_string(),
-        rpc: rpc.map_err(|error| PlanError::Solo(format!("there is no HTTP client to be had: {error}")))?,
+        rpc: rpc.map_err(|error| PlanError::Solo(error.to_string()))?.into(),
         zmq: node.zmq.iter().map(endpoint).collect(),
         refresh: solo.templates.refresh,
         empty_first: solo.templates.empty_first,

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use bitcoin::{Address, Network};
 
+use crate::protocol::node_answers::ChainWork;
+
 /// A node's place in the operator's order; the first is the most wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub usize);
@@ -26,8 +28,8 @@ pub struct NodeView {
     pub headers: u32,
     /// Hash of its tip, header order.
     pub tip: [u8; 32],
-    /// All work of its chain, most significant byte first.
-    pub work: [u8; 32],
+    /// All work of its chain.
+    pub work: ChainWork,
     /// Whether it is still fetching the chain.
     pub is_downloading: bool,
     /// Its connections to other nodes; `None` when it would not tell.

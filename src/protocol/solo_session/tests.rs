@@ -5,6 +5,7 @@ use bitcoin::address::NetworkUnchecked;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::protocol::node_answers::ChainWork;
 use crate::work::coinbase_builder::{Payee, Tag};
 use crate::work::vectors;
 use crate::work::{BlockHash, Extranonce2, Extranonce2Size, Work};
@@ -82,7 +83,7 @@ fn view(tip: u8, work: u8) -> NodeView {
         blocks: 5,
         headers: 5,
         tip: [tip; 32],
-        work: all,
+        work: ChainWork::from_be_bytes(all),
         is_downloading: true,
         peers: Some(0),
     }
@@ -313,9 +314,10 @@ fn a_node_that_would_refuse_our_blocks_is_not_mined_on_until_it_was_asked_again(
     bench.look(FIRST, view(1, 1));
     bench.template(FIRST, &TEMPLATE);
     assert!(bench.events().iter().any(|event| matches!(event, Event::Propose(FIRST, _))));
-    bench.session.handle_proposal(FIRST, Proposal::Refused("bad-cb-amount".into()), bench.now);
+    let refusal = Proposal::Refused { reason: "bad-cb-amount".into(), explanation: Some("it pays too much") };
+    bench.session.handle_proposal(FIRST, Some(refusal), bench.now);
     let told = downs(bench.events());
-    assert!(told[0].contains("bad-cb-amount"), "{told:?}");
+    assert!(told[0].contains("bad-cb-amount, it pays too much"), "{told:?}");
     bench.look(FIRST, view(1, 1));
     bench.template(FIRST, &TEMPLATE);
     assert_eq!(bench.jobs().len(), 0);
@@ -324,7 +326,7 @@ fn a_node_that_would_refuse_our_blocks_is_not_mined_on_until_it_was_asked_again(
     bench.template(FIRST, &TEMPLATE);
     let events = bench.events();
     assert!(events.iter().any(|event| matches!(event, Event::Propose(FIRST, _))), "{events:?}");
-    bench.session.handle_proposal(FIRST, Proposal::Passed, bench.now);
+    bench.session.handle_proposal(FIRST, Some(Proposal::Sound), bench.now);
     bench.template(FIRST, &on_tip(2));
     let events = bench.events();
     assert!(!events.iter().any(|event| matches!(event, Event::Propose(..))), "asked once a run");

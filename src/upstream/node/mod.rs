@@ -1,5 +1,6 @@
 //! Bitcoin Core as a source of templates and a taker of blocks.
 
+pub mod login;
 pub mod rpc;
 pub mod task;
 pub mod tips;

@@ -1,406 +1,397 @@
-//! Calls to a node over HTTP. Waiting calls and blocks have connections of their own, so that neither stands in the way of
-//! the other: Bitcoin Core answers the calls of one connection in order.
+//! Calls to a Bitcoin node: HTTP, logins and deadlines around `protocol::json_rpc`.
+//!
+//! What asks for an answer at once shares a pool of connections. What waits, and what must not fail for a connection
+//! that has died unnoticed (a block), has a fresh connection each time.
 
-use std::fmt;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::error::Error;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Body, Client, ClientBuilder, Request, RequestBuilder, Response, Url, redirect};
+use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
-use super::super::Traffic;
+use super::login::{Key, Keys, Login};
 use crate::clock::now;
-use crate::protocol::delivery::{Place, Said};
-use crate::protocol::json_rpc::{self, RpcFault};
+use crate::protocol::json_rpc::{self, Method, RpcFault};
 use crate::protocol::node_answers::{
-    self, Bytes32, ChainInfo, HeaderInfo, NetworkInfo, TipInfo, ZmqNotification,
+    AnswerError, ChainInfo, HeaderInfo, NetworkInfo, Proposal, Standing, Verdict, ZmqNotification, best_block, tip,
 };
 use crate::protocol::session_config::Credentials;
-use crate::protocol::solo_session::Proposal;
+use crate::protocol::text::printable;
+use crate::upstream::Traffic;
 use crate::work::BlockHash;
 
-/// For the connection alone: nodes are near.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
-/// For a small answer. A node that checks a block holds others up for seconds.
-const CALL_PATIENCE: Duration = Duration::from_secs(15);
-/// For a template: megabytes over a line that may be slow.
-const TEMPLATE_PATIENCE: Duration = Duration::from_secs(60);
-/// For a block to be read, checked and connected.
-const BLOCK_PATIENCE: Duration = Duration::from_secs(120);
-/// Unused connections are closed after this time, before Bitcoin Core does it after 30 s (`-rpcservertimeout`): a call on
-/// one that is being closed would fail.
+mod error;
+
+pub use error::RpcError;
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a short answer may take. It takes below a millisecond, and as long as the node holds its main lock.
+const SHORT: Duration = Duration::from_secs(10);
+/// How long a template may take: up to 0.1 s are usual, more on a small machine.
+const TEMPLATE: Duration = Duration::from_secs(30);
+/// How long a block, submitted or proposed, may be checked. Nothing is gained by giving up earlier.
+const SUBMIT: Duration = Duration::from_secs(90);
+/// How much later than agreed an answer may come that the node holds back.
+const LATENESS: Duration = Duration::from_secs(20);
+/// How long a body may take once its head is there: 64 MiB at 10 Mbit/s.
+const BODY: Duration = Duration::from_secs(60);
+/// How long a connection is kept that nobody uses; the node closes it after 30 s. Source: Bitcoin Core
+/// `httpserver.h`, `DEFAULT_HTTP_SERVER_TIMEOUT`.
 const IDLE: Duration = Duration::from_secs(20);
-/// Longest answer. A template of a full block has 8 MB of hexadecimal at most, and a few names for each transaction.
-const MAX_ANSWER: usize = 64 << 20;
+/// Connections kept; calls seldom overlap.
+const MAX_IDLE: usize = 2;
+/// When a silent connection is first probed, how often then, and how many lost probes end it.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(5), 3);
+/// Most bytes of a short answer; a real one has a few thousand.
+const MAX_SHORT: usize = 1 << 20;
+/// Most bytes of a template's answer: a full block is 8 MB of hexadecimal, and each of its transactions 300 bytes more.
+const MAX_TEMPLATE: usize = 64 << 20;
+/// Longest body that is looked through on the runtime's own thread; a longer one goes to another.
+const MAX_ON_RUNTIME: usize = 1 << 16;
 /// Error of a call with other parameters than it takes. Source: Bitcoin Core `rpc/protocol.h`, `RPC_MISC_ERROR`.
 const MISC_ERROR: i64 = -1;
-/// Times that one call is made: with an old cookie, on an idle connection that just ended, and in earnest.
-const ATTEMPTS: usize = 3;
-/// A connection that breaks so soon after a call was most probably closed before it.
-const AT_ONCE: Duration = Duration::from_secs(1);
-/// Longest cookie file: one line of a name and 64 digits.
-const MAX_COOKIE: u64 = 1024;
+/// Rules that we know; a node ignores those that are not its own. Source: BIP 9, BIP 145, BIP 325.
+const RULES: [&str; 2] = ["segwit", "signet"];
+/// Most characters of an error shown.
+const MAX_TEXT: usize = 200;
 
-/// How a node knows us.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Login {
-    /// The first of these files that is there: a node writes one at each start.
-    Cookie(Vec<PathBuf>),
-    /// User and password of its configuration.
-    Password(Credentials),
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cookie(paths) => write!(f, "Cookie({paths:?})"),
-            Self::Password(credentials) => write!(f, "Password({credentials:?})"),
-        }
-    }
-}
-
-/// Where a node listens and how it knows us.
-#[derive(Debug, Clone)]
+/// Where a node is and how to log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
-    /// Host name or IP address, IPv6 in brackets.
+    /// Name or address; an IPv6 address without brackets.
     pub host: String,
-    /// Port of its RPC.
+    /// Its RPC port.
     pub port: u16,
-    /// How it knows us.
+    /// How to log in.
     pub login: Login,
 }
 
-/// Why a call has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum RpcError {
-    /// Nothing listens there.
-    #[error("cannot be reached: {0}; does it run, with server=1?")]
-    Connect(String),
-    /// No answer in time.
-    #[error("has not answered {call} for {} s", .after.as_secs())]
-    Timeout {
-        /// What it was asked.
-        call: &'static str,
-        /// How long.
-        after: Duration,
-    },
-    /// The connection broke.
-    #[error("broke the connection: {0}")]
-    Broken(String),
-    /// More than anything it may say.
-    #[error("answers {0} with more than {max} MB", max = MAX_ANSWER >> 20)]
-    TooLong(&'static str),
-    /// No cookie.
-    #[error("its cookie file {} cannot be read ({error}); is it the folder of this node, and may this user read it? Or give --rpc-user and --rpc-password", .path.display())]
-    Cookie {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's words.
-        error: String,
-    },
-    /// It answered, and not with a result.
-    #[error(transparent)]
-    Fault(#[from] RpcFault),
-}
-
-/// The answer to a call.
-pub struct Reply {
-    id: u64,
-    call: &'static str,
-    status: u16,
-    body: Vec<u8>,
-    /// When the call was sent.
+/// A template as it came.
+#[derive(Debug, Clone)]
+pub struct TemplateText {
+    /// The result of getblocktemplate, JSON.
+    pub text: String,
+    /// When it was asked for.
     pub asked: Instant,
-    /// When its answer was here.
+    /// When its last byte was there.
     pub answered: Instant,
 }
 
-impl Reply {
-    /// The result as JSON text. Errors: see [`RpcFault`].
-    pub fn result(&self) -> Result<&str, RpcFault> {
-        json_rpc::result(self.id, self.call, self.status, &self.body)
-    }
+/// What a call may cost.
+#[derive(Clone, Copy)]
+struct Terms {
+    /// Whether a connection may be used that was used before.
+    pooled: bool,
+    /// How long the answer may take to begin.
+    patience: Duration,
+    /// Most bytes of the answer.
+    limit: usize,
 }
 
-/// Calls to one node. Cloning shares the connections.
-#[derive(Clone)]
-pub struct Rpc(Arc<Shared>);
+impl Terms {
+    const SHORT: Self = Self { pooled: true, patience: SHORT, limit: MAX_SHORT };
+    const TEMPLATE: Self = Self { pooled: true, patience: TEMPLATE, limit: MAX_TEMPLATE };
+    const PROPOSAL: Self = Self { pooled: true, patience: SUBMIT, limit: MAX_SHORT };
+    const SUBMIT: Self = Self { pooled: false, patience: SUBMIT, limit: MAX_SHORT };
+}
 
-struct Shared {
-    access: Access,
-    url: String,
-    /// For short calls.
-    calls: reqwest::Client,
-    /// For calls that wait.
-    waits: reqwest::Client,
-    /// For blocks: a connection each.
-    blocks: reqwest::Client,
-    /// The header of a cookie that was read before.
-    cookie: Mutex<Option<HeaderValue>>,
-    ids: AtomicU64,
+/// A node that can be called.
+#[derive(Debug)]
+pub struct Rpc {
+    url: Url,
+    keys: Keys,
+    pooled: Client,
+    fresh: Client,
+    next_id: AtomicU64,
     /// Whether waitfornewblock takes no tip.
     is_old: AtomicBool,
     traffic: Arc<Traffic>,
 }
 
-impl fmt::Debug for Rpc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Rpc({})", self.0.url)
-    }
-}
-
 impl Rpc {
-    /// Calls to a node; nothing is sent yet. Errors: the system gives no HTTP client.
-    pub fn new(access: Access, traffic: Arc<Traffic>) -> Result<Self, reqwest::Error> {
-        let client = |idle: usize| {
-            reqwest::Client::builder()
-                .no_proxy() // a proxy for web pages has no business with blocks
-                .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(CONNECT_PATIENCE)
-                .pool_idle_timeout(IDLE)
-                .pool_max_idle_per_host(idle)
-                .tcp_nodelay(true)
-                .tcp_keepalive(IDLE)
-                .http1_only()
-                .build()
+    /// Connects at the first call. The bodies of requests and answers are counted in `traffic`. Errors:
+    /// [`RpcError::Address`].
+    pub fn new(access: Access, traffic: Arc<Traffic>) -> Result<Self, RpcError> {
+        let Access { host, port, login } = access;
+        let refused = |error: String| RpcError::Address { host: printable(&host, MAX_TEXT), error };
+        // A name that has more in it than a host would change the rest of the URL.
+        if !host.chars().all(|c| c.is_alphanumeric() || "-._:".contains(c)) {
+            return Err(refused("a character that no host has".to_owned()));
+        }
+        let url = if host.contains(':') {
+            format!("http://[{host}]:{port}/")
+        } else {
+            format!("http://{host}:{port}/")
         };
-        let url = format!("http://{}:{}/", access.host, access.port);
-        let (calls, waits, blocks) = (client(2)?, client(1)?, client(0)?);
-        let (cookie, ids, is_old) = (Mutex::new(None), AtomicU64::new(1), AtomicBool::new(false));
-        Ok(Self(Arc::new(Shared { access, url, calls, waits, blocks, cookie, ids, is_old, traffic })))
+        let url = Url::parse(&url).map_err(|error| refused(error.to_string()))?;
+        let client = |builder: ClientBuilder| builder.build().map_err(|error| refused(story(&error)));
+        Ok(Self {
+            pooled: client(common().pool_idle_timeout(IDLE).pool_max_idle_per_host(MAX_IDLE))?,
+            fresh: client(common().pool_max_idle_per_host(0))?,
+            url,
+            keys: Keys::new(login),
+            next_id: AtomicU64::new(1),
+            is_old: AtomicBool::new(false),
+            traffic,
+        })
     }
 
     /// Whether the node is on this machine.
     pub fn is_near(&self) -> bool {
-        let host = self.0.access.host.trim_matches(['[', ']']);
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
-    /// A template, still as text: it is for another thread to read.
-    pub async fn get_block_template(&self) -> Result<Reply, RpcError> {
-        let params = json!([{ "rules": ["segwit", "signet"] }]);
-        self.call(&self.0.calls, "getblocktemplate", params, TEMPLATE_PATIENCE).await
-    }
-
-    /// Lets the node look at a block without proof of work. `block`: hexadecimal.
-    pub async fn propose(&self, block: String) -> Result<Proposal, RpcError> {
-        let params = json!([{ "mode": "proposal", "data": block, "rules": ["segwit", "signet"] }]);
-        // Beside other calls: it takes as long as the check of a block.
-        let reply = self.call(&self.0.blocks, "getblocktemplate", params, BLOCK_PATIENCE).await?;
-        let reason: Option<String> = node_answers::read("getblocktemplate", reply.result()?)?;
-        Ok(node_answers::proposal(reason.as_deref()))
-    }
-
-    /// Hands over a block. `block`: hexadecimal. It has no error: what went wrong is a reason to try again.
-    pub async fn submit_block(&self, block: &str) -> Said {
-        let reply = match self.call(&self.0.blocks, "submitblock", json!([block]), BLOCK_PATIENCE).await {
-            Ok(reply) => reply,
-            Err(error) => return Said::Later(format!("the node {error}")),
-        };
-        match reply.result().and_then(|result| node_answers::read::<Option<String>>("submitblock", result)) {
-            Ok(reason) => node_answers::said(reason.as_deref()),
-            Err(fault) => node_answers::said_by_fault(&fault),
-        }
+    /// getzmqnotifications.
+    pub async fn zmq_notifications(&self) -> Result<Vec<ZmqNotification>, RpcError> {
+        self.read(Method::GetZmqNotifications, [0; 0], Terms::SHORT, ZmqNotification::parse_all).await
     }
 
     /// Whether this user may hand over blocks: the node is given what is none. Errors: it may not, or does not answer.
     pub async fn check_submit(&self) -> Result<(), RpcError> {
-        let reply = self.call(&self.0.calls, "submitblock", json!(["00"]), CALL_PATIENCE).await?;
-        match reply.result() {
-            Ok(_) | Err(RpcFault::Decode(_)) => Ok(()),
-            Err(fault) => Err(fault.into()),
+        match self.call(Method::SubmitBlock, ["00"], Terms::SHORT).await {
+            Ok(_) | Err(RpcError::Fault { fault: RpcFault::DecodeFailed(_), .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
-    /// Where the node has a block.
-    pub async fn place(&self, hash: &BlockHash) -> Place {
-        match self.get_block_header(hash).await {
-            Ok(header) => node_answers::place(Ok(header)),
-            Err(RpcError::Fault(fault)) => node_answers::place(Err(fault)),
-            Err(_) => Place::Unanswered,
-        }
+    /// getblocktemplate.
+    pub async fn block_template(&self) -> Result<TemplateText, RpcError> {
+        let asked = now();
+        let text = self.call(Method::GetBlockTemplate, json!([{ "rules": RULES }]), Terms::TEMPLATE).await?;
+        Ok(TemplateText { text, asked, answered: now() })
     }
 
-    /// The hash of the tip.
-    pub async fn get_best_block_hash(&self) -> Result<BlockHash, RpcError> {
-        let reply = self.call(&self.0.calls, "getbestblockhash", json!([]), CALL_PATIENCE).await?;
-        Ok(node_answers::read::<Bytes32>("getbestblockhash", reply.result()?)?.as_hash())
+    /// getbestblockhash.
+    pub async fn best_block_hash(&self) -> Result<BlockHash, RpcError> {
+        self.read(Method::GetBestBlockHash, [0; 0], Terms::SHORT, best_block).await
     }
 
-    /// How the chain stands.
-    pub async fn get_blockchain_info(&self) -> Result<ChainInfo, RpcError> {
-        let reply = self.call(&self.0.calls, "getblockchaininfo", json!([]), CALL_PATIENCE).await?;
-        Ok(ChainInfo::read(reply.result()?)?)
+    /// getblockchaininfo.
+    pub async fn chain_info(&self) -> Result<ChainInfo, RpcError> {
+        self.read(Method::GetBlockchainInfo, [0; 0], Terms::SHORT, ChainInfo::parse).await
     }
 
-    /// How the node stands in the network.
-    pub async fn get_network_info(&self) -> Result<NetworkInfo, RpcError> {
-        let reply = self.call(&self.0.calls, "getnetworkinfo", json!([]), CALL_PATIENCE).await?;
-        Ok(node_answers::read("getnetworkinfo", reply.result()?)?)
+    /// getnetworkinfo.
+    pub async fn network_info(&self) -> Result<NetworkInfo, RpcError> {
+        self.read(Method::GetNetworkInfo, [0; 0], Terms::SHORT, NetworkInfo::parse).await
     }
 
-    /// What the node publishes over ZMQ.
-    pub async fn get_zmq_notifications(&self) -> Result<Vec<ZmqNotification>, RpcError> {
-        let reply = self.call(&self.0.calls, "getzmqnotifications", json!([]), CALL_PATIENCE).await?;
-        Ok(node_answers::read("getzmqnotifications", reply.result()?)?)
-    }
-
-    /// Waits until the tip is another than `known`, at most for `time`; gives the tip, new or not. The node lets go of the
-    /// call by itself, so it must not be dropped and made again to shorten it.
-    pub async fn wait_for_new_block(&self, time: Duration, known: &BlockHash) -> Result<BlockHash, RpcError> {
-        let time_ms = time.as_millis() as u64;
-        let is_old = self.0.is_old.load(Ordering::Relaxed);
-        let params = if is_old { json!([time_ms]) } else { json!([time_ms, known.to_string()]) };
-        let reply = self.call(&self.0.waits, "waitfornewblock", params, time + CALL_PATIENCE).await?;
-        let result = match reply.result() {
-            Ok(result) => result,
-            // Before version 30 the tip is not among its parameters, and the answer is the help text.
-            Err(RpcFault::Other { code: MISC_ERROR, .. }) if !is_old => {
-                self.0.is_old.store(true, Ordering::Relaxed);
-                return Ok(*known);
+    /// getblockheader. A hash that the node does not know is [`RpcFault::NotFound`].
+    pub async fn block_header(&self, hash: BlockHash) -> Result<HeaderInfo, RpcError> {
+        let parse = |answer: &str| {
+            let info = HeaderInfo::parse(answer)?;
+            let (value, expected) = (info.hash.to_string(), hash.to_string());
+            if info.hash == hash {
+                Ok(info)
+            } else {
+                Err(AnswerError::Field { field: "hash", value, expected })
             }
-            Err(fault) => return Err(fault.into()),
         };
-        Ok(node_answers::read::<TipInfo>("waitfornewblock", result)?.hash.as_hash())
+        self.read(Method::GetBlockHeader, [hash.to_string()], Terms::SHORT, parse).await
     }
 
-    /// What a header says. Errors: `NotFound`.
-    pub async fn get_block_header(&self, hash: &BlockHash) -> Result<HeaderInfo, RpcError> {
-        let params = json!([hash.to_string()]);
-        let reply = self.call(&self.0.calls, "getblockheader", params, CALL_PATIENCE).await?;
-        Ok(node_answers::read("getblockheader", reply.result()?)?)
+    /// How a block stands with the node, by getblockheader.
+    pub async fn standing(&self, hash: BlockHash) -> Result<Standing, RpcError> {
+        match self.block_header(hash).await {
+            Ok(info) => Ok(info.standing()),
+            Err(RpcError::Fault { fault: RpcFault::NotFound(_), .. }) => Ok(Standing::Unknown),
+            Err(error) => Err(error),
+        }
     }
 
-    /// One call. It is made again at once when the cookie was an old one, or when the node closed an idle connection at
-    /// that moment.
-    async fn call(
+    /// waitfornewblock: the tip as soon as it is another one than `known`, or when the time is over. A call that is
+    /// dropped holds a thread of the node for the rest of the time, so 5 to 10 s are meant. A node before version 30
+    /// takes no tip: it waits for another one than it has at the beginning of the call.
+    pub async fn wait_for_new_block(
         &self,
-        client: &reqwest::Client,
-        call: &'static str,
-        params: Value,
-        patience: Duration,
-    ) -> Result<Reply, RpcError> {
-        let id = self.0.ids.fetch_add(1, Ordering::Relaxed);
-        let body = json_rpc::request(id, call, &params);
-        let mut has_fresh_cookie = false;
-        let mut last = RpcError::Fault(RpcFault::Unauthorized);
-        for _ in 0..ATTEMPTS {
-            let authorization = self.authorization(&mut has_fresh_cookie).await?;
-            let asked = now();
-            let sent = self.send(client, body.clone(), authorization, call);
-            match tokio::time::timeout(patience, sent).await {
-                Err(_) => return Err(RpcError::Timeout { call, after: patience }),
-                Ok(Ok((401, _))) if !has_fresh_cookie => {
-                    self.forget_cookie();
+        at_most: Duration,
+        known: BlockHash,
+    ) -> Result<BlockHash, RpcError> {
+        let milliseconds = (at_most.as_millis() as u64).max(1); // 0 is for ever
+        let terms = Terms { pooled: false, patience: at_most + LATENESS, limit: MAX_SHORT };
+        let wait = |params: Value| self.read(Method::WaitForNewBlock, params, terms, tip);
+        if !self.is_old.load(Ordering::Relaxed) {
+            match wait(json!([milliseconds, known.to_string()])).await {
+                // Such a node answers with its help text.
+                Err(RpcError::Fault { fault: RpcFault::Other { code: MISC_ERROR, .. }, .. }) => {
+                    self.is_old.store(true, Ordering::Relaxed);
                 }
-                Ok(Ok((status, body))) => {
-                    return Ok(Reply { id, call, status, body, asked, answered: now() });
-                }
-                Ok(Err(error)) => {
-                    self.forget_cookie();
-                    let is_old_connection = matches!(error, RpcError::Broken(_)) && now() - asked < AT_ONCE;
-                    if !is_old_connection {
-                        return Err(error);
-                    }
-                    last = error;
-                }
+                answer => return answer,
             }
         }
-        Err(last)
+        wait(json!([milliseconds])).await
     }
 
-    async fn send(
+    /// submitblock. Shape: the block in hexadecimal. Errors: the block may or may not have arrived; the same call again
+    /// does no harm.
+    pub async fn submit_block(&self, hex: &str) -> Result<Verdict, RpcError> {
+        match self.call(Method::SubmitBlock, [hex], Terms::SUBMIT).await {
+            Ok(result) => Ok(Verdict::of(Ok(&result))),
+            Err(RpcError::Fault { fault, .. }) => Ok(Verdict::of(Err(fault))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the node would say of a block, without its proof of work. Shape: the block in hexadecimal.
+    pub async fn propose(&self, hex: &str) -> Result<Proposal, RpcError> {
+        #[derive(Serialize)]
+        struct Proposed<'a> {
+            mode: &'static str,
+            data: &'a str,
+            rules: [&'static str; 2],
+        }
+        let method = Method::GetBlockTemplate;
+        let proposed = Proposed { mode: "proposal", data: hex, rules: RULES };
+        let proposal = match self.call(method, [proposed], Terms::PROPOSAL).await {
+            Ok(result) => Proposal::of(Ok(&result)),
+            Err(RpcError::Fault { fault, .. }) => Proposal::of(Err(fault)),
+            Err(error) => return Err(error),
+        };
+        proposal.map_err(|fault| RpcError::Fault { method, fault })
+    }
+
+    async fn read<T>(
         &self,
-        client: &reqwest::Client,
-        body: String,
-        authorization: HeaderValue,
-        call: &'static str,
+        method: Method,
+        params: impl Serialize,
+        terms: Terms,
+        parse: impl FnOnce(&str) -> Result<T, AnswerError>,
+    ) -> Result<T, RpcError> {
+        let answer = self.call(method, params, terms).await?;
+        parse(&answer).map_err(|error| RpcError::Answer { method, error })
+    }
+
+    /// The result as JSON.
+    async fn call(&self, method: Method, params: impl Serialize, terms: Terms) -> Result<String, RpcError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let body = json_rpc::request(id, method, params);
+        let request =
+            self.fresh.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(body).build();
+        let request = request.map_err(|error| broken(method, &error))?;
+        let (mut may_reconnect, mut may_log_in) = (terms.pooled, true);
+        loop {
+            let client = if may_reconnect { &self.pooled } else { &self.fresh };
+            let Key { credentials, cookie } = self.keys.current().await?;
+            let error = match self.exchange(client, &request, credentials, method, terms).await {
+                Ok((status, body)) => match (result(method, status, body, id).await?, cookie) {
+                    (Ok(result), _) => return Ok(result),
+                    (Err(RpcFault::Unauthorized), Some(path)) => RpcError::CookieRefused { path },
+                    (Err(fault), _) => RpcError::Fault { method, fault },
+                },
+                Err(error) => error,
+            };
+            let again = match &error {
+                // The node was started anew, or has only now written its cookie.
+                RpcError::CookieRefused { .. } => std::mem::take(&mut may_log_in),
+                // The node has closed a connection while it lay idle, and perhaps all; the next one is new.
+                RpcError::Io { .. } => std::mem::take(&mut may_reconnect),
+                RpcError::Connect { .. } => false,
+                _ => return Err(error),
+            };
+            self.keys.forget();
+            if !again {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Status and body of one answer.
+    async fn exchange(
+        &self,
+        client: &Client,
+        request: &Request,
+        Credentials { user, password }: Credentials,
+        method: Method,
+        terms: Terms,
     ) -> Result<(u16, Vec<u8>), RpcError> {
-        self.0.traffic.written.fetch_add(body.len() as u64, Ordering::Relaxed);
-        let request = client
-            .post(&self.0.url)
-            .header(reqwest::header::AUTHORIZATION, authorization)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body);
-        let mut response = request.send().await.map_err(broken)?;
+        let late = |after| move |_| RpcError::Timeout { method, after };
+        let request = request.try_clone().expect("the body is in memory, not a stream");
+        let length = request.body().and_then(Body::as_bytes).map_or(0, <[u8]>::len);
+        let sent =
+            RequestBuilder::from_parts(client.clone(), request).basic_auth(user, Some(password)).send();
+        let response = timeout(terms.patience, sent).await.map_err(late(terms.patience))?;
+        let response = response.map_err(|error| broken(method, &error))?;
+        self.traffic.written.fetch_add(length as u64, Ordering::Relaxed);
         let status = response.status().as_u16();
-        let expected = response.content_length().unwrap_or(0).min(MAX_ANSWER as u64);
-        let mut read = Vec::with_capacity(expected as usize);
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if read.len() + chunk.len() > MAX_ANSWER {
-                return Err(RpcError::TooLong(call));
+        let after = terms.patience.min(BODY);
+        let body = timeout(after, self.body(response, method, terms.limit)).await.map_err(late(after))??;
+        Ok((status, body))
+    }
+
+    /// The whole body, read no further than the limit.
+    async fn body(&self, mut response: Response, method: Method, limit: usize) -> Result<Vec<u8>, RpcError> {
+        let too_large = || RpcError::TooLarge { method, limit };
+        let announced = response.content_length().unwrap_or(0);
+        if announced > limit as u64 {
+            return Err(too_large());
+        }
+        let mut body = Vec::with_capacity(announced as usize);
+        while let Some(chunk) = response.chunk().await.map_err(|error| broken(method, &error))? {
+            self.traffic.read.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            if body.len() + chunk.len() > limit {
+                return Err(too_large());
             }
-            read.extend_from_slice(&chunk);
+            body.extend_from_slice(&chunk);
         }
-        self.0.traffic.read.fetch_add(read.len() as u64, Ordering::Relaxed);
-        Ok((status, read))
-    }
-
-    /// The header that tells the node who we are; `is_fresh` when it was made just now.
-    async fn authorization(&self, is_fresh: &mut bool) -> Result<HeaderValue, RpcError> {
-        let paths = match &self.0.access.login {
-            Login::Password(Credentials { user, password }) => {
-                *is_fresh = true;
-                return Ok(basic(&format!("{user}:{password}")));
-            }
-            Login::Cookie(paths) => paths.clone(),
-        };
-        if let Some(known) = self.cookie().clone() {
-            return Ok(known);
-        }
-        let read = tokio::task::spawn_blocking(move || read_cookie(&paths)).await;
-        let header = basic(&read.map_err(|_| RpcError::Broken("the miner stops".into()))??);
-        *is_fresh = true;
-        *self.cookie() = Some(header.clone());
-        Ok(header)
-    }
-
-    fn forget_cookie(&self) {
-        *self.cookie() = None;
-    }
-
-    fn cookie(&self) -> std::sync::MutexGuard<'_, Option<HeaderValue>> {
-        self.0.cookie.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(body)
     }
 }
 
-/// The value of the Authorization header; it is kept out of logs.
-fn basic(login: &str) -> HeaderValue {
-    use base64::Engine as _;
-    let encoded = base64::engine::general_purpose::STANDARD.encode(login);
-    let mut value = HeaderValue::from_str(&format!("Basic {encoded}")).expect("base64 fits into a header");
-    value.set_sensitive(true);
-    value
+/// What all connections have in common: no proxy, wherever the environment names one, and no redirect, since it would
+/// carry the login elsewhere.
+fn common() -> ClientBuilder {
+    let (first, between, lost) = KEEPALIVE;
+    Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .tcp_keepalive(first)
+        .tcp_keepalive_interval(between)
+        .tcp_keepalive_retries(lost)
 }
 
-/// The first cookie that is there. Errors: that of the last.
-fn read_cookie(paths: &[PathBuf]) -> Result<String, RpcError> {
-    let mut last = RpcError::Broken("there is no cookie file to read".into());
-    for path in paths {
-        match read_first_line(path) {
-            Ok(line) => return Ok(line),
-            Err(error) => last = RpcError::Cookie { path: path.clone(), error: error.to_string() },
-        }
+/// The innermost cause, which says most; what stands around it names URLs and layers.
+fn story(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
-    Err(last)
+    printable(&cause.to_string(), MAX_TEXT)
 }
 
-fn read_first_line(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(MAX_COOKIE).read_to_string(&mut text)?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
+fn broken(method: Method, error: &reqwest::Error) -> RpcError {
+    let (is_connect, error) = (error.is_connect(), story(error));
+    if is_connect { RpcError::Connect { error } } else { RpcError::Io { method, error } }
 }
 
-/// The reason at the bottom, which is the telling one.
-fn broken(error: reqwest::Error) -> RpcError {
-    let is_connect = error.is_connect();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(next) = cause.source() {
-        cause = next;
+/// The result in an answer. Shape: JSON.
+async fn result(
+    method: Method,
+    status: u16,
+    body: Vec<u8>,
+    id: u64,
+) -> Result<Result<String, RpcFault>, RpcError> {
+    if body.len() <= MAX_ON_RUNTIME {
+        return Ok(cut_out(status, body, id));
     }
-    let text = cause.to_string();
-    if is_connect { RpcError::Connect(text) } else { RpcError::Broken(text) }
+    let result = spawn_blocking(move || cut_out(status, body, id)).await;
+    result.map_err(|error| RpcError::Io { method, error: error.to_string() }) // the runtime ends
+}
+
+/// The same, cut out of the body in place.
+fn cut_out(status: u16, mut body: Vec<u8>, id: u64) -> Result<String, RpcFault> {
+    let result = json_rpc::result(status, &body, id)?.get();
+    let (start, length) = (result.as_ptr().addr() - body.as_ptr().addr(), result.len());
+    body.truncate(start + length);
+    body.drain(..start);
+    Ok(String::from_utf8(body).expect("a JSON value that was read is UTF-8"))
 }

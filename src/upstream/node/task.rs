@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::rpc::{Rpc, RpcError};
+use super::rpc::{Rpc, RpcError, TemplateText};
 use super::tips::{self, SourceReport, Tips};
 use crate::clock::{now, sleep_until, unix_now};
-use crate::protocol::solo_session::{Fetched, NodeView, Proposal, TipSource};
+use crate::protocol::node_answers::{HeaderInfo, Proposal, Standing};
+use crate::protocol::solo_session::{Fetched, NodeView, TipSource};
 use crate::protocol::zmq_endpoint::ZmqEndpoint;
 use crate::work::BlockHash;
 use crate::work::template::{DifficultyRule, NewTip, Template};
@@ -35,7 +36,7 @@ pub struct NodeOptions {
     /// Its address, for logs and displays.
     pub name: String,
     /// How to reach it.
-    pub rpc: Rpc,
+    pub rpc: Arc<Rpc>,
     /// Where it publishes new blocks.
     pub zmq: Vec<ZmqEndpoint>,
     /// Between two templates of one tip.
@@ -53,8 +54,8 @@ pub enum NodeEvent {
     Template(Fetched),
     /// It is of no use for now, for this reason; printable.
     Trouble(String),
-    /// What it says of a block that was proposed.
-    Proposal(Proposal),
+    /// What it says of a block that was proposed; `None` when it could not be asked.
+    Proposal(Option<Proposal>),
     /// How new blocks are heard of.
     Sources(SourceReport),
     /// Something for the operator; printable.
@@ -116,7 +117,7 @@ struct Node {
 
 impl Node {
     async fn run(mut self, mut wanted: watch::Receiver<bool>, mut proposals: mpsc::Receiver<String>) {
-        let mut tips = tips::watch(self.options.rpc.clone(), self.options.zmq.clone());
+        let mut tips = tips::watch(Arc::clone(&self.options.rpc), self.options.zmq.clone());
         let mut asides = JoinSet::new();
         while !self.events.is_closed() {
             let wake_at = self.fetch_at.into_iter().chain([self.look_at]).min();
@@ -131,8 +132,8 @@ impl Node {
                 }
                 // Beside everything else: it takes as long as the check of a whole block.
                 Some(block) = proposals.recv() => {
-                    let rpc = self.options.rpc.clone();
-                    asides.spawn(async move { rpc.propose(block).await });
+                    let rpc = Arc::clone(&self.options.rpc);
+                    asides.spawn(async move { rpc.propose(&block).await });
                 }
                 Some(Ok(answer)) = asides.join_next() => self.proposed(answer).await,
                 () = sleep_until(wake_at) => {
@@ -185,18 +186,18 @@ impl Node {
     /// Makes an empty template from the header of the new tip, which comes much sooner than the node's.
     async fn empty(&mut self, hash: [u8; 32], notice: (TipSource, Instant)) {
         let (Some(last), asked) = (self.last.clone(), now()) else { return };
-        let Ok(header) = self.options.rpc.get_block_header(&BlockHash(hash)).await else { return };
+        let Ok(header) = self.options.rpc.block_header(BlockHash(hash)).await else { return };
         let answered = now();
-        let Ok(nbits) = u32::from_str_radix(&header.bits, 16) else { return };
+        let is_tip = header.standing() == Standing::Active { confirmations: 1 };
         let difficulty = match self.chain.as_str() {
             "main" | "signet" => DifficultyRule::Period,
             "regtest" => DifficultyRule::Constant,
             _ => DifficultyRule::Other,
         };
-        let (height, median_time) = (header.height, header.mediantime);
+        let HeaderInfo { height, median_time, nbits, .. } = header;
         let tip = NewTip { hash, height, median_time, nbits, difficulty };
         // Behind the tip of the last template there is no hurry, and beside the chain no use.
-        let is_next = header.confirmations == 1 && header.height >= last.height();
+        let is_next = is_tip && height >= last.height();
         if let Some(template) = last.empty_on(&tip, unix_now()).filter(|_| is_next) {
             let (template, checked, notice) = (template.into(), now(), Some(notice));
             self.tell(NodeEvent::Template(Fetched { template, asked, answered, checked, notice })).await;
@@ -205,15 +206,13 @@ impl Node {
 
     /// Fetches a template and hands it on.
     async fn fetch(&mut self, notice: Option<(TipSource, Instant)>) {
-        let reply = match self.options.rpc.get_block_template().await {
-            Ok(reply) => reply,
+        let TemplateText { text, asked, answered } = match self.options.rpc.block_template().await {
+            Ok(given) => given,
             Err(error) => return self.no_template(error).await,
         };
-        let (asked, answered) = (reply.asked, reply.answered);
         // Megabytes of transactions are checked: not on the thread that everything else goes through.
         let checked = tokio::task::spawn_blocking(move || {
-            let result = reply.result().map_err(|fault| fault.to_string())?;
-            Template::parse(result).map_err(|error| format!("its template is of no use: {error}"))
+            Template::parse(&text).map_err(|error| format!("its template is of no use: {error}"))
         });
         let template = match checked.await {
             Ok(Ok(template)) => template,
@@ -260,16 +259,16 @@ impl Node {
             self.options.rpc.check_submit().await?;
             self.takes_blocks = true;
         }
-        let chain = self.options.rpc.get_blockchain_info().await?;
+        let chain = self.options.rpc.chain_info().await?;
         // A whitelist may leave it out.
-        let network = self.options.rpc.get_network_info().await.ok();
+        let network = self.options.rpc.network_info().await.ok();
         Ok(NodeView {
             chain: chain.chain,
             blocks: chain.blocks,
             headers: chain.headers,
-            tip: chain.bestblockhash.as_hash().0,
-            work: chain.chainwork.as_written(),
-            is_downloading: chain.initialblockdownload,
+            tip: chain.best_block.0,
+            work: chain.chainwork,
+            is_downloading: chain.initial_download,
             peers: network.map(|network| network.connections),
         })
     }
@@ -279,9 +278,9 @@ impl Node {
         if !self.options.zmq.is_empty() || !self.options.rpc.is_near() {
             return Vec::new();
         }
-        let answer = self.options.rpc.get_zmq_notifications().await.unwrap_or_default();
+        let answer = self.options.rpc.zmq_notifications().await.unwrap_or_default();
         let is_of_blocks = |topic: &str| topic == "pubhashblock" || topic == "pubsequence";
-        let of_blocks = answer.iter().filter(|published| is_of_blocks(&published.topic));
+        let of_blocks = answer.iter().filter(|published| is_of_blocks(&published.kind));
         of_blocks
             .filter_map(|published| ZmqEndpoint::published(&published.address))
             .take(MAX_PUBLISHERS)
@@ -290,7 +289,7 @@ impl Node {
 
     async fn proposed(&mut self, answer: Result<Proposal, RpcError>) {
         // A node that cannot be asked says so by everything else too.
-        self.tell(NodeEvent::Proposal(answer.unwrap_or(Proposal::Unclear))).await;
+        self.tell(NodeEvent::Proposal(answer.ok())).await;
     }
 
     /// Something went wrong: the next look comes after a wait that grows.

@@ -91,13 +91,13 @@ struct HasPush {
 }
 
 /// Starts all sources; they end with the value.
-pub(super) fn watch(rpc: Rpc, endpoints: Vec<ZmqEndpoint>) -> Tips {
+pub(super) fn watch(rpc: Arc<Rpc>, endpoints: Vec<ZmqEndpoint>) -> Tips {
     let (notices, raw) = mpsc::channel(CAPACITY);
     let (zmq_sender, zmq_events) = mpsc::channel(CAPACITY);
     let (tip, known) = watch::channel(None);
     let has_push = Arc::new(HasPush::default());
     let mut tasks = JoinSet::new();
-    tasks.spawn(poll(rpc.clone(), notices.clone(), Arc::clone(&has_push)));
+    tasks.spawn(poll(Arc::clone(&rpc), notices.clone(), Arc::clone(&has_push)));
     tasks.spawn(wait(rpc, known, notices, Arc::clone(&has_push)));
     let mut all = Tips {
         raw,
@@ -211,10 +211,10 @@ impl Tips {
     }
 }
 
-async fn poll(rpc: Rpc, notices: mpsc::Sender<Raw>, has_push: Arc<HasPush>) {
+async fn poll(rpc: Arc<Rpc>, notices: mpsc::Sender<Raw>, has_push: Arc<HasPush>) {
     let mut is_well = true;
     loop {
-        let asked = rpc.get_best_block_hash().await;
+        let asked = rpc.best_block_hash().await;
         let notice = match &asked {
             Ok(hash) => Some(Raw::Tip(*hash, TipSource::Poll, now())),
             // The look that follows finds out why.
@@ -232,7 +232,7 @@ async fn poll(rpc: Rpc, notices: mpsc::Sender<Raw>, has_push: Arc<HasPush>) {
 }
 
 async fn wait(
-    rpc: Rpc,
+    rpc: Arc<Rpc>,
     mut known: watch::Receiver<Option<BlockHash>>,
     notices: mpsc::Sender<Raw>,
     has_push: Arc<HasPush>,
@@ -244,7 +244,7 @@ async fn wait(
         };
         known.mark_unchanged();
         let asked = now();
-        let answer = rpc.wait_for_new_block(WAIT, &tip).await;
+        let answer = rpc.wait_for_new_block(WAIT, tip).await;
         has_push.wait.store(answer.is_ok(), Ordering::Relaxed);
         match answer {
             Ok(hash) if hash != tip => {
@@ -257,7 +257,7 @@ async fn wait(
             Ok(_) if now() - asked >= NO_WAIT => {}
             Ok(_) => sleep(PAUSE).await,
             // Another kind of node, or not for this user: the poll remains.
-            Err(RpcError::Fault(RpcFault::UnknownCall(_) | RpcFault::Forbidden(_))) => return,
+            Err(RpcError::Fault { fault: RpcFault::UnknownMethod | RpcFault::Forbidden, .. }) => return,
             Err(_) => {
                 if notices.send(Raw::Changed).await.is_err() {
                     return;
