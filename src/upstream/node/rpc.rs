@@ -19,7 +19,8 @@ use super::login::{Key, Keys, Login};
 use crate::clock::now;
 use crate::protocol::json_rpc::{self, Method, RpcFault};
 use crate::protocol::node_answers::{
-    AnswerError, ChainInfo, HeaderInfo, NetworkInfo, Proposal, Standing, Verdict, ZmqNotification, best_block, tip,
+    AnswerError, ChainInfo, HeaderInfo, NetworkInfo, Proposal, Standing, Verdict, ZmqNotification,
+    best_block, tip,
 };
 use crate::protocol::session_config::Credentials;
 use crate::protocol::text::printable;

@@ -1,7 +1,10 @@
 //! Solo mining on real nodes.
 
 mod chain;
+mod false_node;
 mod node;
 mod outage;
 mod proxy;
+mod rpc;
+mod rpc_faults;
 mod spend;

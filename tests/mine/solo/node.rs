@@ -9,8 +9,14 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use serde_json::{Value, json};
+use signalcore::upstream::node::login::Login;
+use signalcore::upstream::node::rpc::Access;
 
 use crate::support::{PATIENCE, skipped};
+
+/// An option for a user whose password is "secret".
+pub(crate) const USER: &str =
+    "-rpcauth=miner:deadbeef$f7b11f253ea701e115085bf09f52850201be02469321f9e5b5c3dc00829551c7";
 
 /// A node; it and its folder end with the value.
 pub(crate) struct Node {
@@ -87,6 +93,20 @@ impl Node {
         }
     }
 
+    /// Stops it as an operator would, and waits for its end.
+    pub(crate) fn stop(&mut self) {
+        self.call("stop", json!([]));
+        if let Some(mut child) = self.child.take() {
+            child.wait().unwrap();
+        }
+    }
+
+    /// How our client finds it.
+    pub(crate) fn access(&self) -> Access {
+        let login = Login::Cookie(vec![self.cookie().into()]);
+        Access { host: "127.0.0.1".to_owned(), port: self.rpc, login }
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.rpc)
     }
@@ -134,6 +154,13 @@ impl Node {
     pub(crate) fn generate(&self, blocks: u32) {
         let checked = self.call("getdescriptorinfo", json!(["raw(51)"]));
         self.call("generatetodescriptor", json!([blocks, checked["descriptor"]]));
+    }
+
+    /// A valid next block that it has not been given, which pays to this script (hexadecimal): its hash as it is shown, and
+    /// the block in hexadecimal.
+    pub(crate) fn unsubmitted_block(&self, script: &str) -> (String, String) {
+        let block = self.call("generateblock", json!([format!("raw({script})"), [], false]));
+        (block["hash"].as_str().unwrap().to_owned(), block["hex"].as_str().unwrap().to_owned())
     }
 
     /// Waits until its templates have so many transactions: it keeps one for five seconds.

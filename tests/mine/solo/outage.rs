@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::chain::{access, arguments};
-use super::node::Node;
+use super::node::{Node, USER};
 use super::proxy::{Fate, Line, RpcProxy};
 use super::spend;
 use crate::support::{Miner, PATIENCE, signalcore};
@@ -161,12 +161,7 @@ fn a_full_disk_keeps_no_block_from_its_node() {
 
 #[test]
 fn wrong_access_is_told_with_its_remedy_and_right_one_is_found_without_a_restart() {
-    let Some(node) = Node::start(
-        "wrong access",
-        &["-rpcauth=miner:deadbeef$f7b11f253ea701e115085bf09f52850201be02469321f9e5b5c3dc00829551c7"],
-    ) else {
-        return;
-    };
+    let Some(node) = Node::start("wrong access", &[USER]) else { return };
     let (url, payout) = (node.url(), spend::segwit().to_string());
     let access = ["--solo", &url, "--rpc-user", "miner", "--rpc-password", "other-word", "--payout", &payout];
     let mut miner = Miner::run(&access, &[]);
@@ -178,11 +173,10 @@ fn wrong_access_is_told_with_its_remedy_and_right_one_is_found_without_a_restart
 
 #[test]
 fn a_node_that_closes_idle_connections_and_allows_few_calls_is_mined_on() {
-    // The password of the user is "secret"; its first line of the whitelist is what README asks for.
-    let user = "-rpcauth=miner:deadbeef$f7b11f253ea701e115085bf09f52850201be02469321f9e5b5c3dc00829551c7";
+    // What README asks for.
     let calls = "getblocktemplate,submitblock,getbestblockhash,getblockchaininfo,getblockheader,getnetworkinfo,waitfornewblock";
     let whitelist = format!("-rpcwhitelist=miner:{calls}");
-    let options = [user, &whitelist, "-rpcwhitelistdefault=0", "-rpcservertimeout=1"];
+    let options = [USER, &whitelist, "-rpcwhitelistdefault=0", "-rpcservertimeout=1"];
     let Some(node) = Node::start("few calls and short connections", &options) else { return };
     let (url, payout) = (node.url(), spend::segwit().to_string());
     let access = ["--solo", &url, "--rpc-user", "miner", "--rpc-password", "secret", "--payout", &payout];
@@ -193,7 +187,7 @@ fn a_node_that_closes_idle_connections_and_allows_few_calls_is_mined_on() {
     let downs = ended.of("upstream").into_iter().filter(|event| event["state"] == "down").count();
     assert_eq!((downs, ended.code), (0, Some(0)), "{}", ended.errors);
 
-    let options = [user, "-rpcwhitelist=miner:getblocktemplate", "-rpcwhitelistdefault=0"];
+    let options = [USER, "-rpcwhitelist=miner:getblocktemplate", "-rpcwhitelistdefault=0"];
     let Some(node) = Node::start("too few calls", &options) else { return };
     let url = node.url();
     let access = ["--solo", &url, "--rpc-user", "miner", "--rpc-password", "secret", "--payout", &payout];
