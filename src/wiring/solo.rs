@@ -69,6 +69,14 @@ fn node_options(
 ) -> Result<NodeOptions, PlanError> {
     let login = match &node.login {
         NodeLogin::Cookie(path) => Login::Cookie(vec![path.clone()]),
+        // The cookie of this machine's node is full power over it: no other machine gets to see it.
+        NodeLogin::DefaultCookie if !is_near(&node.url.host()) => {
+            return Err(PlanError::Solo(format!(
+                "node {}: is not on this machine, so its login must be given: --rpc-user and --rpc-password, or \
+                 --rpc-cookie",
+                node.url
+            )));
+        }
         NodeLogin::DefaultCookie => Login::Cookie(config::default_cookies(environment, node.url.port())),
         NodeLogin::Password { user, password, .. } => {
             Login::Password(Credentials { user: user.clone(), password: password.expose().to_owned() })
@@ -85,9 +93,35 @@ fn node_options(
     })
 }
 
+fn is_near(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 fn endpoint(url: &ZmqUrl) -> ZmqEndpoint {
     match url.place() {
         config::ZmqPlace::Tcp { host, port } => ZmqEndpoint::Tcp { host: host.clone(), port: *port },
         config::ZmqPlace::Socket(path) => ZmqEndpoint::Socket(path.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cookie_of_this_machine_is_for_a_node_on_this_machine_alone() {
+        let plan = |url: &str| {
+            let text = format!(
+                "[[node]]\nurl = '{url}'\n[solo]\npayout = ['bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080']"
+            );
+            options(&config::load_text(&text).unwrap().config, &Environment::default())
+        };
+        for near in ["http://127.0.0.1:18443", "http://localhost:1", "http://[::1]:2"] {
+            assert!(plan(near).is_ok(), "{near}");
+        }
+        for far in ["http://192.0.2.2:8332", "http://node.example.com", "http://127.0.0.1.example.com:1"] {
+            let error = plan(far).unwrap_err().to_string();
+            assert!(error.contains("--rpc-cookie"), "{error}");
+        }
     }
 }
