@@ -148,6 +148,8 @@ pub struct SoloSession {
     check_proposal: bool,
     jobs: Jobs,
     blocks: Blocks,
+    /// The chain of what is mined on; it stays when its node goes, since blocks may still be found.
+    chain: String,
     /// Whether the last word was a job.
     is_up: bool,
     last_down: Option<(String, Instant)>,
@@ -169,6 +171,7 @@ impl SoloSession {
             nodes: Nodes::new(names, chain),
             jobs: Jobs::new(plan, fee_gain),
             blocks: Blocks::default(),
+            chain: String::new(),
             is_up: false,
             last_down: None,
             payees: Some(payees.join(", ")),
@@ -313,11 +316,10 @@ impl SoloSession {
     }
 
     fn found(&self, solo: &SoloJob, share: &Share) -> Option<FoundBlock> {
-        let chain = self.nodes.chosen().and_then(|id| self.nodes.find(id).view.as_ref());
         Some(FoundBlock {
             hash: *share.hash(),
             height: solo.template().height(),
-            chain: chain.map_or_else(String::new, |view| view.chain.clone()),
+            chain: self.chain.clone(),
             block: solo.block(share)?,
         })
     }
@@ -420,6 +422,7 @@ impl SoloSession {
             notice: fetched.notice.map(|(source, at)| (source, now.duration_since(at))),
         };
         // The time that counts is the one since the notice.
+        self.chain.clone_from(&news.chain);
         self.job(fetched.notice.map_or(fetched.answered, |(_, at)| at));
         let payees = self.payees.take();
         self.events

@@ -284,6 +284,7 @@ impl Solo {
     }
 }
 
+/// One without a chain is from a version that did not always know it.
 fn is_of_chain(found: &Found, chain: &str) -> bool {
-    matches!(&found.body, FoundBody::Solo(block) if block.chain == chain)
+    matches!(&found.body, FoundBody::Solo(block) if block.chain == chain || block.chain.is_empty())
 }

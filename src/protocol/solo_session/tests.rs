@@ -400,3 +400,15 @@ fn a_parent_that_the_chain_comes_back_to_is_mined_on_as_if_for_the_first_time() 
     assert_eq!(outcomes(bench.events()).len(), 2);
     assert!(bench.session.is_settled());
 }
+
+#[test]
+fn a_block_that_is_found_while_no_node_answers_knows_its_chain() {
+    let mut bench = Bench::new(1);
+    let job = bench.mining();
+    bench.session.handle_trouble(FIRST, "connection refused".into(), bench.now);
+    bench.events();
+    bench.session.submit(block(&job, 1), bench.now);
+    let events = bench.events();
+    let [Event::Block(found)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(found.chain, "regtest");
+}
