@@ -17,8 +17,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 const WATCHED_FOR: Duration = Duration::from_secs(3600);
 /// Blocks on top, itself included, after which it is left alone.
 const ENOUGH_CONFIRMATIONS: u32 = 3;
-/// How long the others are tried once one node has the block: they get it from their peers too.
-const OTHERS_FOR: Duration = Duration::from_secs(60);
+/// How long the others are tried as often as before once one node has the block, and how often after that: they mostly
+/// get it from their peers, but one that comes back alone may be the one with peers.
+const OTHERS_SOON_FOR: Duration = Duration::from_secs(60);
+const OTHERS_WAIT: Duration = Duration::from_secs(60);
 
 /// What to ask a node now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,14 +149,12 @@ impl Delivery {
     /// The next call that is due; each is to be answered by [`Self::handle_verdict`] or [`Self::handle_standing`].
     pub fn poll_call(&mut self, now: Instant) -> Option<(usize, Call)> {
         let is_over = now.duration_since(self.started) >= WATCHED_FOR && self.taken_at.is_some();
-        let others_end = self.taken_at.map(|at| at + OTHERS_FOR);
         for (index, node) in self.nodes.iter_mut().enumerate() {
             if node.due.is_none_or(|due| due > now) {
                 continue;
             }
-            let is_late = node.call == Call::Submit && others_end.is_some_and(|end| now >= end);
             node.due = None;
-            if !is_over && !is_late {
+            if !is_over {
                 node.is_asked = true;
                 return Some((index, node.call));
             }
@@ -264,8 +264,10 @@ impl Delivery {
     }
 
     fn again(&mut self, node: usize, call: Call, now: Instant) {
+        let is_late = self.taken_at.is_some_and(|at| now.duration_since(at) >= OTHERS_SOON_FOR);
+        let longest = if is_late { OTHERS_WAIT } else { LONGEST_WAIT };
         let wait = self.nodes[node].wait;
-        self.nodes[node].wait = (2 * wait).min(LONGEST_WAIT);
+        self.nodes[node].wait = (2 * wait).min(longest);
         self.next(node, call, wait, now);
     }
 
@@ -416,5 +418,30 @@ mod tests {
         let end = now + WATCHED_FOR;
         assert_eq!(calls(&mut delivery, end), []);
         assert!(delivery.is_over(), "after an hour it is left alone");
+    }
+
+    #[test]
+    fn a_node_that_comes_back_long_after_another_took_the_block_gets_it() {
+        let start = Instant::now();
+        let mut delivery = Delivery::new(2, start);
+        calls(&mut delivery, start);
+        delivery.handle_verdict(1, Verdict::Accepted, start);
+        delivery.handle_verdict(0, again("connection refused"), start);
+        let (mut now, mut asked) = (start, 0);
+        while now < start + Duration::from_secs(600) {
+            now = delivery.poll_timeout().unwrap();
+            for (node, call) in calls(&mut delivery, now) {
+                if node == 1 {
+                    delivery.handle_standing(1, Some(in_chain(1)), now);
+                } else {
+                    assert_eq!(call, Call::Submit);
+                    delivery.handle_verdict(0, again("connection refused"), now);
+                    asked += 1;
+                }
+            }
+        }
+        assert!((20..60).contains(&asked), "{asked}");
+        let due = delivery.poll_timeout().unwrap() + OTHERS_WAIT;
+        assert!(calls(&mut delivery, due).contains(&(0, Call::Submit)));
     }
 }

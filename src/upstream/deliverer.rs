@@ -55,7 +55,13 @@ impl Deliverer {
             let record = tokio::task::spawn_blocking(move || {
                 Found::for_solo(&block, found.height, &found.chain, &upstream, at)
             });
-            let Ok(record) = record.await else { return };
+            let record = match record.await {
+                Ok(record) => record,
+                Err(error) => {
+                    let text = format!("it could not be put together: {error}");
+                    return task.tell(BlockEvent::NotKept(text), None).await;
+                }
+            };
             let FoundBody::Solo(SoloBlock { block: hex, .. }) = &record.body else { return };
             let hex: Arc<str> = hex.as_str().into();
             if let Some(journal) = &task.journal
@@ -164,7 +170,7 @@ impl Task {
             DeliveryNews::Beside => {
                 self.settle(Fate::Orphaned);
                 let text = "another block was first; the node keeps ours beside its chain".to_owned();
-                (BlockEvent::Beside, Some(BlockFate::Refused(text)))
+                (BlockEvent::Beside, Some(BlockFate::Beside(text)))
             }
             DeliveryNews::Refused(reason) => {
                 self.settle(Fate::refused(&reason));

@@ -29,6 +29,8 @@ pub struct FoundBlock {
 pub enum BlockFate {
     /// It is in the chain.
     Accepted,
+    /// Another block was first, in these words: so it will be for all others of its parent.
+    Beside(String),
     /// All nodes refuse it, with these words; printable.
     Refused(String),
 }
@@ -102,6 +104,10 @@ impl Blocks {
                 parent.was_accepted = true;
                 orders.answers.extend(parent.spares.drain(..).map(|(share, _)| overtaken(share)));
                 Outcome::Accepted
+            }
+            BlockFate::Beside(text) => {
+                orders.answers.extend(parent.spares.drain(..).map(|(share, _)| overtaken(share)));
+                Outcome::Rejected(Reject { kind: RejectKind::Stale, code: None, text })
             }
             BlockFate::Refused(text) => {
                 if !parent.spares.is_empty() {

@@ -412,3 +412,18 @@ fn a_block_that_is_found_while_no_node_answers_knows_its_chain() {
     let [Event::Block(found)] = &events[..] else { panic!("{events:?}") };
     assert_eq!(found.chain, "regtest");
 }
+
+#[test]
+fn a_block_that_came_second_takes_those_on_its_parent_with_it() {
+    let mut bench = Bench::new(1);
+    let job = bench.mining();
+    let first = block(&job, 1);
+    let hash = *first.hash();
+    bench.session.submit(first, bench.now);
+    bench.session.submit(block(&job, 2), bench.now);
+    bench.events();
+    bench.session.handle_fate(&hash, BlockFate::Beside("another was first".into()), bench.now);
+    let events = bench.events();
+    assert_eq!(sent(&events), []);
+    assert!(matches!(&outcomes(events)[..], [Outcome::Rejected(_), Outcome::Stale]));
+}
