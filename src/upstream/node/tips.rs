@@ -166,9 +166,10 @@ impl Tips {
     }
 
     fn hear(&mut self, hash: [u8; 32], source: TipSource, at: Instant) -> Option<Heard> {
-        let is_new = self.watch.hear(hash, source, at);
-        // The poll names what is the tip now, whoever named it before: after two reorganisations that may be an old one.
-        (is_new || source == TipSource::Poll).then_some(Heard::Tip { hash, source, at })
+        self.watch.hear(hash, source, at);
+        // Also one that was heard before: the chain may have gone back to it.
+        let is_known = *self.tip.borrow() == Some(BlockHash(hash));
+        (!is_known).then_some(Heard::Tip { hash, source, at })
     }
 
     fn published(&mut self, number: usize, event: ZmqEvent) -> Option<Heard> {
