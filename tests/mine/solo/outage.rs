@@ -54,7 +54,6 @@ fn a_node_that_is_killed_just_before_the_submission_gets_the_block_when_it_is_ba
     let hash = submitted.recv_timeout(PATIENCE).unwrap();
     node.kill();
     assert!(std::fs::read_to_string(&path).unwrap().contains(&hash), "on the disk before it is sent");
-    std::thread::sleep(Duration::from_secs(1));
     proxy.judge_by(|_, _| Fate::Pass);
     node.launch();
     miner.wait_for("the block in the chain", |event| is_block(event, "in_chain") && event["hash"] == *hash);
@@ -251,4 +250,32 @@ fn a_node_that_looks_well_and_gives_no_template_is_told_once_and_asked_ever_more
     let told = ended.of("upstream").into_iter().filter(|event| event["state"] == "down").count();
     let calls = calls.try_iter().count();
     assert!(told == 1 && (3..=9).contains(&calls), "told {told} times, asked {calls} times");
+}
+
+#[test]
+fn a_block_found_while_the_node_is_away_is_sent_by_the_next_run() {
+    let Some(mut node) = Node::start("found while the node is away", &[]) else { return };
+    let access = access(&node);
+    let journal = tempfile::tempdir().unwrap();
+    let path = journal.path().join("blocks.journal");
+    let environment = [("SIGNALCORE_STATE_JOURNAL", path.to_str().unwrap())];
+    let payout = spend::segwit().to_string();
+    let mut miner = Miner::run(&arguments(&access, &payout), &environment);
+    miner.wait_for_several(5, "blocks", |event| is_block(event, "in_chain"));
+    node.stop();
+    miner.wait_for("the node gone", |event| event["state"] == "down");
+    // Found on the last template, before or after it was known that the node is away.
+    let unsent = |event: &Value| is_block(event, "answer") && event["reason"] != "accepted";
+    let hash = miner.wait_for("a block that nobody takes", unsent)["hash"].clone();
+    miner.signal(Signal::KILL);
+    drop(miner);
+    node.launch();
+    node.wait_until_ready();
+    let mut miner = Miner::run(&arguments(&access, &payout), &environment);
+    miner.wait_for("the block sent again", |event| is_block(event, "again") && event["hash"] == hash);
+    miner.wait_for("what became of it", |event| {
+        event["hash"] == hash && (event["state"] == "in_chain" || event["state"] == "beside")
+    });
+    assert!(node.try_call("getblockheader", &json!([hash])).is_ok(), "the node has it");
+    assert_eq!(miner.stop().code, Some(0));
 }
