@@ -152,7 +152,7 @@ impl Engine {
             in_flight: InFlight::default(),
             next_chip_job: 0,
             throttle: Throttle::new(now),
-            paces: terms.iter().map(|_| Pace::default()).collect(),
+            paces: terms.iter().map(|terms| Pace::new(terms.vouches)).collect(),
             review_at: None,
             left_at: None,
             switch: None,
