@@ -13,8 +13,8 @@ const MAX_COOKIE: u64 = 4096;
 /// A way to log in. Prints without the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
-    /// The first of these files that is there: the node keeps one for programs on its own machine. Shape: one line,
-    /// `user:password`.
+    /// The latest of these files: the node keeps one for programs on its own machine, and one of another network may be
+    /// left of a node that was killed. Shape: one line, `user:password`.
     Cookie(Vec<PathBuf>),
     /// One of the node's `rpcauth`, or its `rpcuser` and `rpcpassword`.
     Password(Credentials),
@@ -93,7 +93,7 @@ impl Keys {
         }
         // Its folder may be on a network, and the runtime's threads wait for no disk.
         let path = paths.first().cloned();
-        let read = tokio::task::spawn_blocking(move || first_cookie(&paths)).await;
+        let read = tokio::task::spawn_blocking(move || latest_cookie(&paths)).await;
         let key = read.unwrap_or_else(|error| {
             let fault = CookieFault::Io(io::Error::other(error));
             Err(path.map_or(CookieError::Nowhere, |path| CookieError::File { path, fault }))
@@ -108,9 +108,12 @@ impl Keys {
     }
 }
 
-/// The first cookie that can be read. Errors: that of the first file that is there, or else of the first one.
-fn first_cookie(paths: &[PathBuf]) -> Result<Key, CookieError> {
+/// The latest cookie that can be read. Errors: that of the first file that is there, or else of the first one.
+fn latest_cookie(paths: &[PathBuf]) -> Result<Key, CookieError> {
     let mut faults = Vec::new();
+    let mut paths: Vec<_> = paths.iter().collect();
+    let changed = |path: &&PathBuf| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    paths.sort_by_key(|path| std::cmp::Reverse(changed(path)));
     for path in paths {
         match read_cookie(path) {
             Ok(credentials) => return Ok(Key { credentials, cookie: Some(path.clone()) }),
@@ -174,16 +177,18 @@ mod tests {
     }
 
     #[test]
-    fn of_several_places_the_first_with_a_cookie_counts_and_the_first_with_anything_is_told() {
+    fn of_several_places_the_latest_cookie_counts_and_the_first_with_anything_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let [none, other, right, last] =
-            ["none", "other", "right", "last"].map(|name| folder.path().join(name));
+        let [none, other, right, stale] =
+            ["none", "other", "right", "stale"].map(|name| folder.path().join(name));
         std::fs::write(&other, "something else").unwrap();
         std::fs::write(&right, "u:right").unwrap();
-        std::fs::write(&last, "u:last").unwrap();
+        std::fs::write(&stale, "u:stale").unwrap();
+        let an_hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+        File::options().write(true).open(&stale).unwrap().set_modified(an_hour_ago).unwrap();
         let read =
-            |paths: &[&PathBuf]| first_cookie(&paths.iter().map(|path| (*path).clone()).collect::<Vec<_>>());
-        let key = read(&[&none, &other, &right, &last]).unwrap();
+            |paths: &[&PathBuf]| latest_cookie(&paths.iter().map(|path| (*path).clone()).collect::<Vec<_>>());
+        let key = read(&[&none, &other, &stale, &right]).unwrap();
         assert_eq!((key.credentials.password.as_str(), key.cookie), ("right", Some(right)));
         let told = |paths: &[&PathBuf]| match read(paths).unwrap_err() {
             CookieError::File { path, .. } => Some(path),
