@@ -170,12 +170,12 @@ pub async fn run(
     // Upstreams first: connecting takes longer than anything else, and opening the CPU takes tens of milliseconds.
     let context = Context::new(plan.upstreams.iter().map(|(source, _)| about(source)).collect());
     let memory = plan.memory.and_then(Memory::open);
-    let (journal, mut open) = match plan.journal.map(Journal::open) {
-        Some(Opened { journal, open, remarks }) => {
+    let (journal, mut watched) = match plan.journal.map(Journal::open) {
+        Some(Opened { journal, watched, remarks }) => {
             for remark in remarks {
                 tracing::warn!("{remark}");
             }
-            (Some(journal), open)
+            (Some(journal), watched)
         }
         None => (None, Vec::new()),
     };
@@ -188,7 +188,7 @@ pub async fn run(
             pool::open(*options, recollection, journal.clone())
         }
         Source::Solo(options, _) => {
-            upstream::solo::open(*options, journal.clone(), std::mem::take(&mut open))
+            upstream::solo::open(*options, journal.clone(), std::mem::take(&mut watched))
         }
     };
     let upstreams: Vec<_> =

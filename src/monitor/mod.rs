@@ -108,7 +108,7 @@ pub(crate) fn outcome_reason(outcome: &Outcome) -> Option<String> {
     match outcome {
         Outcome::Accepted => None,
         Outcome::Rejected(reject) => Some(reject.to_string()),
-        Outcome::Stale => Some("a newer job had replaced its own; not sent".to_owned()),
+        Outcome::Stale => Some("a newer job or block had come before it; not sent".to_owned()),
         Outcome::Withheld => {
             Some("the pool has asked for a higher difficulty since its job; not sent".to_owned())
         }

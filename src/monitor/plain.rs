@@ -12,7 +12,7 @@ use crate::engine::task::{Notice, NoticeEvent};
 use crate::engine::{BoardReport, Report, UpstreamId};
 use crate::upstream::UpstreamNews;
 use crate::work::coinbase::height;
-use crate::work::{Answered, BlockHash, Difficulty, HashRate, Job, Outcome};
+use crate::work::{Answered, BlockHash, Difficulty, HashRate, Job, LostReason, Outcome};
 
 /// A line and what it means to the eye.
 #[derive(Debug, PartialEq)]
@@ -61,7 +61,9 @@ pub fn line(context: &Context, notice: &Notice) -> Option<Line> {
         NoticeEvent::Engine(Report::Judged(upstream, verdict)) => {
             judged_text(*upstream, context.upstream(*upstream), verdict)
         }
-        NoticeEvent::Engine(Report::Share(upstream, answered)) => share_text(notice, *upstream, answered),
+        NoticeEvent::Engine(Report::Share(upstream, answered)) => {
+            share_text(notice, *upstream, context.is_solo(*upstream), answered)
+        }
         NoticeEvent::Engine(Report::Board(board, report)) => board_text(context.board(*board), report),
         NoticeEvent::Upstream(_, UpstreamNews::Template(news)) => solo::template_text(news, notice.rate),
         NoticeEvent::Upstream(_, UpstreamNews::Block(news)) => solo::block_text(news),
@@ -129,22 +131,23 @@ fn job_text(upstream: UpstreamId, job: &Job, clean: bool) -> (Tone, String) {
     }
 }
 
-fn share_text(notice: &Notice, upstream: UpstreamId, answered: &Answered) -> (Tone, String) {
+fn share_text(notice: &Notice, upstream: UpstreamId, is_solo: bool, answered: &Answered) -> (Tone, String) {
     let share = &answered.share;
     let (tone, word) = match &answered.outcome {
         Outcome::Accepted => (Tone::Good, "Accepted"),
         Outcome::Rejected(_) => (Tone::Bad, "Rejected"),
         Outcome::Stale => (Tone::Warning, "Stale"),
         Outcome::Withheld => (Tone::Quiet, "Withheld"),
+        Outcome::Lost(LostReason::Kept) => (Tone::Warning, "Kept"),
         Outcome::Lost(_) => (Tone::Bad, "Lost"),
     };
     let block = if share.solves_block() { " BLOCK!" } else { "" };
+    let whose = if is_solo { "solo".to_owned() } else { format!("pool {}", upstream.0) };
     let mut text = format!(
-        "{word} {} Diff {}/{} pool {}{block}",
+        "{word} {} Diff {}/{} {whose}{block}",
         short(share.hash()),
         share.difficulty(),
         share.job().difficulty,
-        upstream.0
     );
     if let Some(reason) = outcome_reason(&answered.outcome) {
         write!(text, " ({reason})").expect("to a string");

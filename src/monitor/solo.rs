@@ -61,6 +61,9 @@ pub(super) fn block_text(news: &BlockNews) -> (Tone, String) {
     let (tone, what) = match event {
         BlockEvent::Found => (Tone::Good, format!("BLOCK FOUND: {hash}")),
         BlockEvent::Again => (Tone::Usual, format!("{hash} of a run before is sent again")),
+        BlockEvent::Forgotten { node } => {
+            (Tone::Usual, format!("{hash}: node {node} has it no more and gets it again"))
+        }
         BlockEvent::NotKept(reason) => {
             (Tone::Bad, format!("{hash} is NOT in the journal: {reason}; it is sent all the same"))
         }
@@ -101,6 +104,7 @@ pub(super) fn block_members(news: &BlockNews) -> Value {
     let (state, reason, node) = match &news.event {
         BlockEvent::Found => ("found", None, None),
         BlockEvent::Again => ("again", None, None),
+        BlockEvent::Forgotten { node } => ("forgotten", None, Some(node)),
         BlockEvent::NotKept(reason) => ("not_kept", Some(reason.clone()), None),
         BlockEvent::Faulty(faults) => ("faulty", Some(faults.join(", ")), None),
         BlockEvent::Answer { node, text } => ("answer", Some(text.clone()), Some(node)),
@@ -139,7 +143,7 @@ pub(super) fn figures(solo: &SoloFigures, rate: HashRate) -> Value {
 }
 
 fn node_figures(node: &NodeFigures) -> Value {
-    let SourceReport { zmq, wait, poll, zmq_up, zmq_silent } = node.sources;
+    let SourceReport { zmq, wait, poll, zmq_up, zmq_silent, zmq_ignored, zmq_missed } = node.sources;
     let source = |figures: crate::protocol::tip_watch::SourceFigures| json!({ "first": figures.first, "later": figures.later, "mean_delay_ms": figures.mean_delay().map(rounded) });
     json!({
         "node": node.name,
@@ -156,6 +160,8 @@ fn node_figures(node: &NodeFigures) -> Value {
         "sources": { "zmq": source(zmq), "wait": source(wait), "poll": source(poll) },
         "zmq_connected": zmq_up,
         "zmq_silent": zmq_silent,
+        "zmq_ignored": zmq_ignored,
+        "zmq_missed": zmq_missed,
     })
 }
 

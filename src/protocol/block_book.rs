@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::block_record::{Answer, Found, FoundBody, MAX_LINE, Record, Settled};
+use super::block_record::{Answer, Fate, Found, FoundBody, MAX_LINE, Record, Settled};
 use crate::work::{BlockHash, coinbase};
 
 /// Blocks that are kept in mind; those first named longest ago go first. They take about 40 MB when each text has its
@@ -11,8 +11,9 @@ use crate::work::{BlockHash, coinbase};
 pub const MAX_ENTRIES: usize = 10_000;
 /// Answers that are kept of each block, the latest.
 pub const MAX_ANSWERS: usize = 8;
-/// How long a block without a fate may still be worth sending. Unit: seconds. A day is about 144 blocks, well
-/// past what chains are reorganised by.
+/// How long a block may still be worth sending. Unit: seconds. A day is about 144 blocks, well past what chains are
+/// reorganised by, and past what a node that is killed forgets: Bitcoin Core writes its index at least every 70 minutes
+/// (`validation.cpp`, `DATABASE_WRITE_INTERVAL_MAX`).
 pub const WORTH_SENDING: u64 = 24 * 60 * 60;
 
 /// Where a line stands in the file. Unit: bytes.
@@ -63,12 +64,38 @@ impl Entry {
         found.or(answered).or(settled).unwrap_or_default()
     }
 
-    /// Whether it is a block of our own that may still be worth sending at `now`, seconds since 1970.
-    fn is_open(&self, now: u64) -> bool {
-        let is_young =
-            |found: &Finding| found.chain.is_some() && now.saturating_sub(found.at) < WORTH_SENDING;
-        self.settled.is_none() && self.found.as_ref().is_some_and(is_young)
+    /// The block, if it is one of our own that a node may lack and that may still be worth sending at `now`, seconds
+    /// since 1970: it has no fate, or a node took it, which may have been killed before that was on its disk.
+    fn watched(&self, now: u64) -> Option<Watched> {
+        let is_open = match self.settled.as_ref().map(|settled| &settled.fate) {
+            None => true,
+            Some(Fate::Accepted | Fate::Orphaned) => false,
+            Some(Fate::Refused { .. } | Fate::GivenUp { .. }) => return None,
+        };
+        let Finding { at, height, chain, place, .. } = self.found.as_ref()?;
+        if now.saturating_sub(*at) >= WORTH_SENDING {
+            return None;
+        }
+        let (height, chain) = ((*height)?, chain.clone()?);
+        Some(Watched { hash: self.hash, at: *at, height, chain, place: *place, is_open })
     }
+}
+
+/// A block of our own that a node may lack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// Its hash.
+    pub hash: BlockHash,
+    /// When it was found. Unit: seconds since 1970.
+    pub at: u64,
+    /// Its height.
+    pub height: u32,
+    /// Its chain; empty where it was not known.
+    pub chain: String,
+    /// Where its bytes stand.
+    pub place: Place,
+    /// Whether nothing is known of its fate.
+    pub is_open: bool,
 }
 
 /// What a journal says, the blocks in the order in which they are first spoken of.
@@ -93,9 +120,10 @@ impl Book {
         self.entries.values()
     }
 
-    /// Blocks of our own without a fate that may still be worth sending at `now`, seconds since 1970.
-    pub fn open_entries(&self, now: u64) -> impl DoubleEndedIterator<Item = &Entry> {
-        self.entries.values().filter(move |entry| entry.is_open(now))
+    /// Blocks of our own that a node may lack and that may still be worth sending at `now`, seconds since 1970; the
+    /// oldest first.
+    pub fn watched(&self, now: u64) -> impl Iterator<Item = Watched> {
+        self.entries.values().filter_map(move |entry| entry.watched(now))
     }
 
     fn add(&mut self, record: Record, place: Place) {
@@ -278,9 +306,9 @@ mod tests {
     }
 
     #[test]
-    fn our_own_blocks_without_a_fate_are_open_for_a_day() {
-        let blocks: Vec<_> = (0..4).map(|index| solo(index, 1000 * index as u64)).collect();
-        let mut pool = solo(4, 0);
+    fn our_own_blocks_are_watched_for_a_day_unless_they_are_refused() {
+        let blocks: Vec<_> = (0..5).map(|index| solo(index, 1000 * index as u64)).collect();
+        let mut pool = solo(5, 0);
         let FoundBody::Solo(block) = &pool.body else { panic!("{pool:?}") };
         let header = block.block[..2 * Header::LEN].to_owned();
         pool.body = FoundBody::Pool(PoolBlock {
@@ -291,15 +319,14 @@ mod tests {
         });
         let mut records: Vec<_> = blocks.iter().chain([&pool]).cloned().map(Record::Found).collect();
         records.push(settled(blocks[2].hash, Fate::given_up("too old")));
+        records.push(settled(blocks[4].hash, Fate::Accepted));
         let book = book(text(&records).as_bytes());
-        let open = |now| book.open_entries(now).map(|entry| entry.hash).collect::<Vec<_>>();
-        assert_eq!(
-            open(0),
-            [blocks[0].hash, blocks[1].hash, blocks[3].hash],
-            "also those of a clock set back"
-        );
-        assert_eq!(open(WORTH_SENDING), [blocks[1].hash, blocks[3].hash]);
-        assert_eq!(open(WORTH_SENDING + 3000), []);
+        let watched = |now| book.watched(now).map(|block| (block.hash, block.is_open)).collect::<Vec<_>>();
+        let [first, second, fourth] = [0, 1, 3].map(|index: usize| (blocks[index].hash, true));
+        let accepted = (blocks[4].hash, false);
+        assert_eq!(watched(0), [first, second, fourth, accepted], "also those of a clock set back");
+        assert_eq!(watched(WORTH_SENDING), [second, fourth, accepted]);
+        assert_eq!(watched(WORTH_SENDING + 4000), []);
     }
 
     #[test]
@@ -308,7 +335,7 @@ mod tests {
         let book = book(text(&[answer(hash, 9), settled(hash, Fate::Accepted)]).as_bytes());
         let entry = only(&book);
         assert_eq!((entry.found.as_ref(), entry.at()), (None, 9));
-        assert_eq!(book.open_entries(10).count(), 0);
+        assert_eq!(book.watched(10).count(), 0);
     }
 
     #[test]

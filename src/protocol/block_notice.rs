@@ -30,7 +30,7 @@ enum Topic {
     Sequence,
 }
 
-/// Reads the messages of one connection.
+/// Reads the messages of one publisher.
 #[derive(Debug, Default)]
 pub struct NoticeReader {
     /// The last number of each topic. They count by themselves, from 0 at the start of the node.
@@ -39,6 +39,11 @@ pub struct NoticeReader {
 }
 
 impl NoticeReader {
+    /// Another connection begins: what came between the two is not known, nor counted.
+    pub fn begin(&mut self) {
+        self.last = [None; 2];
+    }
+
     /// A message; `None` when there is nothing to learn from it.
     pub fn read(&mut self, parts: &[Part]) -> Option<BlockNotice> {
         let Some((topic, notice, number)) = understood(parts) else {

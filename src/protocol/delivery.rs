@@ -72,6 +72,11 @@ pub enum BlockEvent {
     Found,
     /// It was found in a run before and had no end yet.
     Again,
+    /// A node that had taken it has it no more, and gets it again.
+    Forgotten {
+        /// Which.
+        node: String,
+    },
     /// It could not be written to the journal, and why; it is sent all the same.
     NotKept(String),
     /// What a node will refuse it for, as far as can be told here; it is sent all the same.
@@ -204,19 +209,28 @@ impl Delivery {
         }
     }
 
-    /// A node has answered getblockheader; `None` when it could not be asked.
-    pub fn handle_standing(&mut self, node: usize, standing: Option<Standing>, now: Instant) {
+    /// A node may have forgotten the block: it was away, or its chain has become shorter.
+    pub fn look_again(&mut self, node: usize, now: Instant) {
+        let node = &mut self.nodes[node];
+        if !node.is_asked && node.refusal.is_none() {
+            node.wait = FIRST_WAIT;
+            (node.call, node.due) = (Call::Look, Some(now));
+        }
+    }
+
+    /// A node has answered getblockheader, or why it could not be asked; printable.
+    pub fn handle_standing(&mut self, node: usize, standing: Result<Standing, String>, now: Instant) {
         self.nodes[node].is_asked = false;
-        self.nodes[node].is_in_chain = matches!(standing, Some(Standing::Active { .. }));
+        self.nodes[node].is_in_chain = matches!(standing, Ok(Standing::Active { .. }));
         match standing {
-            Some(Standing::Active { confirmations }) => {
+            Ok(Standing::Active { confirmations }) => {
                 self.taken(node, now);
                 self.tell(Told::InChain, DeliveryNews::InChain);
                 if confirmations < ENOUGH_CONFIRMATIONS {
                     self.next(node, Call::Look, LOOK_EVERY, now);
                 }
             }
-            Some(Standing::Beside) => {
+            Ok(Standing::Beside) => {
                 // Nodes may be of two minds; the block is not lost as long as one has it in its chain.
                 if self.nodes.iter().all(|node| !node.is_in_chain) {
                     self.tell(Told::Beside, DeliveryNews::Beside);
@@ -224,8 +238,11 @@ impl Delivery {
                 self.taken_at.get_or_insert(now);
                 self.next(node, Call::Look, LOOK_EVERY, now);
             }
-            Some(Standing::Unknown) => self.again(node, Call::Submit, now),
-            None => self.again(node, Call::Look, now),
+            Ok(Standing::Unknown) => self.again(node, Call::Submit, now),
+            Err(reason) => {
+                self.note(node, reason);
+                self.again(node, Call::Look, now);
+            }
         }
     }
 
@@ -314,10 +331,10 @@ mod tests {
         assert_eq!(calls(&mut delivery, now + FIRST_WAIT), [(0, Call::Submit)]);
         delivery.handle_verdict(0, Verdict::AskChain(Doubt::Duplicate), now);
         assert_eq!(calls(&mut delivery, now), [(0, Call::Look)]);
-        delivery.handle_standing(0, Some(in_chain(ENOUGH_CONFIRMATIONS)), now);
+        delivery.handle_standing(0, Ok(in_chain(ENOUGH_CONFIRMATIONS)), now);
         assert!(delivery.take_news().contains(&DeliveryNews::InChain));
         assert_eq!(calls(&mut delivery, now + LOOK_AFTER), [(1, Call::Look)]);
-        delivery.handle_standing(1, Some(in_chain(ENOUGH_CONFIRMATIONS)), now);
+        delivery.handle_standing(1, Ok(in_chain(ENOUGH_CONFIRMATIONS)), now);
         assert!(delivery.is_over());
         assert!(delivery.take_news().is_empty(), "nothing is told twice");
     }
@@ -348,15 +365,35 @@ mod tests {
         delivery.handle_verdict(0, Verdict::Accepted, now);
         let later = now + LOOK_AFTER;
         assert_eq!(calls(&mut delivery, later), [(0, Call::Look)]);
-        delivery.handle_standing(0, None, later);
+        delivery.handle_standing(0, Err("connection refused".into()), later);
         let later = delivery.poll_timeout().unwrap();
         assert_eq!(calls(&mut delivery, later), [(0, Call::Look)]);
-        delivery.handle_standing(0, Some(Standing::Unknown), later);
+        delivery.handle_standing(0, Ok(Standing::Unknown), later);
         let later = delivery.poll_timeout().unwrap();
         assert_eq!(calls(&mut delivery, later), [(0, Call::Submit)]);
         delivery.handle_verdict(0, Verdict::Accepted, later);
-        delivery.handle_standing(0, Some(in_chain(1)), later);
+        delivery.handle_standing(0, Ok(in_chain(1)), later);
         assert!(delivery.take_news().contains(&DeliveryNews::InChain));
+    }
+
+    #[test]
+    fn a_node_that_comes_back_is_asked_anew_also_when_it_had_taken_the_block_for_good() {
+        let now = Instant::now();
+        let mut delivery = Delivery::new(2, now);
+        calls(&mut delivery, now);
+        delivery.handle_verdict(0, Verdict::Accepted, now);
+        delivery.handle_verdict(1, again("refused"), now);
+        assert_eq!(calls(&mut delivery, now + LOOK_AFTER).len(), 2);
+        delivery.handle_standing(0, Ok(in_chain(ENOUGH_CONFIRMATIONS)), now);
+        delivery.look_again(1, now);
+        assert_eq!(calls(&mut delivery, now), [], "it is being asked");
+        delivery.look_again(0, now);
+        assert_eq!(calls(&mut delivery, now), [(0, Call::Look)]);
+        delivery.handle_standing(0, Ok(Standing::Unknown), now);
+        assert_eq!(calls(&mut delivery, now + FIRST_WAIT), [(0, Call::Submit)]);
+        delivery.handle_verdict(1, refusal(), now);
+        delivery.look_again(1, now);
+        assert_eq!(calls(&mut delivery, now), [], "it would refuse it again");
     }
 
     #[test]
@@ -387,7 +424,7 @@ mod tests {
                 for (node, call) in calls(&mut delivery, now) {
                     match call {
                         Call::Submit => delivery.handle_verdict(node, verdict.clone(), now),
-                        Call::Look => delivery.handle_standing(node, Some(Standing::Unknown), now),
+                        Call::Look => delivery.handle_standing(node, Ok(Standing::Unknown), now),
                     }
                 }
                 now = delivery.poll_timeout().unwrap_or(now);
@@ -405,14 +442,14 @@ mod tests {
         calls(&mut delivery, now);
         delivery.handle_verdict(0, Verdict::AskChain(Doubt::Inconclusive), now);
         calls(&mut delivery, now);
-        delivery.handle_standing(0, Some(Standing::Beside), now);
+        delivery.handle_standing(0, Ok(Standing::Beside), now);
         assert!(delivery.take_news().contains(&DeliveryNews::Beside));
         let later = now + LOOK_EVERY;
         assert_eq!(calls(&mut delivery, later), [(0, Call::Look)]);
-        delivery.handle_standing(0, Some(Standing::Beside), later);
+        delivery.handle_standing(0, Ok(Standing::Beside), later);
         assert!(delivery.take_news().is_empty());
         calls(&mut delivery, later + LOOK_EVERY);
-        delivery.handle_standing(0, Some(in_chain(2)), later + LOOK_EVERY);
+        delivery.handle_standing(0, Ok(in_chain(2)), later + LOOK_EVERY);
         let told = delivery.take_news();
         assert_eq!(told, [DeliveryNews::Accepted { node: 0 }, DeliveryNews::InChain]);
         let end = now + WATCHED_FOR;
@@ -432,7 +469,7 @@ mod tests {
             now = delivery.poll_timeout().unwrap();
             for (node, call) in calls(&mut delivery, now) {
                 if node == 1 {
-                    delivery.handle_standing(1, Some(in_chain(1)), now);
+                    delivery.handle_standing(1, Ok(in_chain(1)), now);
                 } else {
                     assert_eq!(call, Call::Submit);
                     delivery.handle_verdict(0, again("connection refused"), now);

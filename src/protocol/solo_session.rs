@@ -288,17 +288,21 @@ impl SoloSession {
         self.blocks.is_settled()
     }
 
-    /// Nobody waits for answers any more; the blocks are kept elsewhere.
-    pub fn give_up(&mut self) {
-        let rest: Vec<_> = self.blocks.give_up().collect();
-        for share in rest {
-            self.answer(Answered { share, outcome: Outcome::Lost(LostReason::Stopped), latency: None });
-        }
+    /// Nobody waits for answers any more. Whether blocks are kept in a journal decides what becomes of those under way.
+    pub fn give_up(&mut self, is_journaled: bool) {
+        let reason = if is_journaled { LostReason::Kept } else { LostReason::Stopped };
+        let answers = self.blocks.give_up(reason);
+        self.events.extend(answers.into_iter().map(Event::Answered));
     }
 
     /// How all nodes stand: name, view, and why it is of no use.
     pub fn nodes(&self) -> impl Iterator<Item = (&str, Option<&NodeView>, Option<&str>)> {
         self.nodes.iter().map(|node: &Node| (node.name.as_str(), node.view.as_ref(), node.trouble()))
+    }
+
+    /// The last look at a node.
+    pub fn view(&self, node: NodeId) -> Option<&NodeView> {
+        self.nodes.find(node).view.as_ref()
     }
 
     /// Whose templates are mined on.

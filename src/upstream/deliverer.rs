@@ -1,193 +1,192 @@
-//! Found blocks on their way: into the journal, then to all nodes at once, each block in a task of its own.
+//! Found blocks on their way: into the journal, then to all nodes at once, each block in a task of its own; and again to
+//! a node that has forgotten them.
 
-use std::sync::Arc;
-use std::time::Instant;
+mod kept;
+mod task;
 
-use tokio::sync::mpsc;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 
+use self::kept::{Kept, KeptBlocks, Store};
+use self::task::Task;
 use super::journal::Journal;
-use super::node::rpc::{Rpc, RpcError};
-use crate::clock::{now, sleep_until, unix_now};
-use crate::protocol::block_record::{Answer, Fate, Found, FoundBody, SoloBlock};
-use crate::protocol::delivery::{BlockEvent, BlockNews, Call, Delivery, DeliveryNews};
-use crate::protocol::node_answers::{Standing, Verdict};
+use super::node::rpc::Rpc;
+use crate::clock::{now, unix_now};
+use crate::protocol::block_book::Watched;
+use crate::protocol::block_record::{FoundBody, SoloBlock};
+use crate::protocol::delivery::{BlockEvent, BlockNews};
+use crate::protocol::node_answers::Standing;
 use crate::protocol::solo_session::{BlockFate, FoundBlock};
 use crate::work::BlockHash;
 
 /// News that may wait for the solo task, which takes them within milliseconds. The delivery waits when it is full.
 const NEWS_CAPACITY: usize = 64;
+/// Returns of nodes that may wait for the deliveries; one that has missed some asks all nodes.
+const RETURN_CAPACITY: usize = 16;
+/// Between two searches of one node for what it lacks.
+const BETWEEN_SEARCHES: Duration = Duration::from_secs(5);
 
-/// News of a block.
+/// What comes from a delivery.
 #[derive(Debug)]
-pub(super) struct Delivered {
-    pub(super) news: BlockNews,
-    /// What it means for the share that it was found by.
-    pub(super) fate: Option<BlockFate>,
+pub(super) enum Delivered {
+    /// Something about a block.
+    News {
+        news: BlockNews,
+        /// What it means for the share that it was found by.
+        fate: Option<BlockFate>,
+    },
+    /// A node lacks the parent of a block; it may be one of ours.
+    NoParent {
+        /// Which.
+        node: usize,
+    },
 }
 
 /// Where blocks go.
 pub(super) struct Deliverer {
-    nodes: Vec<(String, Arc<Rpc>)>,
-    journal: Option<Journal>,
-    news: mpsc::Sender<Delivered>,
+    shared: Arc<Shared>,
+    /// When each node was last searched for what it lacks.
+    searched: Vec<Option<Instant>>,
     tasks: JoinSet<()>,
 }
 
+/// What all deliveries have in common.
+struct Shared {
+    nodes: Vec<(String, Arc<Rpc>)>,
+    journal: Option<Journal>,
+    news: mpsc::Sender<Delivered>,
+    kept: Mutex<KeptBlocks>,
+    /// Blocks that a task looks after.
+    under_way: Mutex<HashSet<BlockHash>>,
+    returned: broadcast::Sender<usize>,
+    /// Whether a node is being searched.
+    is_searched: Vec<AtomicBool>,
+}
+
 impl Deliverer {
+    /// For these nodes; `watched` are the blocks of runs before.
     pub(super) fn new(
         nodes: Vec<(String, Arc<Rpc>)>,
         journal: Option<Journal>,
+        watched: Vec<Watched>,
     ) -> (Self, mpsc::Receiver<Delivered>) {
         let (news, receiver) = mpsc::channel(NEWS_CAPACITY);
-        (Self { nodes, journal, news, tasks: JoinSet::new() }, receiver)
+        let (returned, _) = broadcast::channel(RETURN_CAPACITY);
+        let searched = vec![None; nodes.len()];
+        let is_searched = nodes.iter().map(|_| AtomicBool::new(false)).collect();
+        let mut kept = KeptBlocks::default();
+        for block in watched {
+            kept.add(block.into());
+        }
+        let (kept, under_way) = (kept.into(), Mutex::default());
+        let shared = Shared { nodes, journal, news, kept, under_way, returned, is_searched };
+        (Self { shared: shared.into(), searched, tasks: JoinSet::new() }, receiver)
     }
 
     /// Keeps and sends a block.
     pub(super) fn send(&mut self, found: FoundBlock) {
         while self.tasks.try_join_next().is_some() {} // lets go of those that have ended
-        let task = self.task(found.hash, found.height);
-        self.tasks.spawn(async move {
-            task.tell(BlockEvent::Found, None).await;
-            let (block, at) = (found.block.clone(), unix_now());
-            let upstream = task.nodes.first().map_or_else(String::new, |(name, _)| name.clone());
-            // Megabytes of digits.
-            let record = tokio::task::spawn_blocking(move || {
-                Found::for_solo(&block, found.height, &found.chain, &upstream, at)
+        if let Some(task) = Task::new(&self.shared, found.hash, found.height) {
+            self.tasks.spawn(async move { task.keep_and_deliver(found).await });
+        }
+    }
+
+    /// A node of this chain has come back, or has lost blocks: whatever it lacks is sent to it again.
+    pub(super) fn returned(&mut self, node: usize, chain: &str) {
+        self.shared.returned.send(node).ok(); // without a receiver nothing is under way
+        self.search(node, chain);
+    }
+
+    /// A node lacks a parent: if it is one of our own, it is sent first.
+    pub(super) fn lacks_a_parent(&mut self, node: usize, chain: &str) {
+        if self.searched[node].is_none_or(|at| now() - at >= BETWEEN_SEARCHES) {
+            self.returned(node, chain);
+        }
+    }
+
+    fn search(&mut self, node: usize, chain: &str) {
+        self.searched[node] = Some(now());
+        let (shared, chain) = (Arc::clone(&self.shared), chain.to_owned());
+        if !shared.is_searched[node].swap(true, Ordering::Relaxed) {
+            self.tasks.spawn(async move {
+                shared.make_up(node, &chain).await;
+                shared.is_searched[node].store(false, Ordering::Relaxed);
             });
-            let record = match record.await {
-                Ok(record) => record,
-                Err(error) => {
-                    let text = format!("it could not be put together: {error}");
-                    return task.tell(BlockEvent::NotKept(text), None).await;
-                }
-            };
-            let FoundBody::Solo(SoloBlock { block: hex, .. }) = &record.body else { return };
-            let hex: Arc<str> = hex.as_str().into();
-            if let Some(journal) = &task.journal
-                && let Err(error) = journal.found(record).await
-            {
-                task.tell(BlockEvent::NotKept(error.to_string()), None).await;
-            }
-            let faults = tokio::task::spawn_blocking(move || found.block.faults());
-            let check = async {
-                let faults = faults.await.unwrap_or_default();
-                if !faults.is_empty() {
-                    let texts = faults.iter().map(ToString::to_string).collect();
-                    task.tell(BlockEvent::Faulty(texts), None).await;
-                }
-            };
-            tokio::join!(task.deliver(hex), check);
-        });
-    }
-
-    /// Sends a block that is in the journal already.
-    pub(super) fn send_again(&mut self, found: Found) {
-        let FoundBody::Solo(SoloBlock { height, block, .. }) = found.body else { return };
-        let task = self.task(found.hash, height);
-        self.tasks.spawn(async move {
-            task.tell(BlockEvent::Again, None).await;
-            task.deliver(block.into()).await;
-        });
-    }
-
-    fn task(&self, hash: BlockHash, height: u32) -> Task {
-        Task {
-            hash,
-            height,
-            nodes: self.nodes.clone(),
-            journal: self.journal.clone(),
-            news: self.news.clone(),
-            started: now(),
         }
     }
 }
 
-struct Task {
-    hash: BlockHash,
-    height: u32,
-    nodes: Vec<(String, Arc<Rpc>)>,
-    journal: Option<Journal>,
-    news: mpsc::Sender<Delivered>,
-    started: Instant,
-}
-
-enum Heard {
-    Verdict(usize, Verdict),
-    Standing(usize, Option<Standing>),
-}
-
-impl Task {
-    async fn deliver(&self, block: Arc<str>) {
-        let mut delivery = Delivery::new(self.nodes.len(), now());
-        let mut calls = JoinSet::new();
-        loop {
-            while let Some((node, call)) = delivery.poll_call(now()) {
-                let (rpc, block, hash) = (Arc::clone(&self.nodes[node].1), Arc::clone(&block), self.hash);
-                calls.spawn(async move {
-                    match call {
-                        Call::Submit => {
-                            let again = |error: RpcError| Verdict::Again { reason: error.to_string() };
-                            Heard::Verdict(node, rpc.submit_block(&block).await.unwrap_or_else(again))
-                        }
-                        Call::Look => Heard::Standing(node, rpc.standing(hash).await.ok()),
-                    }
-                });
-            }
-            for news in delivery.take_news() {
-                self.carry_out(news).await;
-            }
-            if delivery.is_over() {
-                return;
-            }
-            tokio::select! {
-                Some(Ok(heard)) = calls.join_next() => match heard {
-                    Heard::Verdict(node, verdict) => delivery.handle_verdict(node, verdict, now()),
-                    Heard::Standing(node, standing) => delivery.handle_standing(node, standing, now()),
-                },
-                () = sleep_until(delivery.poll_timeout()) => {}
-            }
+impl Shared {
+    /// Sends a node what it lacks, parents first.
+    async fn make_up(self: &Arc<Self>, node: usize, chain: &str) {
+        let Some(missing) = self.missing(node, chain).await else { return };
+        for block in missing {
+            let Some(task) = Task::new(self, block.hash, block.height) else { continue };
+            let Some(text) = self.bytes(&block).await else { continue };
+            let node_name = self.nodes[node].0.clone();
+            let event =
+                if block.is_open { BlockEvent::Again } else { BlockEvent::Forgotten { node: node_name } };
+            task.tell(event, None).await;
+            // Its child comes next, and would be refused without it.
+            self.nodes[node].1.submit_block(&text).await.ok();
+            tokio::spawn(async move { task.deliver(text).await });
         }
     }
 
-    async fn carry_out(&self, news: DeliveryNews) {
-        let name = |node: usize| self.nodes[node].0.clone();
-        let (event, fate) = match news {
-            DeliveryNews::Answer { node, text } => {
-                if let Some(journal) = &self.journal {
-                    journal.answer(Answer::new(self.hash, &name(node), &text, unix_now()));
+    /// What a node lacks, parents first; `None` when it cannot be asked, and its next return begins anew.
+    async fn missing(&self, node: usize, chain: &str) -> Option<Vec<Kept>> {
+        let mut blocks = lock(&self.kept).of_chain(chain, unix_now());
+        blocks.sort_by_key(|block| block.height);
+        let (mut missing, mut has_all) = (Vec::new(), false);
+        for block in blocks.into_iter().rev() {
+            if block.is_open {
+                missing.push(block);
+            } else if !has_all {
+                match self.nodes[node].1.standing(block.hash).await.ok()? {
+                    // With the highest it has its ancestors, and what else is there has lost its race.
+                    Standing::Active { .. } => has_all = missing.is_empty(),
+                    Standing::Beside => {}
+                    Standing::Unknown => missing.push(block),
                 }
-                (BlockEvent::Answer { node: name(node), text }, None)
             }
-            DeliveryNews::Accepted { node } => (
-                BlockEvent::Accepted { node: name(node), after: now() - self.started },
-                Some(BlockFate::Accepted),
-            ),
-            DeliveryNews::InChain => {
-                self.settle(Fate::Accepted);
-                (BlockEvent::InChain, Some(BlockFate::Accepted))
-            }
-            DeliveryNews::Beside => {
-                self.settle(Fate::Orphaned);
-                let text = "another block was first; the node keeps ours beside its chain".to_owned();
-                (BlockEvent::Beside, Some(BlockFate::Beside(text)))
-            }
-            DeliveryNews::Refused(reason) => {
-                self.settle(Fate::refused(&reason));
-                (BlockEvent::Refused(reason.clone()), Some(BlockFate::Refused(reason)))
-            }
+        }
+        missing.reverse();
+        Some(missing)
+    }
+
+    /// A block in hexadecimal; `None` when nobody has it any more, which is told.
+    async fn bytes(&self, block: &Kept) -> Option<Arc<str>> {
+        let place = match &block.store {
+            Store::Memory(text) => return Some(Arc::clone(text)),
+            Store::Journal(place) => *place,
         };
-        self.tell(event, fate).await;
-    }
-
-    fn settle(&self, fate: Fate) {
-        if let Some(journal) = &self.journal {
-            journal.fate(self.hash, fate);
+        match self.journal.as_ref()?.read(place).await {
+            Ok(found) if found.hash == block.hash => match found.body {
+                FoundBody::Solo(SoloBlock { block, .. }) => Some(block.into()),
+                FoundBody::Pool(_) => None,
+            },
+            Ok(_) => {
+                tracing::warn!("state.journal: another block stands where {} stood", block.hash);
+                None
+            }
+            Err(error) => {
+                tracing::warn!("state.journal: block {} cannot be sent again: {error}", block.hash);
+                None
+            }
         }
     }
 
-    async fn tell(&self, event: BlockEvent, fate: Option<BlockFate>) {
-        let news = BlockNews { hash: self.hash, height: self.height, event };
-        self.news.send(Delivered { news, fate }).await.ok(); // the solo task has ended
+    async fn tell(&self, news: BlockNews, fate: Option<BlockFate>) {
+        self.news.send(Delivered::News { news, fate }).await.ok(); // the solo task has ended
     }
+}
+
+/// A thread that panicked has left nothing half done in these.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 pub use file::{FileError, JournalFile};
 
 use crate::clock::unix_now;
-use crate::protocol::block_book::Book;
+use crate::protocol::block_book::{Book, Place, Watched};
 use crate::protocol::block_record::{Answer, Fate, Found, Record, Settled};
 use crate::work::BlockHash;
 
@@ -24,11 +24,11 @@ use crate::work::BlockHash;
 const LOADING: Duration = Duration::from_secs(5);
 /// How much of the file's end the start reads: a hundred of the largest blocks. Unit: bytes.
 const MOST_LOADED: u64 = 1 << 30;
-/// Blocks without a fate that the start gives back, the latest: there may be 8 MB of digits to each.
-const MOST_OPEN: usize = 16;
 /// How long [`Journal::found`] waits for the disk, which needs milliseconds, or some seconds to wake up. The block is
 /// sent without it then, and written as soon as it can be.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long [`Journal::read`] waits for the disk.
+const READING: Duration = Duration::from_secs(10);
 /// Between two attempts to write what could not be written.
 const RETRY: Duration = Duration::from_secs(1);
 /// The same after the disk took the bytes and did not confirm them: they are written again, and the file grows by them.
@@ -51,6 +51,9 @@ pub enum JournalError {
     /// The disk takes its time; it will be written then.
     #[error("the disk has not taken it within {} s", PATIENCE.as_secs())]
     Slow,
+    /// The disk does not give it.
+    #[error("the disk has not given it within {} s", READING.as_secs())]
+    Unread,
     /// Too many wait already; it is not kept.
     #[error("{MOST_BLOCKS} blocks wait for the disk already")]
     Busy,
@@ -63,8 +66,8 @@ pub enum JournalError {
 pub struct Opened {
     /// To write to.
     pub journal: Journal,
-    /// Blocks of our own without a fate, younger than a day, at most 16, the oldest first.
-    pub open: Vec<Found>,
+    /// Blocks of our own that a node may lack, younger than a day, the oldest first.
+    pub watched: Vec<Watched>,
     /// What is wrong with the file; printable.
     pub remarks: Vec<String>,
 }
@@ -79,7 +82,8 @@ pub struct Journal {
 /// To the thread: a record, or that there will be none any more.
 #[derive(Debug)]
 enum Order {
-    Found(Box<Found>, oneshot::Sender<Result<(), JournalError>>),
+    Found(Box<Found>, oneshot::Sender<Result<Option<Place>, JournalError>>),
+    Read(Place, oneshot::Sender<Result<Found, JournalError>>),
     Note(Record),
     End(Sender<()>),
 }
@@ -112,10 +116,10 @@ impl Journal {
             keeper.keep(&to_write);
         });
         let alone = |remark| (Vec::new(), vec![remark]);
-        let (open, remarks) = match thread {
+        let (watched, remarks) = match thread {
             Ok(_) => loading.recv_timeout(LOADING).unwrap_or_else(|_| {
                 alone(format!(
-                    "state.journal: {shown} takes too long to read; blocks without a fate are not sent again, see \
+                    "state.journal: {shown} takes too long to read; its blocks without a fate are not sent again, see \
                      `signalcore blocks`"
                 ))
             }),
@@ -123,12 +127,13 @@ impl Journal {
                 "state.journal: {shown} is left alone, there is no thread for it: {error}; found blocks are not kept"
             )),
         };
-        Opened { journal: Self { orders, room }, open, remarks }
+        Opened { journal: Self { orders, room }, watched, remarks }
     }
 
-    /// Writes a found block, beginning at once and not only when it is awaited. Ready when it is on the disk, or after a
-    /// second. Errors: it is not; [`JournalError`] says whether it will be. The block is to be sent in any case.
-    pub fn found(&self, found: Found) -> impl Future<Output = Result<(), JournalError>> + use<> {
+    /// Writes a found block, beginning at once and not only when it is awaited. Ready with its place, if it can be read
+    /// again, when it is on the disk, or after a second. Errors: it is not; [`JournalError`] says whether it will be. The block is to be sent in
+    /// any case.
+    pub fn found(&self, found: Found) -> impl Future<Output = Result<Option<Place>, JournalError>> + use<> {
         let (reply, written) = oneshot::channel();
         let ordered = if take(&self.room.blocks, MOST_BLOCKS) {
             self.orders.send(Order::Found(Box::new(found), reply)).map_err(|_| JournalError::Ended)
@@ -142,6 +147,17 @@ impl Journal {
                 Ok(Err(_)) => Err(JournalError::Ended),
                 Err(_) => Err(JournalError::Slow),
             }
+        }
+    }
+
+    /// The block that stands there. Errors: it stands there no more, or the disk does not give it within 10 s.
+    pub async fn read(&self, place: Place) -> Result<Found, JournalError> {
+        let (reply, read) = oneshot::channel();
+        self.orders.send(Order::Read(place, reply)).map_err(|_| JournalError::Ended)?;
+        match tokio::time::timeout(READING, read).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(JournalError::Ended),
+            Err(_) => Err(JournalError::Unread),
         }
     }
 
@@ -193,44 +209,18 @@ impl Keeper {
     }
 
     /// The blocks that may still be worth sending, and what the operator should know.
-    fn load(&self, now: u64) -> (Vec<Found>, Vec<String>) {
-        let book = self.file.prepare().and_then(|()| self.file.read(MOST_LOADED));
-        let (book, mut remarks) = match book {
-            Ok(book) => {
-                let remarks = self.remarks(&book, now);
-                (book, remarks)
-            }
-            Err(error) => (Book::default(), vec![format!("state.journal: {error}")]),
-        };
-        let mut open = Vec::new();
-        for entry in book.open_entries(now).rev().take(MOST_OPEN) {
-            match entry.found.as_ref().map(|found| self.file.found(found.place)) {
-                Some(Ok(found)) => open.push(found),
-                Some(Err(error)) => remarks.push(format!("state.journal: {error}")),
-                None => {}
-            }
+    fn load(&self, now: u64) -> (Vec<Watched>, Vec<String>) {
+        match self.file.prepare().and_then(|()| self.file.read(MOST_LOADED)) {
+            Ok(book) => (book.watched(now).collect(), self.remark(&book).into_iter().collect()),
+            Err(error) => (Vec::new(), vec![format!("state.journal: {error}")]),
         }
-        open.reverse();
-        (open, remarks)
     }
 
-    fn remarks(&self, book: &Book, now: u64) -> Vec<String> {
-        let (path, mut remarks) = (self.file.path().display(), Vec::new());
-        if book.broken > 0 {
-            let first = book.first_broken.map_or(String::new(), |line| format!(", the first is line {line}"));
-            remarks.push(format!(
-                "state.journal: {path}: broken lines that are passed over: {}{first}",
-                book.broken
-            ));
-        }
-        let more = book.open_entries(now).count().saturating_sub(MOST_OPEN);
-        if more > 0 {
-            remarks.push(format!(
-                "state.journal: {path}: blocks without a fate that are not sent again, beside the latest \
-                 {MOST_OPEN}: {more}; `signalcore blocks --hex HASH` prints one for submitblock"
-            ));
-        }
-        remarks
+    fn remark(&self, book: &Book) -> Option<String> {
+        let (path, broken) = (self.file.path().display(), book.broken);
+        let first = book.first_broken.map_or(String::new(), |line| format!(", the first is line {line}"));
+        (broken > 0)
+            .then(|| format!("state.journal: {path}: broken lines that are passed over: {broken}{first}"))
     }
 
     /// Writes each record until the end.
@@ -251,6 +241,9 @@ impl Keeper {
                     self.room.blocks.fetch_sub(1, Ordering::Relaxed);
                     reply.send(self.found(*found)).ok();
                 }
+                Ok(Order::Read(place, reply)) => {
+                    reply.send(self.file.found(place).map_err(JournalError::from)).ok();
+                }
                 Ok(Order::Note(record)) => {
                     self.room.notes.fetch_sub(1, Ordering::Relaxed);
                     self.note(&record);
@@ -266,7 +259,7 @@ impl Keeper {
         }
     }
 
-    fn found(&mut self, found: Found) -> Result<(), JournalError> {
+    fn found(&mut self, found: Found) -> Result<Option<Place>, JournalError> {
         let (hash, line) = (found.hash, Record::Found(found).to_line());
         let written = self.append(&line);
         if written.is_err() {
@@ -301,10 +294,10 @@ impl Keeper {
         true
     }
 
-    fn append(&mut self, line: &str) -> Result<(), FileError> {
+    fn append(&mut self, line: &str) -> Result<Option<Place>, FileError> {
         let written = self.file.append(line);
         match &written {
-            Ok(()) => self.told = None,
+            Ok(_) => self.told = None,
             Err(error) => {
                 let is_confirmed = !matches!(error, FileError::Sync { .. });
                 self.retry_at = Instant::now() + if is_confirmed { RETRY } else { RETRY_UNCONFIRMED };

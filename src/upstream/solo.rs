@@ -1,10 +1,10 @@
 //! Solo mining as an upstream: the tasks of all nodes around the session, and the found blocks on their way.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{StreamExt, StreamMap};
 
@@ -15,7 +15,7 @@ use super::node::task::{self, NodeEvent, NodeOptions};
 use super::node::tips::SourceReport;
 use super::{Arrival, EVENT_CAPACITY, SHARE_CAPACITY, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::clock::{now, sleep_until};
-use crate::protocol::block_record::{Found, FoundBody};
+use crate::protocol::block_book::Watched;
 use crate::protocol::delivery::BlockEvent;
 use crate::protocol::solo_session::{Event, NodeId, NodeView, SoloSession, SoloTerms};
 use crate::work::{BlockHash, HashRate, Share};
@@ -91,22 +91,24 @@ struct Solo {
     deliverer: Deliverer,
     wanted: Vec<watch::Sender<bool>>,
     proposals: Vec<mpsc::Sender<String>>,
+    looks: Vec<Arc<Notify>>,
     jobs: watch::Sender<Option<Arrival>>,
     events: mpsc::Sender<UpstreamEvent>,
     sources: BTreeMap<NodeId, SourceReport>,
     /// Times of the last template: to fetch and to check it.
     times: Option<(Duration, Duration)>,
     figures: watch::Sender<SoloFigures>,
-    /// Blocks of runs before without an end, until a node of their chain is there.
-    open: Vec<Found>,
+    /// Nodes that have not been seen since they were away, or at all: they may lack blocks of ours.
+    away: BTreeSet<NodeId>,
     /// Blocks of which it is not known yet whether they are in the chain.
     unseen: HashSet<BlockHash>,
     is_mining: bool,
+    is_journaled: bool,
 }
 
-/// Starts solo mining on the current runtime. Blocks go into the journal, and those that a run before has left open are
-/// sent first.
-pub fn open(options: SoloOptions, journal: Option<Journal>, open: Vec<Found>) -> UpstreamHandle {
+/// Starts solo mining on the current runtime. Blocks go into the journal; those of runs before that a node lacks are sent
+/// first.
+pub fn open(options: SoloOptions, journal: Option<Journal>, watched: Vec<Watched>) -> UpstreamHandle {
     let (figures, figure_receiver) = watch::channel(SoloFigures::default());
     let (jobs, job_receiver) = watch::channel(None);
     let (share_sender, shares) = mpsc::channel(SHARE_CAPACITY);
@@ -118,20 +120,24 @@ pub fn open(options: SoloOptions, journal: Option<Journal>, open: Vec<Found>) ->
     let names: Vec<_> = nodes.iter().map(|node| node.name.clone()).collect();
     let places: Vec<(String, Arc<Rpc>)> =
         nodes.iter().map(|node| (node.name.clone(), Arc::clone(&node.rpc))).collect();
-    let (deliverer, delivered) = Deliverer::new(places, journal);
+    let is_journaled = journal.is_some();
+    let (deliverer, delivered) = Deliverer::new(places, journal, watched);
+    let away = (0..nodes.len()).map(NodeId).collect();
     let mut solo = Solo {
         session: SoloSession::new(terms, names),
         deliverer,
         wanted: Vec::new(),
         proposals: Vec::new(),
+        looks: Vec::new(),
         jobs,
         events,
         sources: BTreeMap::new(),
         times: None,
         figures,
-        open,
+        away,
         unseen: HashSet::new(),
         is_mining: false,
+        is_journaled,
     };
     let mut node_events = StreamMap::new();
     for (index, node) in nodes.into_iter().enumerate() {
@@ -139,6 +145,7 @@ pub fn open(options: SoloOptions, journal: Option<Journal>, open: Vec<Found>) ->
         node_events.insert(NodeId(index), ReceiverStream::new(handle.events));
         solo.wanted.push(handle.wanted);
         solo.proposals.push(handle.proposals);
+        solo.looks.push(handle.look);
     }
     tokio::spawn(solo.run(node_events, delivered, shares, rates));
     let (jobs, shares, events) = (job_receiver, share_sender, event_receiver);
@@ -180,7 +187,7 @@ impl Solo {
                 () = sleep_until(wake_at) => self.session.handle_timeout(now()),
             }
         }
-        self.session.give_up();
+        self.session.give_up(self.is_journaled);
         self.pump().await;
     }
 
@@ -191,8 +198,9 @@ impl Solo {
     async fn heard(&mut self, node: NodeId, event: NodeEvent) {
         match event {
             NodeEvent::View(view) => {
-                for found in self.open.extract_if(.., |found| is_of_chain(found, &view.chain)) {
-                    self.deliverer.send_again(found);
+                let last = self.session.view(node).map(|view| view.blocks);
+                if self.away.remove(&node) || last.is_some_and(|last| view.blocks < last) {
+                    self.deliverer.returned(node.0, &view.chain);
                 }
                 self.session.handle_view(node, view, now());
             }
@@ -200,7 +208,10 @@ impl Solo {
                 self.times = Some((fetched.answered - fetched.asked, fetched.checked - fetched.answered));
                 self.session.handle_template(node, fetched, now());
             }
-            NodeEvent::Trouble(reason) => self.session.handle_trouble(node, reason, now()),
+            NodeEvent::Trouble(reason) => {
+                self.away.insert(node);
+                self.session.handle_trouble(node, reason, now());
+            }
             NodeEvent::Proposal(proposal) => self.session.handle_proposal(node, proposal, now()),
             NodeEvent::Sources(report) => _ = self.sources.insert(node, report),
             NodeEvent::Remark(text) => self.tell(UpstreamNews::Complaint(text)).await,
@@ -208,10 +219,22 @@ impl Solo {
     }
 
     async fn delivered(&mut self, delivered: Delivered) {
-        let Delivered { news, fate } = delivered;
+        let (news, fate) = match delivered {
+            Delivered::News { news, fate } => (news, fate),
+            Delivered::NoParent { node } => {
+                if let Some(view) = self.session.view(NodeId(node)) {
+                    self.deliverer.lacks_a_parent(node, &view.chain);
+                }
+                return;
+            }
+        };
         match &news.event {
-            BlockEvent::Found | BlockEvent::Again | BlockEvent::Accepted { .. } => {
+            BlockEvent::Found | BlockEvent::Again | BlockEvent::Forgotten { .. } => {
                 _ = self.unseen.insert(news.hash);
+            }
+            BlockEvent::Accepted { .. } => {
+                _ = self.unseen.insert(news.hash);
+                self.looks.iter().for_each(|look| look.notify_one());
             }
             BlockEvent::InChain | BlockEvent::Beside | BlockEvent::Refused(_) => {
                 _ = self.unseen.remove(&news.hash);
@@ -282,9 +305,4 @@ impl Solo {
     async fn tell(&self, news: UpstreamNews) {
         self.events.send(UpstreamEvent::News(news)).await.ok(); // the engine has ended
     }
-}
-
-/// One without a chain is from a version that did not always know it.
-fn is_of_chain(found: &Found, chain: &str) -> bool {
-    matches!(&found.body, FoundBody::Solo(block) if block.chain == chain || block.chain.is_empty())
 }

@@ -52,6 +52,9 @@ pub enum LostReason {
     /// The miner stopped.
     #[error("no answer before the end")]
     Stopped,
+    /// The miner stopped, and a block is not given up for that.
+    #[error("no answer before the end; it is in the journal, and the next start sees to it")]
+    Kept,
     /// It cannot be written within the length pools read.
     #[error("its submit would be longer than pools read: the user name or the job id is too long")]
     LineTooLong,
@@ -67,6 +70,7 @@ impl LostReason {
             Self::NoAnswer => "no_answer",
             Self::TooMany => "too_many",
             Self::Stopped => "stopped",
+            Self::Kept => "kept",
             Self::LineTooLong => "line_too_long",
         }
     }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::work::block::Block;
-use crate::work::{Answered, BlockHash, Outcome, Reject, RejectKind, Share};
+use crate::work::{Answered, BlockHash, LostReason, Outcome, Reject, RejectKind, Share};
 
 /// Blocks of one parent that wait for the fate of the first.
 const MAX_SPARES: usize = 8;
@@ -127,16 +127,16 @@ impl Blocks {
         self.0.iter().all(|parent| parent.sent.is_none())
     }
 
-    /// Hands out what has no end yet: nobody will tell any more.
-    pub(super) fn give_up(&mut self) -> impl Iterator<Item = Box<Share>> {
-        let rest = |parent: Parent| {
-            parent
-                .sent
-                .map(|sent| sent.share)
-                .into_iter()
-                .chain(parent.spares.into_iter().map(|(share, _)| share))
-        };
-        std::mem::take(&mut self.0).into_iter().flat_map(rest)
+    /// Hands out what has no end yet: nobody will tell any more. What was sent is `lost` for this reason, and what
+    /// competed with it was in vain in any case.
+    pub(super) fn give_up(&mut self, lost: LostReason) -> Vec<Answered> {
+        let mut answers = Vec::new();
+        for Parent { sent, spares, .. } in std::mem::take(&mut self.0) {
+            let outcome = Outcome::Lost(lost);
+            answers.extend(sent.map(|Sent { share, .. }| Answered { share, outcome, latency: None }));
+            answers.extend(spares.into_iter().map(|(share, _)| overtaken(share)));
+        }
+        answers
     }
 
     fn make_room(&mut self) {

@@ -68,9 +68,16 @@ impl ChainTerms {
         if network == Network::Regtest {
             return None; // begins with an old block and no peers, for good
         }
-        if view.is_downloading {
+        // A private test chain that is young or at rest counts as being fetched for good.
+        let is_private = !self.require_peers && network != Network::Bitcoin && headers == blocks;
+        if view.is_downloading && !is_private {
             return Some(format!(
-                "it is still fetching the chain: block {blocks} of {headers}; wait until it is done"
+                "it is still fetching the chain: block {blocks} of {headers}; wait until it is done{}",
+                if network == Network::Bitcoin || headers != blocks {
+                    ""
+                } else {
+                    ", or set solo.require_peers to false if this is a chain of your own"
+                }
             ));
         }
         if headers.saturating_sub(*blocks) > MAX_BEHIND {

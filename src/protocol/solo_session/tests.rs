@@ -298,14 +298,25 @@ fn a_block_of_an_older_job_is_whole_and_sent_all_the_same() {
 }
 
 #[test]
-fn what_is_on_its_way_at_the_end_is_handed_out() {
+fn of_blocks_on_their_way_at_the_end_the_first_is_kept_and_its_rivals_were_in_vain() {
     let mut bench = Bench::new(1);
     let job = bench.mining();
     bench.session.submit(block(&job, 1), bench.now);
     bench.session.submit(block(&job, 2), bench.now);
     bench.events();
-    bench.session.give_up();
-    assert_eq!(outcomes(bench.events()), [const { Outcome::Lost(LostReason::Stopped) }; 2]);
+    bench.session.give_up(true);
+    assert_eq!(outcomes(bench.events()), [Outcome::Lost(LostReason::Kept), Outcome::Stale]);
+    assert!(bench.session.is_settled());
+}
+
+#[test]
+fn without_a_journal_a_block_on_its_way_at_the_end_is_lost() {
+    let mut bench = Bench::new(1);
+    let job = bench.mining();
+    bench.session.submit(block(&job, 1), bench.now);
+    bench.events();
+    bench.session.give_up(false);
+    assert_eq!(outcomes(bench.events()), [Outcome::Lost(LostReason::Stopped)]);
 }
 
 #[test]

@@ -103,8 +103,9 @@ impl JournalFile {
         self.open().map(drop)
     }
 
-    /// Adds a line, and gives back when it is on the disk. Errors: it is not, or not for certain.
-    pub fn append(&self, line: &str) -> Result<(), FileError> {
+    /// Adds a line, and gives back its place when it is on the disk; `None` where nothing can be read again, in
+    /// `/dev/null`. Errors: it is not on the disk, or not for certain.
+    pub fn append(&self, line: &str) -> Result<Option<Place>, FileError> {
         let mut file = self.open()?;
         let written = |error| FileError::Write { path: self.path.clone(), error };
         let is_regular = file.metadata().map_err(written)?.is_file();
@@ -112,12 +113,15 @@ impl JournalFile {
         let is_torn = is_regular && !(lock(&file) && ends_a_line(&mut file).map_err(written)?);
         let text = [if is_torn { "\n" } else { "" }, line, "\n"].concat();
         file.write_all(text.as_bytes()).map_err(written)?;
+        // The file is opened to add to its end, where the system puts the position.
+        let end = file.stream_position().map_err(written)?;
+        let place = Place { at: end.saturating_sub(line.len() as u64 + 1), length: line.len() };
         match file.sync_data() {
             // What cannot be synchronised at all, a device or an odd file system, will not be at the next attempt.
             Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
                 Err(FileError::Sync { path: self.path.clone(), error })
             }
-            _ => Ok(()),
+            _ => Ok(is_regular.then_some(place)),
         }
     }
 
@@ -287,7 +291,9 @@ mod tests {
             for writer in 0..4 {
                 let file = &file;
                 scope.spawn(move || {
-                    (0..25).for_each(|number| file.append(&line(25 * writer + number)).unwrap());
+                    for number in 0..25 {
+                        file.append(&line(25 * writer + number)).unwrap();
+                    }
                 });
             }
         });
@@ -357,7 +363,9 @@ mod tests {
     #[test]
     fn of_a_huge_journal_only_the_end_is_read() {
         let (_folder, file) = journal();
-        (0..100).for_each(|number| file.append(&line(number)).unwrap());
+        for number in 0..100 {
+            file.append(&line(number)).unwrap();
+        }
         let book = file.read(10 * line(0).len() as u64).unwrap();
         assert_eq!((book.entries().len(), book.broken), (9, 0));
         assert_eq!(book.entries().last().unwrap().hash, BlockHash([99; 32]));

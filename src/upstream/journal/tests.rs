@@ -22,10 +22,15 @@ fn with_nonce(mut found: Found, nonce: u32) -> Found {
     found
 }
 
-fn write(journal: &Journal, found: Found) -> Result<(), JournalError> {
+fn write(journal: &Journal, found: Found) -> Result<Option<Place>, JournalError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let written = journal.found(found);
     runtime.block_on(written)
+}
+
+fn read(journal: &Journal, place: Place) -> Result<Found, JournalError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(journal.read(place))
 }
 
 fn entries(path: &Path) -> Vec<Entry> {
@@ -44,26 +49,39 @@ fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
 }
 
 #[test]
-fn a_found_block_is_on_the_disk_when_the_writer_hears_of_it_and_open_until_its_fate_is_known() {
+fn a_found_block_is_on_the_disk_when_the_writer_hears_of_it_and_watched_with_its_fate() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/blocks.journal");
-    let Opened { journal, open, remarks } = Journal::open(path.clone());
-    assert_eq!((open, remarks), (vec![], vec![]));
+    let Opened { journal, watched, remarks } = Journal::open(path.clone());
+    assert_eq!((watched, remarks), (vec![], vec![]));
     let (first, second) = (numbered(1), numbered(2));
+    let mut places = Vec::new();
     for block in [&first, &second] {
-        write(&journal, block.clone()).unwrap();
+        places.push(write(&journal, block.clone()).unwrap().unwrap());
         assert_eq!(entries(&path).last().unwrap().hash, block.hash);
     }
     journal.answer(Answer::new(first.hash, "node", "inconclusive", 1));
     journal.finish();
 
-    let Opened { journal, open, remarks } = Journal::open(path.clone());
-    assert_eq!((open, remarks), (vec![first.clone(), second.clone()], vec![]));
+    let Opened { journal, watched, remarks } = Journal::open(path.clone());
+    let expected = |is_open: [bool; 2]| {
+        let block = |index: usize, found: &Found| Watched {
+            hash: found.hash,
+            at: found.at,
+            height: 1,
+            chain: "regtest".to_owned(),
+            place: places[index],
+            is_open: is_open[index],
+        };
+        vec![block(0, &first), block(1, &second)]
+    };
+    assert_eq!((watched, remarks), (expected([true, true]), vec![]));
+    assert_eq!(read(&journal, places[1]).unwrap(), second, "its place was told right");
     journal.fate(first.hash, Fate::Accepted);
     journal.finish();
 
-    let Opened { open, .. } = Journal::open(path.clone());
-    assert_eq!(open, [second]);
+    let Opened { watched, .. } = Journal::open(path.clone());
+    assert_eq!(watched, expected([false, true]), "a node may forget one that it took");
     let entry = &entries(&path)[0];
     assert_eq!(entry.answers[0].text, "inconclusive");
     assert_eq!(entry.settled.as_ref().unwrap().fate, Fate::Accepted);
@@ -93,21 +111,21 @@ fn two_miners_share_a_journal() {
 }
 
 #[test]
-fn a_broken_file_and_blocks_beyond_the_limit_are_told_at_the_start() {
+fn a_broken_file_is_told_at_the_start_and_a_block_that_stands_there_no_more_when_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("blocks.journal");
-    let lines: String =
-        (0..MOST_OPEN as u32 + 2).map(|number| Record::Found(numbered(number)).to_line() + "\n").collect();
+    let lines: String = (0..40).map(|number| Record::Found(numbered(number)).to_line() + "\n").collect();
     fs::write(&path, format!("a note of mine\n{lines}")).unwrap();
-    let Opened { open, remarks, .. } = Journal::open(path.clone());
-    let expected: Vec<_> = (2..MOST_OPEN as u32 + 2).map(|number| numbered(number).hash).collect();
-    assert_eq!(open.iter().map(|found| found.hash).collect::<Vec<_>>(), expected, "the latest");
-    let path = path.display();
-    let broken = format!("state.journal: {path}: broken lines that are passed over: 1, the first is line 1");
-    let more = format!(
-        "state.journal: {path}: blocks without a fate that are not sent again, beside the latest 16: 2; "
-    );
-    assert!(remarks[0] == broken && remarks[1].starts_with(&more) && remarks.len() == 2, "{remarks:?}");
+    let Opened { journal, watched, remarks } = Journal::open(path.clone());
+    let expected: Vec<_> = (0..40).map(|number| numbered(number).hash).collect();
+    assert_eq!(watched.iter().map(|block| block.hash).collect::<Vec<_>>(), expected);
+    let shown = path.display();
+    let broken = format!("state.journal: {shown}: broken lines that are passed over: 1, the first is line 1");
+    assert_eq!(remarks, [broken]);
+    assert_eq!(read(&journal, watched[39].place).unwrap().hash, expected[39]);
+    fs::write(&path, "another file\n").unwrap();
+    let error = read(&journal, watched[39].place).unwrap_err().to_string();
+    assert!(error.ends_with("there is no block any more; was the file changed?"), "{error}");
 }
 
 #[test]
@@ -115,8 +133,8 @@ fn a_block_that_a_full_disk_refuses_is_written_once_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("blocks.journal");
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let Opened { journal, open, remarks } = Journal::open(path.clone());
-    assert_eq!(open, []);
+    let Opened { journal, watched, remarks } = Journal::open(path.clone());
+    assert_eq!(watched, []);
     assert!(remarks[0].ends_with("is no regular file; name another place with state.journal"), "{remarks:?}");
     let (kept, given_up, settled) = (numbered(1), numbered(2), numbered(3));
     for block in [&kept, &given_up, &settled] {
@@ -147,6 +165,12 @@ fn what_cannot_be_written_is_tried_once_more_at_the_end() {
     fs::remove_file(&path).unwrap();
     journal.finish();
     assert_eq!(entries(&path).len(), 1);
+}
+
+#[test]
+fn what_goes_nowhere_has_no_place_to_be_read_from() {
+    let Opened { journal, .. } = Journal::open("/dev/null".into());
+    assert_eq!(write(&journal, numbered(1)).unwrap(), None);
 }
 
 #[test]

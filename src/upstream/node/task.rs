@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::rpc::{Rpc, RpcError, TemplateText};
@@ -27,6 +27,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Events that may wait for the solo task, which takes them within milliseconds. The node waits when it is full.
 const EVENT_CAPACITY: usize = 64;
+/// How far the node's clock may be from ours. Unit: seconds.
+const MAX_CLOCK_GAP: u64 = 60;
 /// Blocks to be looked at that may wait.
 const PROPOSAL_CAPACITY: usize = 2;
 
@@ -71,6 +73,8 @@ pub struct NodeHandle {
     pub wanted: watch::Sender<bool>,
     /// Blocks for it to look at, in hexadecimal.
     pub proposals: mpsc::Sender<String>,
+    /// Makes it look at the node at once.
+    pub look: Arc<Notify>,
 }
 
 /// Starts a node's task on the current runtime. It ends with the receiver of its events.
@@ -88,11 +92,11 @@ pub fn open(options: NodeOptions) -> NodeHandle {
         look_at: now(),
         fetch_at: None,
         gives_none: false,
-        knows_publishers: false,
-        takes_blocks: false,
+        known: Known::default(),
     };
-    tokio::spawn(node.run(is_wanted, to_propose));
-    NodeHandle { events: event_receiver, wanted, proposals }
+    let look = Arc::new(Notify::new());
+    tokio::spawn(node.run(is_wanted, to_propose, Arc::clone(&look)));
+    NodeHandle { events: event_receiver, wanted, proposals, look }
 }
 
 struct Node {
@@ -109,14 +113,27 @@ struct Node {
     fetch_at: Option<Instant>,
     /// It could not give a template the last time, however well it looks.
     gives_none: bool,
-    /// Whether it has been asked where it publishes.
-    knows_publishers: bool,
-    /// Whether it has been found to take blocks of this user.
+    known: Known,
+}
+
+/// What has been found out about a node since it was last in trouble.
+#[derive(Debug, Default)]
+struct Known {
+    /// Where it publishes.
+    publishers: bool,
+    /// That it takes blocks of this user.
     takes_blocks: bool,
+    /// That its clock and ours differ.
+    clocks: bool,
 }
 
 impl Node {
-    async fn run(mut self, mut wanted: watch::Receiver<bool>, mut proposals: mpsc::Receiver<String>) {
+    async fn run(
+        mut self,
+        mut wanted: watch::Receiver<bool>,
+        mut proposals: mpsc::Receiver<String>,
+        look: Arc<Notify>,
+    ) {
         let mut tips = tips::watch(Arc::clone(&self.options.rpc), self.options.zmq.clone());
         let mut asides = JoinSet::new();
         while !self.events.is_closed() {
@@ -130,6 +147,7 @@ impl Node {
                     }
                     self.fetch_at = wanted.borrow_and_update().then(now);
                 }
+                () = look.notified() => self.look_at = now(),
                 // Beside everything else: it takes as long as the check of a whole block.
                 Some(block) = proposals.recv() => {
                     let rpc = Arc::clone(&self.options.rpc);
@@ -151,7 +169,7 @@ impl Node {
                 () = self.events.closed() => break,
             }
             tips.set_tip(self.tip);
-            if self.takes_blocks && !std::mem::replace(&mut self.knows_publishers, true) {
+            if self.known.takes_blocks && !std::mem::replace(&mut self.known.publishers, true) {
                 for endpoint in self.published().await {
                     tips.subscribe(endpoint);
                 }
@@ -219,12 +237,34 @@ impl Node {
             Ok(Err(error)) => return self.no_template(error).await,
             Err(_) => return, // the runtime ends
         };
+        self.compare_clocks(&template).await;
         self.tip = Some(template.header().prev_hash);
         (self.wait, self.gives_none) = (FIRST_WAIT, false);
         self.fetch_at = self.fetch_at.map(|_| now() + self.options.refresh);
         let template = Arc::new(template);
         self.last = Some(Arc::clone(&template));
         self.tell(NodeEvent::Template(Fetched { template, asked, answered, checked: now(), notice })).await;
+    }
+
+    /// A block's time is the node's, and other nodes refuse what is too far from theirs.
+    async fn compare_clocks(&mut self, template: &Template) {
+        let (node, ours) = (u64::from(template.header().ntime), unix_now());
+        let is_least = template.header().ntime == template.mintime(); // then the chain has set it
+        let (way, seconds) = match (node.checked_sub(ours), ours.checked_sub(node)) {
+            (Some(ahead), _) if ahead > MAX_CLOCK_GAP && !is_least => ("ahead of", ahead),
+            (_, Some(behind)) if behind > MAX_CLOCK_GAP => ("behind", behind),
+            _ => {
+                self.known.clocks = false;
+                return;
+            }
+        };
+        if !std::mem::replace(&mut self.known.clocks, true) {
+            let text = format!(
+                "node {}: its clock is {seconds} s {way} this machine's; set both right, or blocks may be refused",
+                self.options.name
+            );
+            self.tell(NodeEvent::Remark(text)).await;
+        }
     }
 
     async fn no_template(&mut self, error: impl std::fmt::Display) {
@@ -254,12 +294,20 @@ impl Node {
 
 impl Node {
     async fn view(&mut self) -> Result<NodeView, RpcError> {
-        if !self.takes_blocks {
+        if !self.known.takes_blocks {
             // Better known now than when there is one.
             self.options.rpc.check_submit().await?;
-            self.takes_blocks = true;
         }
         let chain = self.options.rpc.chain_info().await?;
+        if !std::mem::replace(&mut self.known.takes_blocks, true)
+            && let Err(error) = self.options.rpc.standing(chain.best_block).await
+        {
+            let text = format!(
+                "node {}: what becomes of a found block will not be known: {error}",
+                self.options.name
+            );
+            self.tell(NodeEvent::Remark(text)).await;
+        }
         // A whitelist may leave it out.
         let network = self.options.rpc.network_info().await.ok();
         Ok(NodeView {
@@ -294,6 +342,8 @@ impl Node {
 
     /// Something went wrong: the next look comes after a wait that grows.
     async fn trouble(&mut self, error: impl std::fmt::Display) {
+        // It may come back as another one.
+        (self.known.publishers, self.known.takes_blocks) = (false, false);
         let due = now() + self.wait;
         self.wait = (2 * self.wait).min(LONGEST_WAIT);
         self.look_at = due;

@@ -54,6 +54,10 @@ pub struct SourceReport {
     pub zmq_up: usize,
     /// How often one was found to be silent.
     pub zmq_silent: u64,
+    /// Its messages that were no notices.
+    pub zmq_ignored: u64,
+    /// Its messages that never came.
+    pub zmq_missed: u64,
 }
 
 enum Raw {
@@ -156,12 +160,15 @@ impl Tips {
     }
 
     pub(super) fn report(&self) -> SourceReport {
+        let figures = || self.publishers.iter().map(|publisher| publisher.handle.figures());
         SourceReport {
             zmq: self.watch.figures(TipSource::Zmq),
             wait: self.watch.figures(TipSource::Wait),
             poll: self.watch.figures(TipSource::Poll),
             zmq_up: self.publishers.iter().filter(|publisher| publisher.is_up).count(),
             zmq_silent: self.zmq_silent,
+            zmq_ignored: figures().map(|figures| figures.ignored).sum(),
+            zmq_missed: figures().map(|figures| figures.missed).sum(),
         }
     }
 
@@ -213,9 +220,18 @@ impl Tips {
 }
 
 async fn poll(rpc: Arc<Rpc>, notices: mpsc::Sender<Raw>, has_push: Arc<HasPush>) {
-    let mut is_well = true;
+    let (mut is_well, mut is_forbidden) = (true, false);
     loop {
-        let asked = rpc.best_block_hash().await;
+        // A whitelist that leaves out the cheaper call: this one everybody needs.
+        let asked = if is_forbidden {
+            rpc.chain_info().await.map(|info| info.best_block)
+        } else {
+            rpc.best_block_hash().await
+        };
+        if matches!(&asked, Err(RpcError::Fault { fault: RpcFault::Forbidden, .. })) && !is_forbidden {
+            is_forbidden = true;
+            continue;
+        }
         let notice = match &asked {
             Ok(hash) => Some(Raw::Tip(*hash, TipSource::Poll, now())),
             // The look that follows finds out why.

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::clock::{now, sleep_until};
-use crate::protocol::block_notice::{BlockNotice, NoticeReader};
+use crate::protocol::block_notice::{BlockNotice, NoticeFigures, NoticeReader};
 use crate::protocol::zmq_endpoint::ZmqEndpoint;
 use crate::protocol::zmtp::{Subscriber, ZmtpError, ZmtpEvent};
 use outbox::Outbox;
@@ -52,11 +52,17 @@ pub enum ZmqEvent {
 /// A running subscription. Dropping it ends it.
 #[derive(Debug)]
 pub struct ZmqHandle {
+    figures: watch::Receiver<NoticeFigures>,
     suspicion: watch::Sender<u64>,
     task: AbortHandle,
 }
 
 impl ZmqHandle {
+    /// What has come from it.
+    pub fn figures(&self) -> NoticeFigures {
+        *self.figures.borrow()
+    }
+
     /// It let a block pass without a word: connect anew. Nothing happens while there is no subscription.
     pub fn suspect(&self) {
         self.suspicion.send_modify(|times| *times += 1);
@@ -90,13 +96,18 @@ enum ZmqError {
 /// when nobody listens any more.
 pub fn subscribe(endpoint: ZmqEndpoint, number: usize, events: mpsc::Sender<(usize, ZmqEvent)>) -> ZmqHandle {
     let (suspicion, suspicions) = watch::channel(0);
-    let publisher = Publisher { endpoint, outbox: Outbox::new(number, events), suspicions };
-    ZmqHandle { suspicion, task: tokio::spawn(publisher.run()).abort_handle() }
+    let (told, figures) = watch::channel(NoticeFigures::default());
+    let (outbox, reader) = (Outbox::new(number, events), NoticeReader::default());
+    let publisher = Publisher { endpoint, outbox, reader, told, suspicions };
+    ZmqHandle { figures, suspicion, task: tokio::spawn(publisher.run()).abort_handle() }
 }
 
 struct Publisher {
     endpoint: ZmqEndpoint,
     outbox: Outbox,
+    reader: NoticeReader,
+    /// Its figures.
+    told: watch::Sender<NoticeFigures>,
     /// How often it was suspected.
     suspicions: watch::Receiver<u64>,
 }
@@ -136,7 +147,8 @@ impl Publisher {
 
     /// Until something goes wrong, and what that is.
     async fn listen(&mut self, stream: Box<dyn Stream>) -> Result<ZmqError, Unwanted> {
-        let (mut subscriber, mut reader) = (Subscriber::new(now()), NoticeReader::default());
+        let mut subscriber = Subscriber::new(now());
+        self.reader.begin();
         // Made here, so that it knows of no suspicion of an earlier connection.
         let mut suspicions = self.suspicions.clone();
         suspicions.mark_unchanged();
@@ -156,7 +168,7 @@ impl Publisher {
                         Err(error) => return Ok(ZmqError::Broken(error)),
                     };
                     match events {
-                        Ok(events) => self.tell_all(events, &mut reader, at),
+                        Ok(events) => self.tell_all(events, at),
                         Err(error) => return Ok(error.into()),
                     }
                 }
@@ -176,7 +188,7 @@ impl Publisher {
         }
     }
 
-    fn tell_all(&mut self, events: Vec<ZmtpEvent>, reader: &mut NoticeReader, at: Instant) {
+    fn tell_all(&mut self, events: Vec<ZmtpEvent>, at: Instant) {
         for event in events {
             let notice = match event {
                 ZmtpEvent::Subscribed => {
@@ -184,7 +196,7 @@ impl Publisher {
                     // Blocks between the last connection and this one were missed.
                     Some(BlockNotice::Changed)
                 }
-                ZmtpEvent::Message(parts) => reader.read(&parts),
+                ZmtpEvent::Message(parts) => self.reader.read(&parts),
             };
             match notice {
                 Some(BlockNotice::Tip(hash)) => self.outbox.put(ZmqEvent::Tip { hash, at }),
@@ -192,6 +204,7 @@ impl Publisher {
                 None => {}
             }
         }
+        self.told.send_replace(self.reader.figures());
     }
 }
 

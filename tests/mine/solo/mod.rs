@@ -2,6 +2,7 @@
 
 mod chain;
 mod false_node;
+mod forgotten;
 mod node;
 mod outage;
 mod proxy;

@@ -12,7 +12,7 @@ use super::proxy::{Fate, Line, RpcProxy};
 use super::spend;
 use crate::support::{Miner, PATIENCE, signalcore};
 
-fn is_block(event: &Value, state: &str) -> bool {
+pub(super) fn is_block(event: &Value, state: &str) -> bool {
     event["event"] == "block" && event["state"] == state
 }
 
@@ -28,7 +28,7 @@ fn hash_of(body: &str) -> String {
     signalcore::work::Header::from_bytes(&block.try_into().unwrap()).hash().to_string()
 }
 
-fn is_in_chain(node: &Node, hash: &str) -> bool {
+pub(super) fn is_in_chain(node: &Node, hash: &str) -> bool {
     let header = node.try_call("getblockheader", &json!([hash]));
     header.is_ok_and(|header| header["confirmations"].as_i64().unwrap() >= 1)
 }
