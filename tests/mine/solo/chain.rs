@@ -124,6 +124,36 @@ fn empty_blocks_that_are_mined_until_a_template_is_there_are_taken_too() {
 }
 
 #[test]
+fn a_signet_of_our_own_is_mined_from_its_first_block_and_one_that_wants_signatures_is_refused_with_the_reason()
+ {
+    const PAYOUT: &str = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx";
+    let run = |node: &Node, require_peers: &str| {
+        let more = ["--seconds", "120", "--blocks", "3"];
+        let environment = [("SIGNALCORE_SOLO_REQUIRE_PEERS", require_peers)];
+        Miner::run(&[&arguments(&access(node), PAYOUT)[..], &more].concat(), &environment)
+    };
+    let Some(node) = Node::start("a signet of our own", &["-signet", "-signetchallenge=51"]) else { return };
+    let mut miner = run(&node, "true");
+    let down = miner.wait_for("why there is no work", |event| event["state"] == "down");
+    let reason = down["reason"].as_str().unwrap();
+    assert!(reason.contains("solo.require_peers to false if this is a chain of your own"), "{reason}");
+    assert_eq!(miner.stop().code, Some(0));
+    let ended = run(&node, "false").end();
+    assert_eq!((ended.code, &ended.summary()["end"]), (Some(0), &json!("blocks")), "{}", ended.errors);
+    assert!(node.height() >= 3);
+    assert!(paid(&node.block(1), PAYOUT) == 5_000_000_000);
+
+    let key = "5121033b0b0b9a1a3a5fbb2e6ba0f2c7f2ffdd1d1b6e6c1e2a3d5f9f4d5a4f6a7b8c51ae";
+    let challenge = format!("-signetchallenge={key}");
+    let Some(node) = Node::start("a signet that is signed", &["-signet", &challenge]) else { return };
+    let mut miner = run(&node, "false");
+    let down = miner.wait_for("why there is no work", |event| event["state"] == "down");
+    let reason = down["reason"].as_str().unwrap();
+    assert!(reason.contains("wants its blocks signed") && reason.contains(key), "{reason}");
+    assert_eq!(miner.stop().code, Some(0));
+}
+
+#[test]
 fn work_moves_to_the_new_tip_when_linked_nodes_reorganise() {
     let Some(ours) = Node::start("a reorganisation", &[]) else { return };
     let Some(other) = Node::start("a reorganisation", &[]) else { return };

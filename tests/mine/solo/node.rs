@@ -1,4 +1,4 @@
-//! A real Bitcoin Core on regtest, in a folder of its own.
+//! A real Bitcoin Core in a folder of its own: on regtest unless its options name another chain.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -69,7 +69,7 @@ impl Node {
     pub(crate) fn launch(&mut self) {
         let zmq = format!("tcp://127.0.0.1:{}", self.zmq);
         let mut command = Command::new(&self.program);
-        command.arg("-regtest").arg(format!("-datadir={}", self.folder.path().display()));
+        command.arg(format!("-{}", self.chain())).arg(format!("-datadir={}", self.folder.path().display()));
         command.args([
             "-server",
             "-dnsseed=0",
@@ -116,7 +116,14 @@ impl Node {
     }
 
     pub(crate) fn cookie(&self) -> String {
-        self.folder.path().join("regtest/.cookie").to_str().unwrap().to_owned()
+        self.folder.path().join(self.chain()).join(".cookie").to_str().unwrap().to_owned()
+    }
+
+    fn chain(&self) -> &'static str {
+        ["signet", "testnet4"]
+            .into_iter()
+            .find(|chain| self.options.contains(&format!("-{chain}")))
+            .unwrap_or("regtest")
     }
 
     /// The result of a call that must work.

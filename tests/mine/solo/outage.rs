@@ -186,6 +186,26 @@ fn a_node_that_closes_idle_connections_and_allows_few_calls_is_mined_on() {
     let downs = ended.of("upstream").into_iter().filter(|event| event["state"] == "down").count();
     assert_eq!((downs, ended.code), (0, Some(0)), "{}", ended.errors);
 
+    // Without the calls that tell of new blocks, and of what became of ours.
+    let options = [
+        USER,
+        "-rpcwhitelist=miner:getblocktemplate,submitblock,getblockchaininfo",
+        "-rpcwhitelistdefault=0",
+    ];
+    let Some(node) = Node::start("the least calls", &options) else { return };
+    let url = node.url();
+    let access = ["--solo", &url, "--rpc-user", "miner", "--rpc-password", "secret", "--payout", &payout];
+    // A node on the other side of a wall has no ZMQ either.
+    let mut miner = Miner::run(&access, &[("SIGNALCORE_CPU_DUTY_PERCENT", "1")]);
+    let complaint = miner.wait_for("what will not be known", |event| {
+        event["state"] == "complaint" && event["reason"].as_str().unwrap().contains("getblockheader")
+    });
+    assert!(complaint["reason"].as_str().unwrap().contains("rpcwhitelist"), "{complaint}");
+    let by_poll = |event: &Value| event["event"] == "template" && event["source"] == "poll";
+    miner.wait_for("a new block", by_poll);
+    let end = miner.stop();
+    assert_eq!(end.code, Some(0));
+
     let options = [USER, "-rpcwhitelist=miner:getblocktemplate", "-rpcwhitelistdefault=0"];
     let Some(node) = Node::start("too few calls", &options) else { return };
     let url = node.url();
