@@ -3,10 +3,19 @@
 //! [`open`] proves the kernels, picks one by measurement and starts the threads. From then on each thread is alone: its
 //! own part of the nonces, its own look at the job, its own end of the event channel.
 
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)] // processor instructions behind run-time detection
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)] // processor instructions behind run-time detection
+mod avx512;
 mod choice;
 mod duty;
 mod kernel;
+mod lanes;
+pub mod measure;
 mod outbox;
+mod rounds;
 mod scalar;
 mod self_test;
 mod sha256;
@@ -14,8 +23,10 @@ mod sha256;
 #[allow(unsafe_code)] // processor instructions behind run-time detection
 mod sha_ni;
 mod space;
+mod sweep;
 #[cfg(test)]
 mod tests;
+mod unroll;
 mod worker;
 
 use std::{io, num::NonZeroUsize, sync::Arc, thread};
@@ -25,7 +36,7 @@ use thread_priority::ThreadPriority;
 use tokio::sync::{mpsc, watch};
 
 use self::{
-    choice::Choice,
+    choice::{Ranked, Ranking},
     kernel::{KERNELS, Kernel, SCALAR},
     outbox::Outbox,
     worker::{Elections, Worker},
@@ -58,15 +69,7 @@ impl CpuOptions {
             return Err(CpuError::Duty { percent: self.duty_percent });
         }
         let Some(name) = &self.kernel else { return Ok(None) };
-        let Some(kernel) = KERNELS.iter().find(|kernel| kernel.name == name) else {
-            let known = KERNELS.iter().map(|kernel| kernel.name).collect::<Vec<_>>().join(", ");
-            return Err(CpuError::UnknownKernel { name: name.clone(), known });
-        };
-        if (kernel.supported)() {
-            Ok(Some(kernel))
-        } else {
-            Err(CpuError::UnsupportedKernel { name: name.clone() })
-        }
+        Kernel::named(name).map(Some)
     }
 }
 
@@ -125,18 +128,24 @@ pub fn open(options: &CpuOptions) -> Result<BoardHandle, CpuError> {
     if !passed.iter().any(|kernel| kernel.name == SCALAR.name) {
         return Err(CpuError::SelfTest { reason: faults.join("; ") });
     }
-    let candidates = match wanted {
-        None => passed,
-        Some(kernel) if passed.iter().any(|passed| passed.name == kernel.name) => vec![*kernel],
+    let ranking = match wanted {
+        None => choice::rank(&passed, options.threads),
+        Some(wanted) if passed.iter().any(|passed| passed.name == wanted.name) => {
+            // A kernel that needs several versions cannot hash every job; the fastest of the others takes those.
+            let is_useful =
+                |kernel: &Kernel| kernel.name == wanted.name || wanted.midstates > 1 && kernel.midstates == 1;
+            let useful: Vec<_> = passed.into_iter().filter(is_useful).collect();
+            choice::rank(&useful, options.threads).preferring(wanted.name)
+        }
         Some(_) => return Err(CpuError::SelfTest { reason: faults.join("; ") }),
     };
-    start(options, choice::fastest(&candidates), faults, space::ALL_NONCES)
+    start(options, ranking, faults, space::ALL_NONCES)
 }
 
 /// Starts the threads on a board whose headers have this many nonces.
 fn start(
     options: &CpuOptions,
-    choice: Choice,
+    ranking: Ranking,
     mut faults: Vec<String>,
     nonces: u64,
 ) -> Result<BoardHandle, CpuError> {
@@ -151,8 +160,8 @@ fn start(
     for thread in 0..threads {
         let mut worker = Worker {
             slice: space::slice(nonces, thread, threads),
-            scan: choice.kernel.scan,
-            rate: choice.rate,
+            ranking: ranking.clone(),
+            may_rank: options.kernel.is_none(),
             duty_percent: options.duty_percent,
             job: job.clone(),
             outbox: Outbox::new(event_sender.clone()),
@@ -173,8 +182,9 @@ fn start(
             // The threads already running end with `job_sender`.
             .map_err(|source| CpuError::Spawn { thread, threads, source })?;
     }
-    let expected_rate = choice.rate * threads as f64 * f64::from(options.duty_percent) / 100.0;
-    let detail = format!("{threads} × {}", choice.kernel.name);
+    let Ranked { kernel, rate } = ranking.first();
+    let expected_rate = rate * threads as f64 * f64::from(options.duty_percent) / 100.0;
+    let detail = format!("{threads} × {}", kernel.name);
     Ok(BoardHandle { name: "cpu".to_owned(), detail, expected_rate, job: job_sender, events })
 }
 

@@ -68,8 +68,8 @@ impl Outbox {
     }
 
     /// Counts hashes; [`Outbox::report`] sends them.
-    pub(super) fn count(&mut self, hashes: u32) {
-        self.hashes += u64::from(hashes);
+    pub(super) fn count(&mut self, hashes: u64) {
+        self.hashes += hashes;
     }
 
     /// Makes the counts of hashes and lost nonces due, and delivers.

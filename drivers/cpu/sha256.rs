@@ -75,61 +75,85 @@ pub(super) fn compress(state: [u32; 8], block: [u32; 16]) -> [u32; 8] {
     add_state(state, K.iter().zip(&w).fold(state, |rounds, (k, w)| round(rounds, k.wrapping_add(*w))))
 }
 
-/// A header without its nonce, with everything that does not depend on the nonce already computed.
+/// The most midstates that any kernel tries a nonce with.
+pub(super) const MOST_MIDSTATES: usize = 16;
+
+/// Headers that differ in their versions only, without their nonce, with everything that does not depend on the nonce
+/// already computed. Words of different headers stand side by side, as kernels load them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(align(64))]
 pub(super) struct Prepared {
-    /// State after the header's first 64 bytes.
-    pub(super) midstate: [u32; 8],
-    /// Words 0 to 2 of the second block: end of the merkle root, ntime, nbits.
-    pub(super) tail: [u32; 3],
+    /// States after the headers' first 64 bytes. Shape: by word, then by header.
+    pub(super) midstates: [[u32; MOST_MIDSTATES]; 8],
     /// Working variables after rounds 0 to 3 of the second block if the nonce were 0. The nonce only has to be added
-    /// to a and e.
-    pub(super) after_round_3: [u32; 8],
+    /// to a and e. Shape: by variable, then by header.
+    pub(super) after_round_3: [[u32; MOST_MIDSTATES]; 8],
+    /// Words 0 to 2 of the second block: end of the merkle root, ntime, nbits.
+    tail: [u32; 3],
     /// Schedule words 16 to 19 of the second block as far as they do not depend on the nonce: σ0(nonce) is missing in
     /// word 18 and the nonce itself in word 19.
     pub(super) w16_to_19: [u32; 4],
 }
 
 impl Prepared {
-    /// Prepares the header of `job` with this version in place of the job's own.
-    pub(super) fn new(job: &ChipJob, version: u32) -> Self {
+    /// Prepares the header of `job` with these versions in place of the job's own. Shape: at most
+    /// [`MOST_MIDSTATES`] versions.
+    pub(super) fn new(job: &ChipJob, versions: impl IntoIterator<Item = u32>) -> Self {
         let mut words = [0; 19];
-        words[0] = version.swap_bytes();
         let hashes = job.prev_hash.chunks_exact(4).chain(job.merkle_root.chunks_exact(4));
         for (word, bytes) in words[1..17].iter_mut().zip(hashes) {
             *word = u32::from_be_bytes(bytes.try_into().expect("each chunk is four bytes long"));
         }
         words[17] = job.ntime.swap_bytes();
         words[18] = job.nbits.swap_bytes();
-        Self::from_words(&words)
+        Self::from_words(&words, versions.into_iter().map(u32::swap_bytes))
     }
 
-    /// Prepares the first 76 bytes of a header, read as big-endian words.
-    pub(super) fn from_words(header: &[u32; 19]) -> Self {
-        let midstate = compress(IV, std::array::from_fn(|i| header[i]));
+    /// Prepares the first 76 bytes of a header, read as big-endian words, with these numbers as word 0. Shape: at most
+    /// [`MOST_MIDSTATES`] of them.
+    pub(super) fn from_words(header: &[u32; 19], first_words: impl IntoIterator<Item = u32>) -> Self {
         let tail = [header[16], header[17], header[18]];
         let mut w = [0; 64];
         w[..3].copy_from_slice(&tail);
         w[4] = END_OF_MESSAGE;
         w[15] = HEADER_BITS;
-        let after_round_3 = (0..4).fold(midstate, |rounds, t| round(rounds, K[t].wrapping_add(w[t])));
+        let mut midstates = [[0; MOST_MIDSTATES]; 8];
+        let mut after_round_3 = [[0; MOST_MIDSTATES]; 8];
+        for (i, first_word) in first_words.into_iter().enumerate() {
+            let midstate = compress(IV, std::array::from_fn(|t| if t == 0 { first_word } else { header[t] }));
+            let rounds = (0..4).fold(midstate, |rounds, t| round(rounds, K[t].wrapping_add(w[t])));
+            for word in 0..8 {
+                midstates[word][i] = midstate[word];
+                after_round_3[word][i] = rounds[word];
+            }
+        }
         for t in 16..18 {
             w[t] = schedule_word(&w, t);
         }
         // Word 3 stands at 0 here, and neither term with the nonce is a part of what is left.
         let w16_to_19 =
             [w[16], w[17], schedule_word(&w, 18), small_sigma_1(w[17]).wrapping_add(small_sigma_0(w[4]))];
-        Self { midstate, tail, after_round_3, w16_to_19 }
+        Self { midstates, after_round_3, tail, w16_to_19 }
     }
 
-    /// The header's double SHA-256 with this nonce, all rounds. Shape: 32 bytes, in the order the hash comes out.
-    pub(super) fn hash(&self, nonce: u32) -> [u8; 32] {
+    /// The midstate of one header.
+    pub(super) fn midstate(&self, header: usize) -> [u32; 8] {
+        self.midstates.map(|word| word[header])
+    }
+
+    /// The working variables of one header after round 3.
+    pub(super) fn after_round_3(&self, header: usize) -> [u32; 8] {
+        self.after_round_3.map(|variable| variable[header])
+    }
+
+    /// The double SHA-256 of one header with this nonce, all rounds. Shape: 32 bytes, in the order the hash comes out.
+    pub(super) fn hash(&self, header: usize, nonce: u32) -> [u8; 32] {
         let mut block = [0; 16];
         block[..3].copy_from_slice(&self.tail);
         block[3] = nonce.swap_bytes();
         block[4] = END_OF_MESSAGE;
         block[15] = HEADER_BITS;
-        let first = compress(self.midstate, block);
+        let first = compress(self.midstate(header), block);
         let mut bytes = [0; 32];
         for (out, word) in bytes.chunks_exact_mut(4).zip(compress(IV, block_of_hash(first))) {
             out.copy_from_slice(&word.to_be_bytes());

@@ -1,203 +1,374 @@
-//! The SHA-NI kernel: several hashes interleaved, because each SHA instruction waits for the one before it.
+//! The SHA-NI kernels: several hashes in turn, because each SHA instruction waits for the one before it.
 //!
 //! The instructions do four rounds or four schedule words at a time. What they need not do here:
 //! - First hash: rounds 0 to 3 (the nonce is added to their outcome), and every schedule word, or part of one, that
-//!   comes from the fixed words of the block.
+//!   comes from the fixed words of the block. With several midstates, all but one schedule for all of them.
 //! - Second hash: round 0 (the first word is added to its outcome) and the rounds after 60, where the word that is
 //!   compared is ready. Its groups of four thus begin one round later than usual: 1 to 4, 5 to 8, … 57 to 60.
+//!
+//! The text is compiled three times. SHA instructions reach sixteen registers only and overwrite one of their operands, so
+//! much of the rest is moves: AVX has other instructions that overwrite nothing (1.06 times the rate on Zen 5), and
+//! AVX-512VL sixteen more registers to put values aside (1.05 times again).
+#![allow(clippy::inline_always, clippy::many_single_char_names)] // a call would not have the caller's instructions; FIPS names
 
 use std::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_castps_si128, _mm_castsi128_ps, _mm_cmpeq_epi32,
-    _mm_min_epu32, _mm_movemask_ps, _mm_set_epi32, _mm_set1_epi32, _mm_setzero_si128, _mm_sha256msg1_epu32,
+    _mm_min_epu32, _mm_movemask_ps, _mm_set_epi32, _mm_set1_epi32, _mm_sha256msg1_epu32,
     _mm_sha256msg2_epu32, _mm_sha256rnds2_epu32, _mm_shuffle_epi8, _mm_shuffle_epi32, _mm_shuffle_ps,
-    _mm_unpackhi_epi64, _mm_unpacklo_epi32, _mm_xor_si128,
+    _mm_unpackhi_epi64, _mm_unpacklo_epi32,
 };
 
 use super::{
     kernel::Hits,
     sha256::{END_OF_MESSAGE, HASH_BITS, HEADER_BITS, IV, K, Prepared, round, small_sigma_0},
+    sweep,
+    unroll::unrolled,
 };
 
-/// Hashes in flight. Zen 3 can begin a round instruction every second cycle, and its 60 of them fill that with 2 lanes
-/// as with 4 (120 to 123 cycles a hash); Zen 4 needs 4 to reach its 99.
-const LANES: usize = 4;
+/// Hashes in flight. Zen 3 and Zen 5 can begin a round instruction every second cycle, and its 61 of them nearly fill that
+/// with 2 as with 4; Zen 4 needs 4.
+const IN_FLIGHT: usize = 4;
+/// Midstates of the kernel that tries several with each nonce.
+const MIDSTATES: usize = 8;
+
+/// Shows that this processor has the SHA instructions, SSSE3 and SSE4.1.
+#[derive(Clone, Copy)]
+struct ShaNi(());
+
+impl ShaNi {
+    fn detect() -> Option<Self> {
+        let has_all = is_x86_feature_detected!("sha")
+            && is_x86_feature_detected!("sse4.1")
+            && is_x86_feature_detected!("ssse3");
+        has_all.then_some(Self(()))
+    }
+}
 
 /// Whether this processor has the instructions.
 pub(super) fn supported() -> bool {
-    is_x86_feature_detected!("sha") && is_x86_feature_detected!("sse4.1") && is_x86_feature_detected!("ssse3")
+    ShaNi::detect().is_some()
 }
 
-/// See [`super::kernel::Scan`].
-pub(super) fn scan(header: &Prepared, start: u32, count: u32, top_limit: u32, hits: &mut Hits) -> u32 {
-    assert!(supported(), "the table of kernels asks before it calls");
-    // SAFETY: the processor has the instructions, as the line above made sure; nothing else is required.
-    unsafe { scan_lanes(header, start, count, top_limit, hits) }
+/// A kernel: one function that asks for the instructions, and one for each way to encode them.
+macro_rules! kernel {
+    ($(#[$doc:meta])* $scan:ident = $sweep:expr) => {
+        $(#[$doc])*
+        pub(super) fn $scan(headers: &Prepared, start: u32, count: u32, top_limit: u32, hits: &mut Hits) -> u32 {
+            macro_rules! compiled {
+                ($name:ident, $features:literal) => {
+                    #[target_feature(enable = $features)]
+                    fn $name(
+                        proof: ShaNi, headers: &Prepared, start: u32, count: u32, top_limit: u32, hits: &mut Hits,
+                    ) -> u32 {
+                        $sweep(proof, headers, start, count, top_limit, hits)
+                    }
+                };
+            }
+            compiled!(plain, "sha,ssse3,sse4.1");
+            compiled!(avx, "sha,avx");
+            compiled!(avx512vl, "sha,avx512vl");
+            let proof = ShaNi::detect().expect("the table of kernels asks before it calls");
+            // SAFETY: the processor has the instructions, as the proof and each condition say; nothing else is required.
+            unsafe {
+                if is_x86_feature_detected!("avx512vl") {
+                    avx512vl(proof, headers, start, count, top_limit, hits)
+                } else if is_x86_feature_detected!("avx") {
+                    avx(proof, headers, start, count, top_limit, hits)
+                } else {
+                    plain(proof, headers, start, count, top_limit, hits)
+                }
+            }
+        }
+    };
 }
 
-/// Four words, the first in the lowest lane.
-#[target_feature(enable = "sse2")]
-#[inline]
-fn words([a, b, c, d]: [u32; 4]) -> __m128i {
-    _mm_set_epi32(d as i32, c as i32, b as i32, a as i32)
+kernel! {
+    /// See [`super::kernel::Scan`].
+    scan = nonces
+}
+kernel! {
+    /// See [`super::kernel::Scan`]; eight midstates.
+    scan_versions = versions
 }
 
-/// Working variables in the order that the round instruction wants: (a, b, e, f) and (c, d, g, h), a and c on top.
-#[target_feature(enable = "sse2")]
-#[inline]
-#[allow(clippy::many_single_char_names)] // FIPS names
-fn working_variables([a, b, c, d, e, f, g, h]: [u32; 8]) -> (__m128i, __m128i) {
-    (words([f, e, b, a]), words([h, g, d, c]))
+/// Four numbers of 32 bits.
+#[derive(Clone, Copy)]
+struct Xmm(__m128i);
+
+/// Calls functions for these instructions from code that is inlined into a kernel.
+macro_rules! sha_ni {
+    ($call:expr) => {
+        // SAFETY: there is a proof or a value here, and neither is made where the processor lacks the instructions.
+        unsafe { $call }
+    };
+}
+impl Xmm {
+    /// Four words, the first in the lowest place.
+    #[inline(always)]
+    fn new(_: ShaNi, [a, b, c, d]: [u32; 4]) -> Self {
+        Self(sha_ni!(_mm_set_epi32(d as i32, c as i32, b as i32, a as i32)))
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        Self(sha_ni!(_mm_add_epi32(self.0, other.0)))
+    }
+
+    /// Bytes picked as `_mm_shuffle_epi8` does.
+    #[inline(always)]
+    fn bytes(self, pick: Self) -> Self {
+        Self(sha_ni!(_mm_shuffle_epi8(self.0, pick.0)))
+    }
+
+    /// Two words of `self`, then two of `other`, picked as `_mm_shuffle_ps` does.
+    #[inline(always)]
+    fn pairs<const PICK: i32>(self, other: Self) -> Self {
+        let pairs = sha_ni!(_mm_shuffle_ps::<PICK>(_mm_castsi128_ps(self.0), _mm_castsi128_ps(other.0)));
+        Self(sha_ni!(_mm_castps_si128(pairs)))
+    }
+
+    /// The upper two words in the lower two places.
+    #[inline(always)]
+    fn upper(self) -> Self {
+        Self(sha_ni!(_mm_shuffle_epi32::<0x0e>(self.0)))
+    }
+
+    /// Words 1 to 3 of `self`, then word 0 of `next`.
+    #[inline(always)]
+    fn one_on(self, next: Self) -> Self {
+        Self(sha_ni!(_mm_alignr_epi8::<4>(next.0, self.0)))
+    }
+
+    /// W\[t\] + σ0(W\[t + 1\]) for the four words from t on. Shape: words t to t + 3, and those after them.
+    #[inline(always)]
+    fn with_sigma_0(self, next: Self) -> Self {
+        Self(sha_ni!(_mm_sha256msg1_epu32(self.0, next.0)))
+    }
+
+    /// Four schedule words from their sums without σ1. Shape: those sums, and the four words before.
+    #[inline(always)]
+    fn with_sigma_1(self, before: Self) -> Self {
+        Self(sha_ni!(_mm_sha256msg2_epu32(self.0, before.0)))
+    }
+
+    /// Two rounds: the new a, b, e, f, where `self` is c, d, g, h. Shape: `kw` has sums of constants and schedule words in
+    /// its lower two places.
+    #[inline(always)]
+    fn two_rounds(self, abef: Self, kw: Self) -> Self {
+        Self(sha_ni!(_mm_sha256rnds2_epu32(self.0, abef.0, kw.0)))
+    }
 }
 
-/// Two words of `low`, then two of `high`, picked as `_mm_shuffle_ps` does.
-#[target_feature(enable = "sse2")]
-#[inline]
-fn pairs<const PICK: i32>(low: __m128i, high: __m128i) -> __m128i {
-    _mm_castps_si128(_mm_shuffle_ps::<PICK>(_mm_castsi128_ps(low), _mm_castsi128_ps(high)))
+/// Working variables in the order that the round instruction wants, a and c on top.
+#[derive(Clone, Copy)]
+struct State {
+    abef: Xmm,
+    cdgh: Xmm,
+}
+impl State {
+    #[inline(always)]
+    fn new(proof: ShaNi, [a, b, c, d, e, f, g, h]: [u32; 8]) -> Self {
+        Self { abef: Xmm::new(proof, [f, e, b, a]), cdgh: Xmm::new(proof, [h, g, d, c]) }
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        Self { abef: self.abef.plus(other.abef), cdgh: self.cdgh.plus(other.cdgh) }
+    }
+
+    /// With a word added to a and e.
+    #[inline(always)]
+    fn with_word(self, proof: ShaNi, word: u32) -> Self {
+        Self { abef: self.abef.plus(Xmm::new(proof, [0, word, 0, word])), cdgh: self.cdgh }
+    }
 }
 
-/// The variable e of each lane.
-#[target_feature(enable = "sse2")]
-#[inline]
-fn gather_e(abef: &[__m128i; LANES]) -> __m128i {
-    let [a, b, c, d] = *abef;
-    _mm_unpackhi_epi64(_mm_unpacklo_epi32(a, b), _mm_unpacklo_epi32(c, d))
-}
-
-/// A value for each lane.
+/// A value for each of so many.
 macro_rules! each {
-    ($lane:ident => $value:expr) => {{
-        let mut all = [_mm_setzero_si128(); LANES];
-        for $lane in 0..LANES {
-            all[$lane] = $value;
+    ($proof:ident, $count:ident, $i:ident => $value:expr) => {{
+        let mut all = [Xmm::new($proof, [0; 4]); $count];
+        for $i in 0..$count {
+            all[$i] = $value;
         }
         all
     }};
 }
 
-/// Rounds `t` to `t + 3` in all lanes, with these schedule words.
-macro_rules! four_rounds {
-    ($abef:ident, $cdgh:ident, $t:expr, $lane:ident => $w:expr) => {
-        let k = words([K[$t], K[$t + 1], K[$t + 2], K[$t + 3]]);
-        let kw = each!($lane => _mm_add_epi32($w, k));
-        $cdgh = each!(i => _mm_sha256rnds2_epu32($cdgh[i], $abef[i], kw[i]));
-        $abef = each!(i => _mm_sha256rnds2_epu32($abef[i], $cdgh[i], _mm_shuffle_epi32(kw[i], 0x0e)));
-    };
+/// Rounds `t` to `t + 3` of `N` hashes. Shape: their schedule words, each its own, or one for all.
+#[inline(always)]
+fn four_rounds<const N: usize, const W: usize>(proof: ShaNi, s: &mut [State; N], t: usize, w: &[Xmm; W]) {
+    let k = Xmm::new(proof, [K[t], K[t + 1], K[t + 2], K[t + 3]]);
+    let kw = each!(proof, W, i => w[i].plus(k));
+    for i in 0..N {
+        s[i].cdgh = s[i].cdgh.two_rounds(s[i].abef, kw[i % W]);
+    }
+    for i in 0..N {
+        s[i].abef = s[i].abef.two_rounds(s[i].cdgh, kw[i % W].upper());
+    }
 }
 
-/// Rounds `t` to `t + 3` in all lanes. Their schedule words are computed first and take the place of those sixteen rounds
-/// before.
-macro_rules! four_scheduled_rounds {
-    ($abef:ident, $cdgh:ident, $t:expr, $w0:ident, $w4:ident, $w8:ident, $w12:ident) => {
-        $w0 = each!(i => _mm_add_epi32(
-            _mm_sha256msg1_epu32($w0[i], $w4[i]),
-            _mm_alignr_epi8($w12[i], $w8[i], 4),
-        ));
-        $w0 = each!(i => _mm_sha256msg2_epu32($w0[i], $w12[i]));
-        four_rounds!($abef, $cdgh, $t, i => $w0[i]);
-    };
+/// Rounds `t` to `t + 31`, from the sixteen schedule words before.
+#[inline(always)]
+fn last_32_rounds<const N: usize, const W: usize>(
+    proof: ShaNi,
+    s: &mut [State; N],
+    t: usize,
+    mut w: [[Xmm; W]; 4],
+) {
+    unrolled!(FOUR in 0 1 2 3 4 5 6 7 => {
+        let [w0, w4, w8, w12] = [w[FOUR % 4], w[(FOUR + 1) % 4], w[(FOUR + 2) % 4], w[(FOUR + 3) % 4]];
+        w[FOUR % 4] = each!(proof, W, i =>
+            w0[i].with_sigma_0(w4[i]).plus(w8[i].one_on(w12[i])).with_sigma_1(w12[i]));
+        four_rounds(proof, s, t + 4 * FOUR, &w[FOUR % 4]);
+    });
 }
 
-/// Rounds `t` to `t + 31` in all lanes, from the sixteen schedule words before.
-macro_rules! last_32_rounds {
-    ($abef:ident, $cdgh:ident, $t:expr, $w0:ident, $w4:ident, $w8:ident, $w12:ident) => {
-        four_scheduled_rounds!($abef, $cdgh, $t, $w0, $w4, $w8, $w12);
-        four_scheduled_rounds!($abef, $cdgh, $t + 4, $w4, $w8, $w12, $w0);
-        four_scheduled_rounds!($abef, $cdgh, $t + 8, $w8, $w12, $w0, $w4);
-        four_scheduled_rounds!($abef, $cdgh, $t + 12, $w12, $w0, $w4, $w8);
-        four_scheduled_rounds!($abef, $cdgh, $t + 16, $w0, $w4, $w8, $w12);
-        four_scheduled_rounds!($abef, $cdgh, $t + 20, $w4, $w8, $w12, $w0);
-        four_scheduled_rounds!($abef, $cdgh, $t + 24, $w8, $w12, $w0, $w4);
-        four_scheduled_rounds!($abef, $cdgh, $t + 28, $w12, $w0, $w4, $w8);
-    };
+/// What the fixed words of a header's second block give to its schedule.
+#[derive(Clone, Copy)]
+struct FixedWords {
+    w16_to_19: Xmm,
+    w20_to_23: Xmm,
+    w28_to_31: Xmm,
 }
-
-#[target_feature(enable = "sha,sse4.1,ssse3")]
-fn scan_lanes(header: &Prepared, start: u32, count: u32, top_limit: u32, hits: &mut Hits) -> u32 {
-    let (midstate_abef, midstate_cdgh) = working_variables(header.midstate);
-    let (round_3_abef, round_3_cdgh) = working_variables(header.after_round_3);
-    let (round_0_abef, round_0_cdgh) = working_variables(round(IV, K[0]));
-    let w16_to_19 = words(header.w16_to_19);
-    // What the fixed words 4 to 15, and word 16, give to the later ones of the first hash.
-    let w20_to_23 = words([END_OF_MESSAGE, 0, HEADER_BITS, header.w16_to_19[0]]);
-    let length_term = small_sigma_0(HEADER_BITS);
-    let w28_to_31 = words([0, 0, length_term, HEADER_BITS.wrapping_add(small_sigma_0(header.w16_to_19[0]))]);
-    let zero = _mm_setzero_si128();
-    let limit = _mm_set1_epi32(top_limit as i32);
-    let last_iv = _mm_set1_epi32(IV[7] as i32);
-    let first_word_to_a_and_e = _mm_set_epi32(0x0302_0100, -1, 0x0302_0100, -1);
-    let bytes_swapped = _mm_set_epi32(0x0c0d_0e0f, 0x0809_0a0b, 0x0405_0607, 0x0001_0203);
-
-    // Groups start at multiples of LANES, so that the low bits of the nonce are the lane. Positions count from there.
-    let skipped = u64::from(start % LANES as u32);
-    let wanted = skipped..skipped + u64::from(count);
-    for position in (0..wanted.end).step_by(LANES) {
-        let nonce = start.wrapping_sub(skipped as u32).wrapping_add(position as u32);
-        let word_3 = nonce.swap_bytes();
-        let round_3_abef = _mm_add_epi32(round_3_abef, words([0, word_3, 0, word_3]));
-        let nonce_terms = words([0, 0, small_sigma_0(word_3), word_3]);
-
-        // First hash. Lane bits are clear in `nonce` and σ0 is linear over XOR, so a lane is one XOR away.
-        let lane_bits = |lane: usize| (lane as u32) << 24;
-        let mut abef = each!(i => _mm_add_epi32(round_3_abef, words([0, lane_bits(i), 0, lane_bits(i)])));
-        let mut cdgh = each!(_i => round_3_cdgh);
-        four_rounds!(abef, cdgh, 4, _i => words([END_OF_MESSAGE, 0, 0, 0]));
-        four_rounds!(abef, cdgh, 8, _i => zero);
-        four_rounds!(abef, cdgh, 12, _i => words([0, 0, 0, HEADER_BITS]));
-        let mut w0 = each!(i => _mm_add_epi32(
-            w16_to_19,
-            _mm_xor_si128(nonce_terms, words([0, 0, small_sigma_0(lane_bits(i)), lane_bits(i)])),
-        ));
-        four_rounds!(abef, cdgh, 16, i => w0[i]);
-        let mut w4 = each!(i => _mm_sha256msg2_epu32(w20_to_23, w0[i]));
-        four_rounds!(abef, cdgh, 20, i => w4[i]);
-        let mut w8 = each!(i => _mm_sha256msg2_epu32(_mm_alignr_epi8(w4[i], w0[i], 4), w4[i]));
-        four_rounds!(abef, cdgh, 24, i => w8[i]);
-        let mut w12 = each!(i =>
-            _mm_sha256msg2_epu32(_mm_add_epi32(w28_to_31, _mm_alignr_epi8(w8[i], w4[i], 4)), w8[i]));
-        four_rounds!(abef, cdgh, 28, i => w12[i]);
-        last_32_rounds!(abef, cdgh, 32, w0, w4, w8, w12);
-        abef = each!(i => _mm_add_epi32(midstate_abef, abef[i]));
-        cdgh = each!(i => _mm_add_epi32(midstate_cdgh, cdgh[i]));
-
-        // Second hash, of (a, b, c, d, e, f, g, h) as words 0 to 7.
-        let abcd = each!(i => pairs::<0xbb>(abef[i], cdgh[i]));
-        let efgh = each!(i => pairs::<0x11>(abef[i], cdgh[i]));
-        abef = each!(i => _mm_add_epi32(round_0_abef, _mm_shuffle_epi8(abcd[i], first_word_to_a_and_e)));
-        cdgh = each!(_i => round_0_cdgh);
-        w0 = each!(i => _mm_alignr_epi8(efgh[i], abcd[i], 4));
-        four_rounds!(abef, cdgh, 1, i => w0[i]);
-        w4 = each!(i => _mm_alignr_epi8(words([END_OF_MESSAGE, 0, 0, 0]), efgh[i], 4));
-        four_rounds!(abef, cdgh, 5, i => w4[i]);
-        four_rounds!(abef, cdgh, 9, _i => zero);
-        // Words 13 to 15 are fixed; word 16 is W[0] + σ0(W[1]).
-        w12 = each!(i =>
-            _mm_alignr_epi8(_mm_sha256msg1_epu32(abcd[i], efgh[i]), words([0, 0, 0, HASH_BITS]), 4));
-        four_rounds!(abef, cdgh, 13, i => w12[i]);
-        w0 = each!(i => _mm_sha256msg2_epu32(_mm_sha256msg1_epu32(w0[i], w4[i]), w12[i]));
-        four_rounds!(abef, cdgh, 17, i => w0[i]);
-        w4 = each!(i => _mm_sha256msg2_epu32(
-            _mm_add_epi32(_mm_sha256msg1_epu32(w4[i], zero), _mm_alignr_epi8(w0[i], w12[i], 4)),
-            w0[i],
-        ));
-        four_rounds!(abef, cdgh, 21, i => w4[i]);
-        w8 = each!(i => _mm_sha256msg2_epu32(_mm_alignr_epi8(w4[i], w0[i], 4), w4[i]));
-        four_rounds!(abef, cdgh, 25, i => w8[i]);
-        last_32_rounds!(abef, cdgh, 29, w12, w0, w4, w8);
-
-        // The last word of the hash is h after round 63, which is e after round 60.
-        let e = gather_e(&abef);
-        let top = _mm_shuffle_epi8(_mm_add_epi32(e, last_iv), bytes_swapped);
-        let within = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(_mm_min_epu32(top, limit), top)));
-        if within == 0 {
-            continue;
+impl FixedWords {
+    #[inline(always)]
+    fn new(proof: ShaNi, w16_to_19: [u32; 4]) -> Self {
+        let w31 = HEADER_BITS.wrapping_add(small_sigma_0(w16_to_19[0]));
+        Self {
+            w16_to_19: Xmm::new(proof, w16_to_19),
+            w20_to_23: Xmm::new(proof, [END_OF_MESSAGE, 0, HEADER_BITS, w16_to_19[0]]),
+            w28_to_31: Xmm::new(proof, [0, 0, small_sigma_0(HEADER_BITS), w31]),
         }
-        for lane in 0..LANES {
-            let at = position + lane as u64;
-            let found = within & 1 << lane != 0 && wanted.contains(&at);
-            if found && !hits.push(nonce.wrapping_add(lane as u32)) {
-                return (at - skipped) as u32;
-            }
+    }
+
+    /// Words 16 to 19 with this nonce as word 3.
+    #[inline(always)]
+    fn w16_to_19(self, proof: ShaNi, word_3: u32) -> Xmm {
+        self.w16_to_19.plus(Xmm::new(proof, [0, 0, small_sigma_0(word_3), word_3]))
+    }
+}
+
+/// Rounds 4 to 63 of first hashes. Shape: words 16 to 19, of each or for all.
+#[inline(always)]
+fn first_hash<const N: usize, const W: usize>(
+    proof: ShaNi,
+    s: &mut [State; N],
+    fixed: FixedWords,
+    w16: [Xmm; W],
+) {
+    four_rounds(proof, s, 4, &[Xmm::new(proof, [END_OF_MESSAGE, 0, 0, 0])]);
+    four_rounds(proof, s, 8, &[Xmm::new(proof, [0; 4])]);
+    four_rounds(proof, s, 12, &[Xmm::new(proof, [0, 0, 0, HEADER_BITS])]);
+    four_rounds(proof, s, 16, &w16);
+    let w20 = each!(proof, W, i => fixed.w20_to_23.with_sigma_1(w16[i]));
+    four_rounds(proof, s, 20, &w20);
+    let w24 = each!(proof, W, i => w16[i].one_on(w20[i]).with_sigma_1(w20[i]));
+    four_rounds(proof, s, 24, &w24);
+    let w28 = each!(proof, W, i => w20[i].one_on(w24[i]).plus(fixed.w28_to_31).with_sigma_1(w24[i]));
+    four_rounds(proof, s, 28, &w28);
+    last_32_rounds(proof, s, 32, [w16, w20, w24, w28]);
+}
+
+/// Rounds 1 to 60 of the hashes of hashes (a, b, c, d, e, f, g, h). Shape: a, b, e, f after them. The last word of such a
+/// hash is h after round 63, which is e after round 60.
+#[inline(always)]
+fn second_hash<const N: usize>(proof: ShaNi, first: &[State; N]) -> [Xmm; N] {
+    let zero = Xmm::new(proof, [0; 4]);
+    let first_word_to_a_and_e = Xmm::new(proof, [u32::MAX, 0x0302_0100, u32::MAX, 0x0302_0100]);
+    let abcd = each!(proof, N, i => first[i].abef.pairs::<0xbb>(first[i].cdgh));
+    let efgh = each!(proof, N, i => first[i].abef.pairs::<0x11>(first[i].cdgh));
+    let mut s = [State::new(proof, round(IV, K[0])); N];
+    for i in 0..N {
+        s[i].abef = s[i].abef.plus(abcd[i].bytes(first_word_to_a_and_e));
+    }
+    let s = &mut s;
+    let w1 = each!(proof, N, i => abcd[i].one_on(efgh[i]));
+    four_rounds(proof, s, 1, &w1);
+    let w5 = each!(proof, N, i => efgh[i].one_on(Xmm::new(proof, [END_OF_MESSAGE, 0, 0, 0])));
+    four_rounds(proof, s, 5, &w5);
+    four_rounds(proof, s, 9, &[zero]);
+    // Words 13 to 15 are fixed; word 16 is W[0] + σ0(W[1]).
+    let w13 = each!(proof, N, i =>
+        Xmm::new(proof, [0, 0, 0, HASH_BITS]).one_on(abcd[i].with_sigma_0(efgh[i])));
+    four_rounds(proof, s, 13, &w13);
+    let w17 = each!(proof, N, i => w1[i].with_sigma_0(w5[i]).with_sigma_1(w13[i]));
+    four_rounds(proof, s, 17, &w17);
+    let w21 = each!(proof, N, i =>
+        w5[i].with_sigma_0(zero).plus(w13[i].one_on(w17[i])).with_sigma_1(w17[i]));
+    four_rounds(proof, s, 21, &w21);
+    let w25 = each!(proof, N, i => w17[i].one_on(w21[i]).with_sigma_1(w21[i]));
+    four_rounds(proof, s, 25, &w25);
+    last_32_rounds(proof, s, 29, [w13, w17, w21, w25]);
+    each!(proof, N, i => s[i].abef)
+}
+
+/// Which of four hashes have a top word of at most `top_limit`. Shape: what [`second_hash`] gives; a bit for each.
+#[inline(always)]
+fn within(proof: ShaNi, [a, b, c, d]: [Xmm; 4], top_limit: u32) -> u64 {
+    let swapped = Xmm::new(proof, [0x0001_0203, 0x0405_0607, 0x0809_0a0b, 0x0c0d_0e0f]);
+    let e = Xmm(sha_ni!(_mm_unpackhi_epi64(_mm_unpacklo_epi32(a.0, b.0), _mm_unpacklo_epi32(c.0, d.0))));
+    let top = e.plus(Xmm(sha_ni!(_mm_set1_epi32(IV[7] as i32)))).bytes(swapped);
+    let least = sha_ni!(_mm_min_epu32(top.0, _mm_set1_epi32(top_limit as i32)));
+    u64::from(sha_ni!(_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(least, top.0)))) as u32)
+}
+
+#[inline(always)]
+fn nonces(proof: ShaNi, headers: &Prepared, start: u32, count: u32, top_limit: u32, hits: &mut Hits) -> u32 {
+    let midstate = State::new(proof, headers.midstate(0));
+    let after_round_3 = State::new(proof, headers.after_round_3(0));
+    let fixed = FixedWords::new(proof, headers.w16_to_19);
+    let mut done = 0_u32;
+    while done < count {
+        let word_3 = |i: usize| start.wrapping_add(done).wrapping_add(i as u32).swap_bytes();
+        let mut s = [after_round_3; IN_FLIGHT];
+        for (i, s) in s.iter_mut().enumerate() {
+            *s = s.with_word(proof, word_3(i));
+        }
+        let w16 = each!(proof, IN_FLIGHT, i => fixed.w16_to_19(proof, word_3(i)));
+        first_hash(proof, &mut s, fixed, w16);
+        for s in &mut s {
+            *s = s.plus(midstate);
+        }
+        let found = within(proof, second_hash(proof, &s), top_limit);
+        if let Err(done) = sweep::note(hits, found, start, done, count) {
+            return done;
+        }
+        done = done.saturating_add(IN_FLIGHT as u32);
+    }
+    count
+}
+
+#[inline(always)]
+fn versions(
+    proof: ShaNi,
+    headers: &Prepared,
+    start: u32,
+    count: u32,
+    top_limit: u32,
+    hits: &mut Hits,
+) -> u32 {
+    let mut midstates = [State::new(proof, [0; 8]); MIDSTATES];
+    let mut after_round_3 = midstates;
+    for i in 0..MIDSTATES {
+        midstates[i] = State::new(proof, headers.midstate(i));
+        after_round_3[i] = State::new(proof, headers.after_round_3(i));
+    }
+    let fixed = FixedWords::new(proof, headers.w16_to_19);
+    for done in 0..count {
+        let word_3 = start.wrapping_add(done).swap_bytes();
+        let mut s = after_round_3;
+        for s in &mut s {
+            *s = s.with_word(proof, word_3);
+        }
+        first_hash(proof, &mut s, fixed, [fixed.w16_to_19(proof, word_3)]);
+        for i in 0..MIDSTATES {
+            s[i] = s[i].plus(midstates[i]);
+        }
+        let [a, b, c, d, e, f, g, h] = s;
+        let found = within(proof, second_hash(proof, &[a, b, c, d]), top_limit)
+            | within(proof, second_hash(proof, &[e, f, g, h]), top_limit) << 4;
+        if let Err(done) = sweep::note_versions(hits, found, start, done) {
+            return done;
         }
     }
     count

@@ -26,53 +26,63 @@ pub(super) fn rolled_version(version: u32, mask: u32, index: u64) -> u32 {
     rolled
 }
 
-/// What one thread has still to try of one job: its slice of nonces with the first version, then with the next.
+/// What one thread has still to try of one job: its slice of nonces with the first group of versions, then with the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Space {
     slice: Range<u64>,
     next_nonce: u64,
-    version_index: u64,
-    versions: u64,
+    /// Versions that are tried together.
+    group_size: u64,
+    group: u64,
+    groups: u64,
 }
 
 impl Space {
-    pub(super) fn new(slice: Range<u64>, version_mask: u32) -> Self {
+    /// Shape: `group_size` versions at a time, a power of two, and no more than the mask has.
+    pub(super) fn new(slice: Range<u64>, version_mask: u32, group_size: usize) -> Self {
+        let group_size = group_size as u64;
+        let versions = 1_u64 << version_mask.count_ones();
+        assert!(versions.is_multiple_of(group_size), "a kernel that needs more versions than there are");
         // Without a nonce there is nothing to try with any version either.
-        let versions = if slice.is_empty() { 0 } else { 1 << version_mask.count_ones() };
-        Self { next_nonce: slice.start, slice, version_index: 0, versions }
+        let groups = if slice.is_empty() { 0 } else { versions / group_size };
+        Self { next_nonce: slice.start, slice, group_size, group: 0, groups }
     }
 
-    /// Which version to hash with now; `None` when nothing is left.
-    pub(super) fn version_index(&self) -> Option<u64> {
-        (self.version_index < self.versions).then_some(self.version_index)
+    /// Which versions to hash with now, by index for [`rolled_version`]; `None` when nothing is left.
+    pub(super) fn versions(&self) -> Option<Range<u64>> {
+        let first = self.group * self.group_size;
+        (self.group < self.groups).then_some(first..first + self.group_size)
     }
 
-    /// The next nonces of this version, at most `batch` of them. Shape: the first one and how many.
+    /// The next nonces of these versions, at most `batch` of them. Shape: the first one and how many.
     pub(super) fn next(&self, batch: u32) -> (u32, u32) {
         let left = self.slice.end - self.next_nonce;
         (self.next_nonce as u32, left.min(u64::from(batch)) as u32)
     }
 
-    /// Marks this many nonces as tried.
+    /// Marks this many nonces as tried with all versions of the group.
     pub(super) fn advance(&mut self, done: u32) {
         self.next_nonce += u64::from(done);
         if self.next_nonce == self.slice.end {
             self.next_nonce = self.slice.start;
-            self.version_index += 1;
+            self.group += 1;
         }
     }
 
     /// Headers not yet tried.
     pub(super) fn left(&self) -> u64 {
         let slice_size = self.slice.end - self.slice.start;
-        (self.versions - self.version_index)
+        (self.groups - self.group)
             .saturating_mul(slice_size)
             .saturating_sub(self.next_nonce - self.slice.start)
+            .saturating_mul(self.group_size)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -102,39 +112,61 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_space_yields_its_slice_once_for_each_version_and_then_nothing() {
-        let mut space = Space::new(7..20, 0b101);
-        let mut tried = Vec::new();
-        while let Some(version_index) = space.version_index() {
-            assert_eq!(space.left(), 4 * 13 - tried.len() as u64);
-            let (start, count) = space.next(5);
-            tried.extend((start..start + count).map(|nonce| (version_index, nonce)));
-            space.advance(count);
+    proptest! {
+        #[test]
+        fn a_space_yields_its_slice_once_with_each_version_in_order_of_groups_and_then_nothing(
+            start in prop_oneof![0..50_u64, ALL_NONCES - 60..ALL_NONCES - 50],
+            nonces in 0..50_u64,
+            mask in prop_oneof![Just(0), Just(0b101), Just(0x1fff_e000 & 0x0003_ffff), any::<u32>().prop_map(|mask| mask & 0x8020_0415)],
+            group_bits in 0..5_u32,
+            batch in 1..60_u32,
+        ) {
+            let bits = mask.count_ones();
+            let group_size = 1 << group_bits.min(bits);
+            let mut space = Space::new(start..start + nonces, mask, group_size);
+            let mut tried = Vec::new();
+            while let Some(versions) = space.versions() {
+                prop_assert_eq!(space.left(), (nonces << bits) - tried.len() as u64);
+                let (first, count) = space.next(batch);
+                prop_assert!(count > 0 && count <= batch);
+                for nonce in (0..count).map(|i| first.wrapping_add(i)) {
+                    tried.extend(versions.clone().map(|index| (rolled_version(0, mask, index), nonce)));
+                }
+                space.advance(count);
+            }
+            prop_assert_eq!(space.left(), 0);
+            prop_assert!(tried.iter().all(|(version, _)| version & !mask == 0));
+            let groups: Vec<_> = tried.chunks(nonces.max(1) as usize * group_size).collect();
+            for pair in groups.windows(2) {
+                prop_assert!(pair[0].iter().all(|(version, _)| *version < pair[1][0].0 || mask == 0));
+            }
+            tried.sort_unstable();
+            let all_nonces = || (start..start + nonces).map(|nonce| nonce as u32);
+            let mut expected: Vec<_> = (0..1_u64 << bits)
+                .flat_map(|index| all_nonces().map(move |nonce| (rolled_version(0, mask, index), nonce)))
+                .collect();
+            expected.sort_unstable();
+            prop_assert_eq!(tried, expected);
         }
-        let expected: Vec<_> =
-            (0..4).flat_map(|version| (7..20).map(move |nonce| (version, nonce))).collect();
-        assert_eq!(tried, expected);
-        assert_eq!(space.left(), 0);
     }
 
     #[test]
     fn the_last_slice_ends_exactly_at_two_to_the_32() {
-        let mut space = Space::new(slice(ALL_NONCES, 1, 2), 0);
+        let mut space = Space::new(slice(ALL_NONCES, 1, 2), 0, 1);
         space.advance(0x7fff_ff00);
         assert_eq!(space.next(4096), (0xffff_ff00, 0x100));
         space.advance(0x100);
-        assert_eq!(space.version_index(), None);
+        assert_eq!(space.versions(), None);
     }
 
     #[test]
     fn a_thread_without_nonces_has_nothing_to_do() {
-        assert_eq!(Space::new(3..3, 0xff).version_index(), None);
-        assert_eq!(Space::new(3..3, 0xff).left(), 0);
+        assert_eq!(Space::new(3..3, 0xff, 16).versions(), None);
+        assert_eq!(Space::new(3..3, 0xff, 16).left(), 0);
     }
 
     #[test]
     fn the_largest_mask_does_not_overflow() {
-        assert_eq!(Space::new(0..ALL_NONCES, u32::MAX).left(), u64::MAX);
+        assert_eq!(Space::new(0..ALL_NONCES, u32::MAX, 16).left(), u64::MAX);
     }
 }

@@ -14,8 +14,9 @@ use cpu_time::ThreadTime;
 use tokio::sync::watch;
 
 use super::{
+    choice::{Doubt, Ranked, Ranking, Trial},
     duty::{Duty, LOOK_EVERY},
-    kernel::{Hits, Scan},
+    kernel::{Hit, Hits},
     outbox::{Delivery, Outbox},
     sha256::{Prepared, meets_target, top_limit},
     space::{Space, rolled_version},
@@ -60,8 +61,8 @@ impl Pace {
     }
 
     /// Learns from a batch. A single interrupted one does not upset the pace.
-    fn learn(&mut self, hashes: u32, took: Duration) {
-        let rate = f64::from(hashes) / (took.as_secs_f64() * 1e3).max(1e-6);
+    fn learn(&mut self, hashes: u64, took: Duration) {
+        let rate = hashes as f64 / (took.as_secs_f64() * 1e3).max(1e-6);
         self.rate += (rate - self.rate) / 4.0;
     }
 
@@ -71,45 +72,56 @@ impl Pace {
     }
 }
 
-/// A job as one thread works on it.
+/// A job as one thread works on it, with one kernel.
 #[derive(Debug)]
 struct Task {
     job: ChipJob,
+    ranked: Ranked,
     space: Space,
-    version: u32,
-    header: Prepared,
+    /// The headers of the versions that are tried now.
+    headers: Prepared,
     /// This thread has seen that the job ends.
     is_ending: bool,
 }
 
 impl Task {
-    fn new(job: &ChipJob, slice: Range<u64>) -> Self {
-        let version = rolled_version(job.version, job.version_mask, 0);
-        Self {
-            space: Space::new(slice, job.version_mask),
-            version,
-            header: Prepared::new(job, version),
-            job: job.clone(),
-            is_ending: false,
-        }
+    /// The task of hashing a slice of a job's nonces, which is not empty.
+    fn new(job: &ChipJob, slice: Range<u64>, ranked: Ranked) -> Self {
+        let space = Space::new(slice, job.version_mask, ranked.kernel.midstates);
+        let versions = space.versions().expect("the slice is not empty");
+        Self { headers: headers(job, versions), job: job.clone(), ranked, space, is_ending: false }
     }
 
     fn is_used_up(&self) -> bool {
-        self.space.version_index().is_none()
+        self.space.versions().is_none()
     }
 
-    /// Marks nonces as tried; prepares the header of the next version when this one has no more.
-    fn advance(&mut self, done: u32) {
-        let before = self.space.version_index();
-        self.space.advance(done);
-        match self.space.version_index() {
-            Some(index) if Some(index) != before => {
-                self.version = rolled_version(self.job.version, self.job.version_mask, index);
-                self.header = Prepared::new(&self.job, self.version);
+    /// Tries about so many headers. Returns how many it were.
+    fn hash(&mut self, batch: u32, hits: &mut Hits, mut found: impl FnMut(BoardEvent)) -> u64 {
+        let kernel = &self.ranked.kernel;
+        let Some(versions) = self.space.versions() else { return 0 };
+        let (start, count) = self.space.next((batch / kernel.midstates as u32).max(1));
+        hits.clear();
+        let done = (kernel.scan)(&self.headers, start, count, top_limit(&self.job.target), hits);
+        for &Hit { midstate, nonce } in hits.as_slice() {
+            // Kernels look at one word only, and this is the proof that they computed it right.
+            if meets_target(&self.headers.hash(usize::from(midstate), nonce), &self.job.target) {
+                let index = versions.start + u64::from(midstate);
+                let version = rolled_version(self.job.version, self.job.version_mask, index);
+                found(BoardEvent::Nonce { job: self.job.id, nonce, version });
             }
-            _ => {}
         }
+        self.space.advance(done);
+        if let Some(next) = self.space.versions().filter(|next| *next != versions) {
+            self.headers = headers(&self.job, next);
+        }
+        u64::from(done) * kernel.midstates as u64
     }
+}
+
+/// The headers of a job with these of its versions.
+fn headers(job: &ChipJob, versions: Range<u64>) -> Prepared {
+    Prepared::new(job, versions.map(|index| rolled_version(job.version, job.version_mask, index)))
 }
 
 /// What a thread works with.
@@ -117,9 +129,9 @@ impl Task {
 pub(super) struct Worker {
     /// Its part of the nonces of each version.
     pub(super) slice: Range<u64>,
-    pub(super) scan: Scan,
-    /// Hashes per second to begin with.
-    pub(super) rate: f64,
+    pub(super) ranking: Ranking,
+    /// Whether the ranking may change while the thread hashes.
+    pub(super) may_rank: bool,
     pub(super) duty_percent: u8,
     pub(super) job: watch::Receiver<Option<ChipJob>>,
     pub(super) outbox: Outbox,
@@ -130,9 +142,11 @@ impl Worker {
     /// Hashes until the board's job sender is dropped or nobody takes events any more.
     pub(super) fn run(self) {
         let duty = Duty::new(self.duty_percent);
-        let pace = Pace { rate: self.rate / 1e3 };
+        let pace = Pace { rate: self.ranking.first().rate / 1e3 };
         let began = Instant::now();
-        Shift { worker: self, pace, duty, began, report_at: began + REPORT_EVERY, hits: Hits::new() }.run();
+        let (hits, doubt) = (Hits::new(), Doubt::new(Duration::ZERO));
+        Shift { worker: self, pace, duty, began, report_at: began + REPORT_EVERY, hits, doubt, trial: None }
+            .run();
     }
 }
 
@@ -145,6 +159,9 @@ struct Shift {
     began: Instant,
     report_at: Instant,
     hits: Hits,
+    doubt: Doubt,
+    /// A measurement that goes on between batches.
+    trial: Option<Trial>,
 }
 
 impl Shift {
@@ -157,6 +174,7 @@ impl Shift {
             let changed = match &mut task {
                 Some(task) if !task.is_used_up() => {
                     self.hash_batch(task);
+                    self.rank(task.ranked);
                     if self.report() == Delivery::Closed {
                         return;
                     }
@@ -182,7 +200,9 @@ impl Shift {
             return None;
         }
         let current = self.worker.job.borrow_and_update();
-        let task = Task::new(current.as_ref()?, self.worker.slice.clone());
+        let job = current.as_ref()?;
+        let ranked = self.worker.ranking.for_mask(job.version_mask);
+        let task = Task::new(job, self.worker.slice.clone(), ranked);
         // Elect while `current` is borrowed: no later job can be set meanwhile, so none can be started before this
         // one, and a job is never announced again by a thread that comes late.
         let is_first = Elections::is_first(&self.worker.elections.started, task.job.id);
@@ -195,25 +215,32 @@ impl Shift {
 
     fn hash_batch(&mut self, task: &mut Task) {
         let began = Instant::now();
-        let (start, count) = task.space.next(self.pace.batch());
-        self.hits.clear();
-        let done =
-            (self.worker.scan)(&task.header, start, count, top_limit(&task.job.target), &mut self.hits);
-        for &nonce in self.hits.as_slice() {
-            // Kernels look at one word only, and this is the proof that they computed it right.
-            if meets_target(&task.header.hash(nonce), &task.job.target) {
-                self.worker.outbox.push(BoardEvent::Nonce { job: task.job.id, nonce, version: task.version });
-            }
-        }
-        task.advance(done);
-        self.worker.outbox.count(done);
-        self.pace.learn(done, began.elapsed());
+        let outbox = &mut self.worker.outbox;
+        let hashes = task.hash(self.pace.batch(), &mut self.hits, |nonce| outbox.push(nonce));
+        outbox.count(hashes);
+        self.pace.learn(hashes, began.elapsed());
 
         if !task.is_ending && self.pace.is_last_second(task.space.left(), self.worker.duty_percent) {
             task.is_ending = true;
             if Elections::is_first(&self.worker.elections.ending, task.job.id) {
                 self.worker.outbox.push(BoardEvent::JobEnding(task.job.id));
             }
+        }
+    }
+
+    /// Doubts the ranking, and measures one slice if that has come true: jobs to come get the kernel that it finds.
+    fn rank(&mut self, used: Ranked) {
+        if let Some(trial) = &mut self.trial {
+            if trial.step()
+                && let Some(trial) = self.trial.take()
+            {
+                self.worker.ranking = Ranking::of(trial.rates());
+                self.doubt = Doubt::new(self.began.elapsed());
+            }
+        } else if self.worker.may_rank
+            && self.doubt.is_due(self.began.elapsed(), self.pace.rate * 1e3, used.rate)
+        {
+            self.trial = Some(Trial::new(self.worker.ranking.kernels()));
         }
     }
 

@@ -10,8 +10,9 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::{
     super::{
-        CpuError, CpuOptions, choice,
-        kernel::{KERNELS, SCALAR},
+        CpuError, CpuOptions,
+        choice::{self, Ranking},
+        kernel::{KERNELS, Kernel, SCALAR},
         open, settle,
         sha256::meets_target,
         space, start,
@@ -29,10 +30,15 @@ fn options(threads: usize) -> CpuOptions {
     CpuOptions { threads: NonZeroUsize::new(threads).unwrap(), pin: false, duty_percent: 100, kernel: None }
 }
 
+/// The ranking of these kernels on one thread.
+fn ranking(kernels: &[Kernel]) -> Ranking {
+    choice::rank(kernels, NonZeroUsize::MIN)
+}
+
 /// A board whose headers have only this many nonces, with the fastest kernel.
 fn board_with(options: &CpuOptions, nonces: u64) -> BoardHandle {
     let kernels: Vec<_> = supported().copied().collect();
-    start(options, choice::fastest(&kernels), vec![], nonces).unwrap()
+    start(options, ranking(&kernels), vec![], nonces).unwrap()
 }
 
 /// A job of which one hash in 2^`bits` is a nonce.
@@ -121,7 +127,7 @@ fn nonces_of_an_easy_target_verify_and_roll_only_the_bits_of_the_mask() {
 /// Tries all headers of a job on a board with so many nonces, and returns what the board said.
 ///
 /// Panics if it did not find each nonce that plain double SHA-256 finds, once, or did not count its hashes.
-fn sweep(job: &ChipJob, threads: usize, nonces: u32) -> Vec<BoardEvent> {
+fn sweep(job: &ChipJob, ranking: &Ranking, threads: usize, nonces: u32) -> Vec<BoardEvent> {
     let versions = 1 << job.version_mask.count_ones();
     let headers = versions * u64::from(nonces);
     let expected: BTreeSet<_> = (0..versions)
@@ -129,7 +135,7 @@ fn sweep(job: &ChipJob, threads: usize, nonces: u32) -> Vec<BoardEvent> {
         .flat_map(|version| (0..nonces).map(move |nonce| (version, nonce)))
         .filter(|&(version, nonce)| meets_target(&hash(job, version, nonce), &job.target))
         .collect();
-    let mut board = board_with(&options(threads), u64::from(nonces));
+    let mut board = start(&options(threads), ranking.clone(), vec![], u64::from(nonces)).unwrap();
     board.job.send_replace(Some(job.clone()));
     let mut hashes = 0;
     let mut events = Vec::new();
@@ -139,7 +145,8 @@ fn sweep(job: &ChipJob, threads: usize, nonces: u32) -> Vec<BoardEvent> {
         events.push(event);
     }
     events.extend(stop(board));
-    assert_eq!(sum_of_hashes(&events), headers, "{threads} threads");
+    let kernel = ranking.for_mask(job.version_mask).kernel.name;
+    assert_eq!(sum_of_hashes(&events), headers, "{threads} threads of {kernel}");
     let found: Vec<_> = events
         .iter()
         .filter_map(|event| match *event {
@@ -147,9 +154,23 @@ fn sweep(job: &ChipJob, threads: usize, nonces: u32) -> Vec<BoardEvent> {
             _ => None,
         })
         .collect();
-    assert_eq!(found.len(), expected.len(), "{threads} threads");
-    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{threads} threads");
+    assert_eq!(found.len(), expected.len(), "{threads} threads of {kernel}");
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{threads} threads of {kernel}");
     events
+}
+
+#[test]
+fn every_kernel_tries_every_header_once_whether_the_mask_has_enough_bits_for_it_or_not() {
+    for kernel in supported() {
+        let ranking = Ranking::of([(*kernel, vec![2e6]), (SCALAR, vec![1e6])]);
+        for (version_mask, nonces) in
+            [(0, 1000), (0x0200_0000, 500), (0x0000_e000, 150), (0x0015_6000, 70), (0x0101_e200, 31)]
+        {
+            let job = ChipJob { version_mask, ..job(1, 5) };
+            assert!(ranking.for_mask(version_mask).kernel.midstates <= 1 << version_mask.count_ones());
+            sweep(&job, &ranking, 2, nonces);
+        }
+    }
 }
 
 #[test]
@@ -157,9 +178,10 @@ fn every_header_of_a_small_space_is_tried_once_by_any_number_of_threads() {
     let few_hits = (ChipJob { version_mask: 0x0000_6000, ..job(1, 5) }, 1000);
     // One batch has more hits than a kernel can hold, and all together fit into the channel.
     let only_hits = (ChipJob { version_mask: 0, ..job(1, 0) }, 150);
+    let ranking = ranking(&supported().copied().collect::<Vec<_>>());
     for (job, nonces) in [few_hits, only_hits] {
         for threads in [1, 2, 3, 7] {
-            let events = sweep(&job, threads, nonces);
+            let events = sweep(&job, &ranking, threads, nonces);
             let count = |wanted: fn(&BoardEvent) -> bool| events.iter().filter(|event| wanted(event)).count();
             assert!(count(|event| matches!(event, BoardEvent::Nonce { .. })) > 0);
             assert_eq!(count(|event| matches!(event, BoardEvent::JobEnding(ChipJobId(1)))), 1);
@@ -175,8 +197,9 @@ fn a_hash_above_the_target_in_its_lowest_byte_only_is_no_nonce() {
     let edge = hashes.max_by_key(|hash| (hash[0] > 0, hash[31])).unwrap();
     let mut just_below = edge;
     just_below[0] -= 1;
+    let ranking = ranking(&[SCALAR]);
     for (target, is_a_nonce) in [(edge, true), (just_below, false)] {
-        let events = sweep(&ChipJob { target, ..job.clone() }, 1, 100);
+        let events = sweep(&ChipJob { target, ..job.clone() }, &ranking, 1, 100);
         let found = events.iter().any(|event| match *event {
             BoardEvent::Nonce { nonce, version, .. } => hash(&job, version, nonce) == edge,
             _ => false,
@@ -253,9 +276,9 @@ fn a_board_at_one_percent_hashes_much_less_than_one_at_full_duty_beside_it() {
 #[test]
 fn the_end_of_a_job_is_told_while_much_of_it_is_still_to_be_hashed() {
     let kernels: Vec<_> = supported().copied().collect();
-    let choice = choice::fastest(&kernels);
-    let two_seconds = (choice.rate * 2.0) as u64;
-    let mut board = start(&options(1), choice, vec![], two_seconds).unwrap();
+    let ranking = ranking(&kernels);
+    let two_seconds = (ranking.for_mask(0).rate * 2.0) as u64;
+    let mut board = start(&options(1), ranking, vec![], two_seconds).unwrap();
     board.job.send_replace(Some(ChipJob { version_mask: 0, ..job(1, 40) }));
     let mut hashes = 0;
     let mut before_ending = None;
@@ -273,8 +296,8 @@ fn the_end_of_a_job_is_told_while_much_of_it_is_still_to_be_hashed() {
 
 #[test]
 fn the_expected_rate_is_that_of_all_threads_in_their_part_of_the_time() {
-    let choice = choice::Choice { kernel: SCALAR, rate: 1000.0 };
-    let board = start(&CpuOptions { duty_percent: 25, ..options(2) }, choice, vec![], 10).unwrap();
+    let ranking = Ranking::of([(SCALAR, vec![1000.0])]);
+    let board = start(&CpuOptions { duty_percent: 25, ..options(2) }, ranking, vec![], 10).unwrap();
     assert_eq!((board.expected_rate, board.detail.as_str()), (500.0, "2 × scalar"));
 }
 
@@ -351,8 +374,7 @@ fn a_duty_cycle_beyond_its_range_is_refused() {
 fn faults_of_the_self_test_are_the_first_events() {
     let kernels: Vec<_> = supported().copied().collect();
     let fault = "kernel x is wrong".to_owned();
-    let board =
-        start(&options(3), choice::fastest(&kernels), vec![fault.clone()], space::ALL_NONCES).unwrap();
+    let board = start(&options(3), ranking(&kernels), vec![fault.clone()], space::ALL_NONCES).unwrap();
     assert_eq!(stop(board), [BoardEvent::Fault(fault)]);
 }
 

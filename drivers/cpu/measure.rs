@@ -1,0 +1,150 @@
+//! How fast the kernels are: slices of a few milliseconds, of several kernels in turn, so that whatever else the machine
+//! does hits all alike; and the clock of the core meanwhile, so that a rate is cycles a hash too.
+
+use std::{
+    hint,
+    time::{Duration, Instant},
+};
+
+use cpu_time::ThreadTime;
+
+use super::{
+    CpuError,
+    kernel::{Hits, KERNELS, Kernel},
+    sha256::{K, MOST_MIDSTATES, Prepared},
+};
+
+/// A kernel of this build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelInfo {
+    /// What an operator calls it.
+    pub name: &'static str,
+    /// Versions that it tries each nonce with; above 1 it needs a mask with so many combinations.
+    pub midstates: usize,
+    /// Whether this processor has its instructions.
+    pub is_supported: bool,
+}
+
+/// All kernels of this build, the portable one first.
+pub fn kernels() -> Vec<KernelInfo> {
+    let info = |kernel: &Kernel| KernelInfo {
+        name: kernel.name,
+        midstates: kernel.midstates,
+        is_supported: (kernel.supported)(),
+    };
+    KERNELS.iter().map(info).collect()
+}
+
+/// A short time of hashing with one kernel on one thread.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slice {
+    /// Midstates times nonces.
+    pub hashes: u64,
+    /// Time that went by.
+    pub wall: Duration,
+    /// Time that the thread had a core: without what other programs took.
+    pub cpu: Duration,
+    /// Cycles a second of the core, from a chain of additions just before; `None` where that is not known.
+    pub clock: Option<f64>,
+}
+
+impl Slice {
+    /// Hashes a second of the time that went by.
+    pub fn rate(&self) -> f64 {
+        self.hashes as f64 / self.wall.as_secs_f64().max(1e-9)
+    }
+
+    /// Hashes a second of the thread's own time.
+    pub fn cpu_rate(&self) -> f64 {
+        self.hashes as f64 / self.cpu.as_secs_f64().max(1e-9)
+    }
+
+    /// Cycles of the core a hash.
+    pub fn cycles(&self) -> Option<f64> {
+        self.clock.map(|clock| clock / self.cpu_rate())
+    }
+}
+
+/// Slices of kernels with these names, taken in turn on the calling thread. Shape: by kernel as named, then by round.
+///
+/// Errors: `UnknownKernel`, `UnsupportedKernel`.
+pub fn in_turn(names: &[&str], slice: Duration, rounds: usize) -> Result<Vec<Vec<Slice>>, CpuError> {
+    let kernels = names.iter().map(|name| Kernel::named(name)).collect::<Result<Vec<_>, _>>()?;
+    let sizes: Vec<_> = kernels.iter().map(|kernel| nonces_in(kernel, slice)).collect();
+    let mut slices = vec![Vec::with_capacity(rounds); kernels.len()];
+    for _ in 0..rounds {
+        for ((kernel, nonces), slices) in kernels.iter().zip(&sizes).zip(&mut slices) {
+            let clock = clock();
+            slices.push(Slice { clock, ..measured(kernel, *nonces) });
+        }
+    }
+    Ok(slices)
+}
+
+/// Nonces to find out how many fit into a slice.
+const FIRST_NONCES: u32 = 1024;
+
+/// How many nonces of this kernel fill such a time, about.
+pub(super) fn nonces_in(kernel: &Kernel, slice: Duration) -> u32 {
+    let first = measured(kernel, FIRST_NONCES);
+    let slices = slice.as_secs_f64() / first.wall.as_secs_f64().max(1e-9);
+    (f64::from(FIRST_NONCES) * slices).max(1.0) as u32
+}
+
+/// Hashes so many nonces of a header that is nobody's.
+pub(super) fn measured(kernel: &Kernel, nonces: u32) -> Slice {
+    let headers = Prepared::from_words(&std::array::from_fn(|i| K[i]), K[..MOST_MIDSTATES].iter().copied());
+    let mut hits = Hits::new();
+    let (began, cpu_began) = (Instant::now(), ThreadTime::now());
+    let done = (kernel.scan)(hint::black_box(&headers), 0, nonces, 0, &mut hits);
+    let hashes = u64::from(done) * kernel.midstates as u64;
+    Slice { hashes, wall: began.elapsed(), cpu: cpu_began.elapsed(), clock: None }
+}
+
+/// Chains of which the quickest counts: an interrupt makes one look slow.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const CHAINS: u32 = 8;
+/// Additions in a row that wait for each other: 10 µs or so, long against the clock's steps.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const ADDITIONS: u32 = 16 * 2500;
+
+/// Cycles a second of the core this thread is on, from a chain of additions of one cycle each. `None` on processors for
+/// which there is no such chain here.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub fn clock() -> Option<f64> {
+    (0..CHAINS).map(|_| one_chain()).reduce(f64::max)
+}
+
+/// Additions a second of one chain.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[allow(unsafe_code)] // a chain that the compiler does not shorten
+fn one_chain() -> f64 {
+    let mut sum = 0_u64;
+    let cpu_began = ThreadTime::now();
+    for _ in 0..ADDITIONS / 16 {
+        // Both in the order of x86-64 and with the sum named twice: the instruction of the same name of aarch64.
+        macro_rules! sixteen {
+            ($add:literal) => {
+                // SAFETY: it adds one register to another, without memory or stack.
+                unsafe {
+                    std::arch::asm!(
+                        $add, $add, $add, $add, $add, $add, $add, $add, $add, $add, $add, $add, $add, $add, $add, $add,
+                        sum = inout(reg) sum, one = in(reg) 1_u64, options(pure, nomem, nostack),
+                    );
+                }
+            };
+        }
+        #[cfg(target_arch = "x86_64")]
+        sixteen!("add {sum}, {one}");
+        #[cfg(target_arch = "aarch64")]
+        sixteen!("add {sum}, {sum}, {one}");
+    }
+    assert_eq!(hint::black_box(sum), u64::from(ADDITIONS));
+    f64::from(ADDITIONS) / cpu_began.elapsed().as_secs_f64().max(1e-9)
+}
+
+/// `None`: there is no chain of additions for this processor here.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub fn clock() -> Option<f64> {
+    None
+}
