@@ -1,6 +1,8 @@
 //! The nonce scanners: one signature, one table.
 
 use super::{CpuError, scalar, sha256::Prepared};
+#[cfg(target_arch = "aarch64")]
+use super::{armv8, neon};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512, sha_ni};
 
@@ -45,6 +47,14 @@ impl Kernel {
 #[rustfmt::skip]
 pub(super) static KERNELS: &[Kernel] = &[
     SCALAR,
+    #[cfg(target_arch = "aarch64")]
+    Kernel { name: "neon", midstates: 1, supported: || true, scan: neon::scan },
+    #[cfg(target_arch = "aarch64")]
+    Kernel { name: "neon-4-versions", midstates: 4, supported: || true, scan: neon::scan_versions },
+    #[cfg(target_arch = "aarch64")]
+    Kernel { name: "armv8", midstates: 1, supported: armv8::supported, scan: armv8::scan },
+    #[cfg(target_arch = "aarch64")]
+    Kernel { name: "armv8-8-versions", midstates: 8, supported: armv8::supported, scan: armv8::scan_versions },
     #[cfg(target_arch = "x86_64")]
     Kernel { name: "avx2", midstates: 1, supported: avx2::supported, scan: avx2::scan },
     #[cfg(target_arch = "x86_64")]

@@ -3,6 +3,9 @@
 //! [`open`] proves the kernels, picks one by measurement and starts the threads. From then on each thread is alone: its
 //! own part of the nonces, its own look at the job, its own end of the event channel.
 
+#[cfg(target_arch = "aarch64")]
+#[allow(unsafe_code)] // processor instructions behind run-time detection
+mod armv8;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)] // processor instructions behind run-time detection
 mod avx2;
@@ -14,6 +17,9 @@ mod duty;
 mod kernel;
 mod lanes;
 pub mod measure;
+#[cfg(target_arch = "aarch64")]
+#[allow(unsafe_code)] // loads and stores
+mod neon;
 mod outbox;
 mod rounds;
 mod scalar;

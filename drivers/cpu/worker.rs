@@ -55,9 +55,9 @@ struct Pace {
 }
 
 impl Pace {
-    /// One millisecond of work; for slow kernels up to two, so that a batch does not get too small.
+    /// Half a millisecond of work; for slow kernels up to two, so that a batch does not get too small.
     fn batch(self) -> u32 {
-        self.rate.max(GOOD_BATCH.min(2.0 * self.rate)).max(1.0) as u32
+        (0.5 * self.rate).max(GOOD_BATCH.min(2.0 * self.rate)).max(1.0) as u32
     }
 
     /// Learns from a batch. A single interrupted one does not upset the pace.
@@ -283,12 +283,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_lasts_two_milliseconds_at_most_and_one_where_that_is_enough() {
+    fn a_batch_lasts_two_milliseconds_at_most_and_half_a_one_where_that_is_enough() {
         for rate in [0.5, 1.0, 7.3, 900.0, 2047.0, 2049.0, 4095.0, 4097.0, 20_000.0, 1e6, 4e9] {
             let lasts = f64::from(Pace { rate }.batch()) / rate;
             assert!(lasts <= 2.0, "{lasts} ms at {rate} hashes a ms");
-            assert!(rate < 100.0 || lasts > 0.99, "{lasts} ms at {rate} hashes a ms");
-            assert!(rate < GOOD_BATCH || lasts <= 1.0, "{lasts} ms at {rate} hashes a ms");
+            assert!(rate < 100.0 || lasts > 0.49, "{lasts} ms at {rate} hashes a ms");
+            assert!(rate < 2.0 * GOOD_BATCH || lasts <= 0.5, "{lasts} ms at {rate} hashes a ms");
         }
         assert_eq!(Pace { rate: 1e-9 }.batch(), 1, "there is no smaller one");
     }
