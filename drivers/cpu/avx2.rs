@@ -1,4 +1,4 @@
-//! The AVX2 kernels: eight hashes side by side.
+//! The AVX2 kernels: eight hashes side by side, and two such registers that take turns.
 #![allow(clippy::inline_always)] // a call would not have the caller's instructions
 
 use std::arch::x86_64::{
@@ -9,7 +9,7 @@ use std::arch::x86_64::{
 
 use super::{
     kernel::Hits,
-    lanes::{Lanes, Two},
+    lanes::{Lanes, Pair},
     sha256::Prepared,
     sweep,
 };
@@ -160,6 +160,10 @@ kernel! {
     scan = sweep::nonces::<Ymm>
 }
 kernel! {
+    /// See [`super::kernel::Scan`]; two registers in turn.
+    scan_x2 = sweep::nonces::<Pair<Ymm>>
+}
+kernel! {
     /// See [`super::kernel::Scan`]; eight midstates, two registers in turn.
-    scan_versions = sweep::versions::<Two<Ymm>, Ymm>
+    scan_versions_x2 = sweep::versions::<Pair<Ymm>, Ymm>
 }

@@ -1,4 +1,4 @@
-//! The AVX-512 kernels: sixteen hashes side by side, and two such registers that take turns.
+//! The AVX-512 kernels: sixteen hashes side by side, and two or three such registers that take turns.
 #![allow(clippy::inline_always)] // a call would not have the caller's instructions
 
 use std::arch::x86_64::{
@@ -9,7 +9,7 @@ use std::arch::x86_64::{
 
 use super::{
     kernel::Hits,
-    lanes::{Lanes, Two},
+    lanes::{Lanes, Pair},
     sha256::Prepared,
     sweep,
 };
@@ -147,9 +147,13 @@ kernel! {
 }
 kernel! {
     /// See [`super::kernel::Scan`]; two registers in turn.
-    scan_two = sweep::nonces::<Two<Zmm>>
+    scan_x2 = sweep::nonces::<Pair<Zmm>>
 }
 kernel! {
     /// See [`super::kernel::Scan`]; sixteen midstates, two registers in turn.
-    scan_versions = sweep::versions::<Two<Zmm>, Zmm>
+    scan_versions_x2 = sweep::versions::<Pair<Zmm>, Zmm>
+}
+kernel! {
+    /// See [`super::kernel::Scan`]; sixteen midstates, three registers in turn.
+    scan_versions_x3 = sweep::versions::<Pair<Zmm, Pair<Zmm>>, Zmm>
 }

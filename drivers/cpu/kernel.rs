@@ -43,14 +43,15 @@ impl Kernel {
     }
 }
 
-/// All kernels of this build, the portable one first: it is the oracle of the others.
+/// All kernels of this build, the portable one first: it is the oracle of the others. Names say for which instructions, how
+/// many versions side by side, and how many registers in turn.
 #[rustfmt::skip]
 pub(super) static KERNELS: &[Kernel] = &[
     SCALAR,
     #[cfg(target_arch = "aarch64")]
     Kernel { name: "neon", midstates: 1, supported: || true, scan: neon::scan },
     #[cfg(target_arch = "aarch64")]
-    Kernel { name: "neon-4-versions", midstates: 4, supported: || true, scan: neon::scan_versions },
+    Kernel { name: "neon-4-versions-x2", midstates: 4, supported: || true, scan: neon::scan_versions_x2 },
     #[cfg(target_arch = "aarch64")]
     Kernel { name: "armv8", midstates: 1, supported: armv8::supported, scan: armv8::scan },
     #[cfg(target_arch = "aarch64")]
@@ -58,7 +59,9 @@ pub(super) static KERNELS: &[Kernel] = &[
     #[cfg(target_arch = "x86_64")]
     Kernel { name: "avx2", midstates: 1, supported: avx2::supported, scan: avx2::scan },
     #[cfg(target_arch = "x86_64")]
-    Kernel { name: "avx2-8-versions", midstates: 8, supported: avx2::supported, scan: avx2::scan_versions },
+    Kernel { name: "avx2-x2", midstates: 1, supported: avx2::supported, scan: avx2::scan_x2 },
+    #[cfg(target_arch = "x86_64")]
+    Kernel { name: "avx2-8-versions-x2", midstates: 8, supported: avx2::supported, scan: avx2::scan_versions_x2 },
     #[cfg(target_arch = "x86_64")]
     Kernel { name: "sha-ni", midstates: 1, supported: sha_ni::supported, scan: sha_ni::scan },
     #[cfg(target_arch = "x86_64")]
@@ -66,9 +69,11 @@ pub(super) static KERNELS: &[Kernel] = &[
     #[cfg(target_arch = "x86_64")]
     Kernel { name: "avx512", midstates: 1, supported: avx512::supported, scan: avx512::scan },
     #[cfg(target_arch = "x86_64")]
-    Kernel { name: "avx512-x2", midstates: 1, supported: avx512::supported, scan: avx512::scan_two },
+    Kernel { name: "avx512-x2", midstates: 1, supported: avx512::supported, scan: avx512::scan_x2 },
     #[cfg(target_arch = "x86_64")]
-    Kernel { name: "avx512-16-versions", midstates: 16, supported: avx512::supported, scan: avx512::scan_versions },
+    Kernel { name: "avx512-16-versions-x2", midstates: 16, supported: avx512::supported, scan: avx512::scan_versions_x2 },
+    #[cfg(target_arch = "x86_64")]
+    Kernel { name: "avx512-16-versions-x3", midstates: 16, supported: avx512::supported, scan: avx512::scan_versions_x3 },
 ];
 
 /// The portable kernel.

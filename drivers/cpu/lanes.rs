@@ -126,33 +126,34 @@ impl Lanes for u32 {
     }
 }
 
-/// Two values whose computations take turns, for processors that would wait for the outcome of one.
+/// Two values whose computations take turns, for processors that would wait for the outcome of one; a pair in a pair makes
+/// three.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Two<V>(V, V);
+pub(super) struct Pair<V, W = V>(V, W);
 
-impl<V: Lanes> Lanes for Two<V> {
+impl<V: Lanes, W: Lanes<Proof = V::Proof>> Lanes for Pair<V, W> {
     type Proof = V::Proof;
-    const WIDTH: usize = 2 * V::WIDTH;
-    const CHAINS: usize = 2 * V::CHAINS;
+    const WIDTH: usize = V::WIDTH + W::WIDTH;
+    const CHAINS: usize = V::CHAINS + W::CHAINS;
 
     #[inline(always)]
     fn counting(proof: V::Proof, first: u32) -> Self {
-        Self(V::counting(proof, first), V::counting(proof, first.wrapping_add(V::WIDTH as u32)))
+        Self(V::counting(proof, first), W::counting(proof, first.wrapping_add(V::WIDTH as u32)))
     }
 
     #[inline(always)]
     fn chains(proof: V::Proof, first: u32) -> Self {
-        Self(V::chains(proof, first), V::chains(proof, first.wrapping_add(V::CHAINS as u32)))
+        Self(V::chains(proof, first), W::chains(proof, first.wrapping_add(V::CHAINS as u32)))
     }
 
     #[inline(always)]
     fn spread(proof: V::Proof, numbers: &[u32]) -> Self {
-        Self(V::spread(proof, numbers), V::spread(proof, &numbers[V::CHAINS..]))
+        Self(V::spread(proof, numbers), W::spread(proof, &numbers[V::CHAINS..]))
     }
 
     #[inline(always)]
     fn load(proof: V::Proof, numbers: &[u32]) -> Self {
-        Self(V::load(proof, numbers), V::load(proof, numbers))
+        Self(V::load(proof, numbers), W::load(proof, numbers))
     }
 
     #[inline(always)]
@@ -187,17 +188,17 @@ impl<V: Lanes> Lanes for Two<V> {
 
     #[inline(always)]
     fn xor3(a: Self, b: Self, c: Self) -> Self {
-        Self(V::xor3(a.0, b.0, c.0), V::xor3(a.1, b.1, c.1))
+        Self(V::xor3(a.0, b.0, c.0), W::xor3(a.1, b.1, c.1))
     }
 
     #[inline(always)]
     fn ch(e: Self, f: Self, g: Self) -> Self {
-        Self(V::ch(e.0, f.0, g.0), V::ch(e.1, f.1, g.1))
+        Self(V::ch(e.0, f.0, g.0), W::ch(e.1, f.1, g.1))
     }
 
     #[inline(always)]
     fn maj(a: Self, b: Self, c: Self) -> Self {
-        Self(V::maj(a.0, b.0, c.0), V::maj(a.1, b.1, c.1))
+        Self(V::maj(a.0, b.0, c.0), W::maj(a.1, b.1, c.1))
     }
 
     #[inline(always)]

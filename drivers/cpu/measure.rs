@@ -11,6 +11,7 @@ use cpu_time::ThreadTime;
 use super::{
     CpuError,
     kernel::{Hits, KERNELS, Kernel},
+    self_test,
     sha256::{K, MOST_MIDSTATES, Prepared},
 };
 
@@ -33,6 +34,12 @@ pub fn kernels() -> Vec<KernelInfo> {
         is_supported: (kernel.supported)(),
     };
     KERNELS.iter().map(info).collect()
+}
+
+/// What the self-test finds wrong with kernels that this processor supports, a sentence each; a kernel that is named in
+/// none of them computes what the portable one does, and only then its rate means anything.
+pub fn self_test() -> Vec<String> {
+    self_test::run(KERNELS).1.iter().map(ToString::to_string).collect()
 }
 
 /// A short time of hashing with one kernel on one thread.
@@ -85,7 +92,7 @@ pub fn in_turn(names: &[&str], slice: Duration, rounds: usize) -> Result<Vec<Vec
 const FIRST_NONCES: u32 = 1024;
 
 /// How many nonces of this kernel fill such a time, about.
-pub(super) fn nonces_in(kernel: &Kernel, slice: Duration) -> u32 {
+fn nonces_in(kernel: &Kernel, slice: Duration) -> u32 {
     let first = measured(kernel, FIRST_NONCES);
     let slices = slice.as_secs_f64() / first.wall.as_secs_f64().max(1e-9);
     (f64::from(FIRST_NONCES) * slices).max(1.0) as u32
@@ -122,7 +129,6 @@ fn one_chain() -> f64 {
     let mut sum = 0_u64;
     let cpu_began = ThreadTime::now();
     for _ in 0..ADDITIONS / 16 {
-        // Both in the order of x86-64 and with the sum named twice: the instruction of the same name of aarch64.
         macro_rules! sixteen {
             ($add:literal) => {
                 // SAFETY: it adds one register to another, without memory or stack.
@@ -147,4 +153,52 @@ fn one_chain() -> f64 {
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub fn clock() -> Option<f64> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_measured_in_turn_and_every_slice_has_about_its_length() {
+        let names: Vec<_> =
+            kernels().iter().filter(|kernel| kernel.is_supported).map(|kernel| kernel.name).collect();
+        let slice = Duration::from_millis(2);
+        let slices = in_turn(&names, slice, 9).unwrap();
+        assert_eq!(slices.len(), names.len());
+        for (name, slices) in names.iter().zip(slices) {
+            assert_eq!(slices.len(), 9, "{name}");
+            assert!(slices.iter().all(|slice| slice.hashes > 0 && slice.rate() > 0.0), "{name}");
+            // Other programs make slices longer, and the measurement of their size shorter.
+            let shortest = slices.iter().map(|slice| slice.cpu).min().unwrap();
+            assert!(shortest < 2 * slice && shortest > slice / 20, "{name}: {shortest:?}");
+            let cycles = slices.iter().filter_map(Slice::cycles).fold(f64::MAX, f64::min);
+            assert!(cycles > 10.0, "{name}: {cycles} cycles for 121 rounds");
+        }
+    }
+
+    #[test]
+    fn kernels_that_are_offered_for_measurement_pass_the_self_test() {
+        assert_eq!(self_test(), [""; 0]);
+    }
+
+    #[test]
+    fn hashes_are_midstates_times_nonces() {
+        for kernel in KERNELS.iter().filter(|kernel| (kernel.supported)()) {
+            assert_eq!(measured(kernel, 100).hashes, 100 * kernel.midstates as u64, "{}", kernel.name);
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_there_is_not_is_refused_by_name() {
+        let error = in_turn(&["scalar", "abacus"], Duration::from_millis(1), 1).unwrap_err();
+        assert!(error.to_string().starts_with("no kernel \"abacus\", there are: scalar"), "{error}");
+    }
+
+    #[test]
+    fn the_clock_of_a_core_is_between_a_tenth_and_ten_gigahertz() {
+        if let Some(clock) = clock() {
+            assert!((1e8..1e10).contains(&clock), "{clock}");
+        }
+    }
 }

@@ -58,7 +58,8 @@ pub struct CpuOptions {
     pub pin: bool,
     /// Part of the time that each thread hashes, 1 to 100.
     pub duty_percent: u8,
-    /// Name of the kernel to use; `None` takes the fastest.
+    /// Name of the kernel to use; `None` takes the fastest. Jobs whose mask has too few bits for a kernel of several
+    /// versions get the fastest one of a single version.
     pub kernel: Option<String>,
 }
 
@@ -120,7 +121,10 @@ pub enum CpuError {
     },
 }
 
-/// Starts the CPU board. Blocks for some tens of milliseconds: self-test and measurement.
+/// Starts the CPU board. Blocks for about a tenth of a second: self-test and measurement.
+///
+/// The board's detail and expected rate are those of the preferred kernel. If that one tries several versions at a time,
+/// jobs whose mask has too few bits for it get the next one.
 ///
 /// A kernel that fails its self-test, and a thread that cannot be pinned or given the lowest priority, is a
 /// [`BoardEvent::Fault`].

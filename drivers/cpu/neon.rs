@@ -8,7 +8,7 @@ use std::arch::aarch64::{
 
 use super::{
     kernel::Hits,
-    lanes::{Lanes, Two},
+    lanes::{Lanes, Pair},
     sha256::Prepared,
     sweep,
 };
@@ -118,12 +118,12 @@ pub(super) fn scan(headers: &Prepared, start: u32, count: u32, top_limit: u32, h
 }
 
 /// See [`super::kernel::Scan`]; four midstates, two registers in turn.
-pub(super) fn scan_versions(
+pub(super) fn scan_versions_x2(
     headers: &Prepared,
     start: u32,
     count: u32,
     top_limit: u32,
     hits: &mut Hits,
 ) -> u32 {
-    sweep::versions::<Two<Quad>, Quad>((), headers, start, count, top_limit, hits)
+    sweep::versions::<Pair<Quad>, Quad>((), headers, start, count, top_limit, hits)
 }

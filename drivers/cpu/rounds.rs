@@ -179,20 +179,20 @@ impl<V: Lanes> Folded<V> {
     }
 }
 
-/// Rounds `from` to `to - 1`, eight in each turn of a loop: spelled out, all rounds of several chains do not fit into a
+/// Rounds `from` to `to - 1`, four in each turn of a loop: spelled out, all rounds of several chains do not fit into a
 /// processor's cache of decoded instructions. Shape: the words of the sixteen rounds before are in their places.
 #[inline(always)]
 fn rolled<V: Lanes>(mut s: [V; 8], words: &mut Words<V>, from: usize, to: usize) -> [V; 8] {
     let mut t = from;
     while t < to {
-        let k: &[u32; 8] = K[t..t + 8].try_into().expect("it is cut to eight");
-        let w: &mut [V; 24] = (&mut words[t - 16..t + 8]).try_into().expect("it is cut to sixteen and eight");
-        unrolled!(I in 0 1 2 3 4 5 6 7 => {
+        let k: &[u32; 4] = K[t..t + 4].try_into().expect("it is cut to four");
+        let w: &mut [V; 20] = (&mut words[t - 16..t + 4]).try_into().expect("it is cut to sixteen and four");
+        unrolled!(I in 0 1 2 3 => {
             let before = [Varied(w[I]), Varied(w[I + 1]), Varied(w[I + 9]), Varied(w[I + 14])];
             w[I + 16] = scheduled(before).like(s[0]);
             s = varied_round(s, Fixed(k[I]).plus(Varied(w[I + 16])));
         });
-        t += 8;
+        t += 4;
     }
     s
 }
@@ -216,9 +216,8 @@ pub(super) fn first_hash<V: Lanes>(
 ) -> [Word<V>; 8] {
     let mut folded = Folded::of_header(after_round_3, w16_to_19, word_3);
     unrolled!(T in 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 => folded.round(T));
-    unrolled!(T in 20 21 22 23 => { folded.expand(T); folded.round(T) });
-    folded.put_words(24, words, word_3);
-    let s = rolled(eight!(I => folded.s[I].like(word_3)), words, 24, 64);
+    folded.put_words(20, words, word_3);
+    let s = rolled(eight!(I => folded.s[I].like(word_3)), words, 20, 64);
     eight!(I => Fixed(midstate[I]).plus(Varied(s[I])))
 }
 
@@ -275,12 +274,11 @@ impl Schedules {
         nonce: usize,
     ) -> [Word<V>; 8] {
         let mut s = after_round_3;
-        unrolled!(T in 4 5 6 7 => s = varied_round(s, Varied(V::spread(proof, &self.0[T][nonce..]))));
-        let mut t = 8;
+        let mut t = 4;
         while t < 64 {
-            let kw: &[[u32; GROUP]; 8] = self.0[t..t + 8].try_into().expect("it is cut to eight");
-            unrolled!(I in 0 1 2 3 4 5 6 7 => s = varied_round(s, Varied(V::spread(proof, &kw[I][nonce..]))));
-            t += 8;
+            let kw: &[[u32; GROUP]; 4] = self.0[t..t + 4].try_into().expect("it is cut to four");
+            unrolled!(I in 0 1 2 3 => s = varied_round(s, Varied(V::spread(proof, &kw[I][nonce..]))));
+            t += 4;
         }
         eight!(I => Varied(midstate[I].add(s[I])))
     }

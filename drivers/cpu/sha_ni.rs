@@ -25,8 +25,8 @@ use super::{
     unroll::unrolled,
 };
 
-/// Hashes in flight. Zen 3 and Zen 5 can begin a round instruction every second cycle, and its 61 of them nearly fill that
-/// with 2 as with 4; Zen 4 needs 4.
+/// Hashes in flight. Zen 3 and Zen 5 can begin a round instruction every second cycle only; two hashes fill that on Zen 3 as
+/// four do, and Zen 4 needs four.
 const IN_FLIGHT: usize = 4;
 /// Midstates of the kernel that tries several with each nonce.
 const MIDSTATES: usize = 8;

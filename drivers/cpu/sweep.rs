@@ -51,6 +51,7 @@ pub(super) fn versions<V: Lanes, N: Lanes<Proof = V::Proof>>(
     hits: &mut Hits,
 ) -> u32 {
     let midstates = V::WIDTH / V::CHAINS;
+    let group = GROUP - GROUP % V::CHAINS; // those that fill all registers
     let mut words = [V::counting(proof, 0); 64];
     let mut schedule_words = [N::counting(proof, 0); 64];
     let mut schedules = Schedules::new();
@@ -60,7 +61,7 @@ pub(super) fn versions<V: Lanes, N: Lanes<Proof = V::Proof>>(
             let word_3 = N::counting(proof, start.wrapping_add(done).wrapping_add(at as u32)).swap_bytes();
             schedules.fill(at, headers.w16_to_19, word_3, &mut schedule_words);
         }
-        for at in (0..GROUP as u32).step_by(V::CHAINS) {
+        for at in (0..group as u32).step_by(V::CHAINS) {
             if at >= count - done {
                 break;
             }
@@ -85,7 +86,7 @@ pub(super) fn versions<V: Lanes, N: Lanes<Proof = V::Proof>>(
                 }
             }
         }
-        done = done.saturating_add(GROUP as u32);
+        done = done.saturating_add(group as u32);
     }
     count
 }
