@@ -21,6 +21,7 @@ pub mod measure;
 #[allow(unsafe_code)] // loads and stores
 mod neon;
 mod outbox;
+pub(crate) mod proof;
 mod rounds;
 mod scalar;
 mod self_test;

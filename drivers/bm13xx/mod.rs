@@ -1,0 +1,11 @@
+//! Bitmain's BM1397, BM1362, BM1366, BM1368 and BM1370: what goes over their line, and a chain of them as a state
+//! machine. Nothing here reads, writes or looks at a clock.
+
+pub mod answer;
+pub mod crc;
+pub mod decoder;
+pub mod frame;
+pub mod job_frame;
+pub mod register;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! The recorded frames of real machines.
+
+mod frames;
+mod vectors;
