@@ -2,10 +2,14 @@
 //! machine. Nothing here reads, writes or looks at a clock.
 
 pub mod answer;
+pub mod chip;
 pub mod crc;
 pub mod decoder;
 pub mod frame;
 pub mod job_frame;
+pub mod pll;
 pub mod register;
+pub mod sweep;
 #[cfg(test)]
 mod tests;
+pub mod ticket;

@@ -1,10 +1,13 @@
 //! Every recorded frame is read, says what the file says, and comes out again byte for byte.
 
 use super::super::answer::{Answer, AnswerSize};
+use super::super::chip::CHIPS;
 use super::super::decoder::Decoder;
 use super::super::frame::{Frame, Recipient};
 use super::super::job_frame::JobFrame;
+use super::super::pll::Frequency;
 use super::super::register::Register;
+use super::super::ticket::Ticket;
 use super::vectors::{Vector, ours};
 
 #[test]
@@ -64,6 +67,51 @@ fn check_job(job: &JobFrame, vector: &Vector) {
             assert!(states.eq(wire.iter().map(|state| state.as_str().unwrap().to_owned())), "{name}");
         }
     }
+}
+
+#[test]
+fn the_settings_that_the_file_has_in_words_come_out_of_our_own_arithmetic() {
+    let (mut frequencies, mut tickets) = (0, 0);
+    for vector in ours().iter().filter(|vector| vector.kind == "command-constructed") {
+        let Ok(Frame::Write { register, value, .. }) = Frame::parse(&vector.hex) else { continue };
+        let name = vector.name();
+        if let Some(mhz) = vector.fields["mhz"].as_f64() {
+            let chip = CHIPS.into_iter().find(|chip| chip.name == vector.chip).unwrap();
+            assert_eq!(
+                chip.pll.writes(Frequency::from_mhz(mhz)).unwrap().last(),
+                Some(&(register, value)),
+                "{name}"
+            );
+            frequencies += 1;
+        }
+        if let Some(difficulty) = vector.fields["difficulty"].as_f64() {
+            assert_eq!(Ticket::at_most(difficulty).register_value(), value, "{name}");
+            tickets += 1;
+        }
+    }
+    assert_eq!((frequencies, tickets), (31, 12));
+}
+
+#[test]
+fn the_origin_of_every_recorded_nonce_is_read_as_the_file_has_it() {
+    let mut seen = 0;
+    for vector in ours() {
+        let Ok(Answer::Nonce(raw)) = Answer::parse(&vector.hex) else { continue };
+        let name = vector.name();
+        let chip = CHIPS.into_iter().find(|chip| chip.name == vector.chip).unwrap();
+        let origin = chip.origin(raw.nonce, raw.tag);
+        assert_eq!(Some(origin.core), vector.number("core"), "{name}");
+        assert_eq!(Some(origin.sub_core.into()), vector.number("subcore"), "{name}");
+        assert_eq!(Some(origin.job_number.into()), vector.number("job_id5"), "{name}");
+        assert_eq!(Some(origin.excess_zero_bits.into()), vector.number("excess_zero_bits"), "{name}");
+        assert_eq!(Some(chip.job_byte(origin.job_number).into()), vector.number("job_byte_sent"), "{name}");
+        assert_eq!(chip.tag(origin.sub_core, origin.job_number, origin.excess_zero_bits), raw.tag, "{name}");
+        if chip.layout.address_mask == 0xfe {
+            assert_eq!(Some(origin.address.into()), vector.number("chip_address"), "{name}");
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 19);
 }
 
 #[test]
