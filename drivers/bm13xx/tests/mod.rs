@@ -1,4 +1,5 @@
 //! The recorded frames of real machines.
 
 mod frames;
+mod proofs;
 mod vectors;
