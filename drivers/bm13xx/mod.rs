@@ -2,12 +2,14 @@
 //! machine. Nothing here reads, writes or looks at a clock.
 
 pub mod answer;
+pub mod bring_up;
 pub mod chip;
 pub mod crc;
 pub mod decoder;
 pub mod frame;
 pub mod job;
 pub mod job_frame;
+pub mod meter;
 pub mod nonce;
 pub mod pll;
 pub mod register;
