@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod bring_up;
+pub mod chain;
 pub mod chip;
 pub mod crc;
 pub mod decoder;

@@ -1,5 +1,8 @@
-//! The recorded frames of real machines.
+//! The recorded frames of real machines, and whole chains on the bench.
 
+mod bench;
+mod chain;
 mod frames;
 mod proofs;
+mod traces;
 mod vectors;

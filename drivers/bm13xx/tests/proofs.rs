@@ -19,7 +19,7 @@ fn chip_named(name: &str) -> &'static Chip {
     CHIPS.into_iter().find(|chip| chip.name == name).unwrap()
 }
 
-fn chip_job(version: u32, mask: u32, header: &HeaderJob) -> ChipJob {
+pub(super) fn chip_job(version: u32, mask: u32, header: &HeaderJob) -> ChipJob {
     ChipJob {
         id: ChipJobId(7),
         version: version & !mask,
@@ -65,7 +65,7 @@ fn ring_with(chip: &'static Chip, job: &ChipJob, job_byte: u8, ticket: Ticket) -
 }
 
 /// The recorded jobs in header form.
-fn recorded_jobs() -> Vec<(Vector, HeaderJob)> {
+pub(super) fn recorded_jobs() -> Vec<(Vector, HeaderJob)> {
     let of = |vector: Vector| match Frame::parse(&vector.hex) {
         Ok(Frame::Job(JobFrame::Header(job))) => Some((vector, job)),
         _ => None,
@@ -192,7 +192,7 @@ fn a_midstate_made_of_a_job_is_that_of_esp_miners_verifier() {
 }
 
 /// The recorded nonce of a Bitaxe Gamma, difficulty 29588, and its job.
-fn gamma() -> (ChipJob, RawNonce) {
+pub(super) fn gamma() -> (ChipJob, RawNonce) {
     let (_, header) = recorded_jobs().into_iter().find(|(vector, _)| vector.chip == "BM1370").unwrap();
     let raw = RawNonce { nonce: [0x4c, 0x03, 0x52, 0x75], tag: 0x0cd2, version: Some(0x05a2) };
     (chip_job(header.version, ROLLABLE, &header), raw)

@@ -1,0 +1,424 @@
+//! One chain of chips as a state machine: reset, bring up, hash, and begin again when that does not work.
+//!
+//! The shell around it owns the line, the reset pin and the clock. It gives in bytes and the time, and after each call
+//! takes out bytes, events and the time of the next call.
+
+mod event;
+mod hashing;
+mod line;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+pub use self::event::{ChainEvent, ChainFault};
+use self::hashing::Hashing;
+use self::line::Line;
+use super::answer::Answer;
+use super::bring_up::{Action, BringUp, LineSpeed, Question, RESET_BAUD, program};
+use super::chip::{ChainLength, Chip, address_interval};
+use super::decoder::LineCounts;
+use super::frame::{Frame, Recipient};
+use super::job::JobRing;
+use super::meter::{ChipCounts, ChipStats, Meter};
+use super::pll::{AFTER_RESET, Frequency, OutOfReach};
+use super::register::{ROLLABLE, Register};
+use super::ticket::Ticket;
+use crate::{BoardEvent, ChipJob, ChipJobId};
+
+/// How long the reset line is held. Source: ESP-Miner `asic.c`.
+const RESET_HELD: Duration = Duration::from_millis(100);
+/// Wait after it is let go. Source: mujina `board/bitaxe.rs`; ESP-Miner waits half as long.
+const RESET_RELEASED: Duration = Duration::from_millis(200);
+/// How long ids may take. Source: ESP-Miner `asic_common.c`, `count_asic_chips`.
+const IDS_WITHIN: Duration = Duration::from_secs(1);
+/// Wait for ids too many once all are there.
+const IDS_BEYOND: Duration = Duration::from_millis(100);
+/// Time for a command to leave and for chips to change their speed; Bitmain's firmware waits so long.
+const SPEED_SETTLES: Duration = Duration::from_millis(60);
+/// Failures in a row after which a chain is left alone for a while.
+const MOST_FAILURES: u32 = 3;
+/// How long it is left alone: what repairs itself, such as heat, has gone by then.
+const PARKED: Duration = Duration::from_secs(300);
+
+/// What the shell knows of a board.
+#[derive(Debug, Clone)]
+pub struct ChainConfig {
+    /// How its chips are brought up.
+    pub bring_up: &'static BringUp,
+    /// How many it has.
+    pub chips: usize,
+    /// Frequency of their cores.
+    pub frequency: Frequency,
+    /// Speed of the line while they hash; [`RESET_BAUD`] leaves it as it is.
+    pub baud: u32,
+}
+
+/// Why a chain cannot be as it is configured.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ChainConfigError {
+    /// The number of chips.
+    #[error(transparent)]
+    Chips(#[from] ChainLength),
+    /// The frequency.
+    #[error(transparent)]
+    Frequency(#[from] OutOfReach),
+    /// The speed of the line.
+    #[error("{list} has no speed of {baud} baud, choose one of {possible:?}")]
+    Baud {
+        /// Name of the list of steps.
+        list: &'static str,
+        /// What was asked for.
+        baud: u32,
+        /// What can be had.
+        possible: Vec<u32>,
+    },
+}
+
+/// The state of a chain as numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChainStats {
+    /// Each chip, in the order of the chain.
+    pub chips: Vec<ChipStats>,
+    /// Nonces that name no chip of this chain.
+    pub nowhere: ChipCounts,
+    /// What was wrong on the line.
+    pub line: LineCounts,
+}
+
+/// What does not change while the board runs, or changes only by the operator.
+#[derive(Debug)]
+struct Board {
+    list: &'static BringUp,
+    addresses: Vec<u8>,
+    interval: u16,
+    frequency: Frequency,
+    /// `None` to stay at the speed after a reset: so configured, or because a faster one did not work.
+    speed: Option<LineSpeed>,
+}
+
+/// What the chips have been told last.
+#[derive(Debug)]
+struct Told {
+    frequency: Frequency,
+    ticket: Ticket,
+    ticket_at: Instant,
+    version_mask: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    ResetHeld { until: Instant },
+    ResetReleased { until: Instant },
+    BringUp { rest: VecDeque<Action>, doing: Doing },
+    Hashing(Hashing),
+    Parked { until: Instant },
+    Resting,
+}
+
+#[derive(Debug)]
+enum Doing {
+    Waiting { until: Instant },
+    Asking { question: Question, ids: Vec<Id>, until: Instant },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Id {
+    chip: u16,
+    address: u8,
+}
+
+/// A chain.
+#[derive(Debug)]
+pub struct Chain {
+    board: Board,
+    state: State,
+    line: Line,
+    told: Told,
+    ring: JobRing,
+    meter: Meter,
+    events: VecDeque<ChainEvent>,
+    work: Work,
+}
+
+/// What there is to hash, and how often that went wrong.
+#[derive(Debug)]
+struct Work {
+    /// The newest job from above.
+    job: Option<ChipJob>,
+    /// The last one that any chip has begun with.
+    begun: Option<ChipJobId>,
+    failures: u32,
+}
+
+impl Chain {
+    /// A chain that begins with a reset now. Errors: what is wrong with the configuration.
+    pub fn new(config: &ChainConfig, now: Instant) -> Result<Self, ChainConfigError> {
+        let list = config.bring_up;
+        let interval = address_interval(config.chips)?;
+        let addresses: Vec<_> = (0..config.chips as u16).map(|chip| (chip * interval) as u8).collect();
+        program(list, &addresses, config.frequency, Ticket::ONE)?;
+        let speed = list.speeds.iter().find(|speed| speed.baud == config.baud).copied();
+        if speed.is_none() && config.baud != RESET_BAUD {
+            let possible = [RESET_BAUD].into_iter().chain(list.speeds.iter().map(|speed| speed.baud));
+            let possible = possible.collect();
+            return Err(ChainConfigError::Baud { list: list.name, baud: config.baud, possible });
+        }
+        let told =
+            Told { frequency: AFTER_RESET, ticket: Ticket::ONE, ticket_at: now, version_mask: ROLLABLE };
+        let mut chain = Self {
+            board: Board { list, addresses, interval, frequency: config.frequency, speed },
+            state: State::Resting,
+            line: Line::new(list.chip.answer_size(), now),
+            told,
+            ring: JobRing::new(list.chip),
+            meter: Meter::new(config.chips),
+            events: VecDeque::new(),
+            work: Work { job: None, begun: None, failures: 0 },
+        };
+        chain.reset(now);
+        Ok(chain)
+    }
+
+    /// The job to hash from now on; `None` idles the chips, in reset after a while.
+    pub fn set_job(&mut self, job: Option<ChipJob>, now: Instant) {
+        self.work.job = job;
+        match &mut self.state {
+            State::Resting if self.work.job.is_some() => self.reset(now),
+            State::Hashing(_) => self.job_changed(now),
+            _ => {}
+        }
+        self.handle_timeout(now);
+    }
+
+    /// Another frequency, reached step by step. Errors: the chips cannot have it.
+    pub fn set_frequency(&mut self, frequency: Frequency, now: Instant) -> Result<(), OutOfReach> {
+        program(self.board.list, &self.board.addresses, frequency, Ticket::ONE)?;
+        self.board.frequency = frequency;
+        if matches!(self.state, State::Hashing(_)) {
+            self.change_frequency(now);
+        }
+        self.handle_timeout(now);
+        Ok(())
+    }
+
+    /// Bytes that came over the line.
+    pub fn handle_bytes(&mut self, bytes: &[u8], now: Instant) {
+        if !matches!(self.state, State::BringUp { .. } | State::Hashing(_)) {
+            return; // chips in reset say nothing, whatever the line makes of it
+        }
+        for answer in self.line.feed(bytes) {
+            match (&mut self.state, answer) {
+                (
+                    State::BringUp { doing: Doing::Asking { ids, until, .. }, .. },
+                    Answer::Register { value, chip_address, register: Register::CHIP_ID },
+                ) => {
+                    // More than there can be need not be kept.
+                    if ids.len() <= 2 * self.board.addresses.len() {
+                        ids.push(Id { chip: (value >> 16) as u16, address: chip_address });
+                    }
+                    if ids.len() == self.board.addresses.len() {
+                        *until = (*until).min(now + IDS_BEYOND);
+                    }
+                }
+                (State::Hashing(_), Answer::Nonce(raw)) => self.take_nonce(&raw, now),
+                _ => {}
+            }
+        }
+        self.handle_timeout(now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while self.poll_timeout().is_some_and(|due| due <= now) {
+            match &mut self.state {
+                State::ResetHeld { .. } => {
+                    self.events.push_back(ChainEvent::ResetLine { held: false });
+                    self.state = State::ResetReleased { until: now + RESET_RELEASED };
+                }
+                State::ResetReleased { .. } => self.begin_bring_up(now),
+                State::BringUp { rest, doing } => match doing {
+                    Doing::Waiting { .. } => match rest.pop_front() {
+                        Some(action) => self.act(action, now),
+                        None => self.begin_hashing(now),
+                    },
+                    Doing::Asking { question, ids, .. } => {
+                        let (question, ids) = (*question, std::mem::take(ids));
+                        self.conclude(question, &ids, now);
+                    }
+                },
+                State::Hashing(_) => self.hash(now),
+                State::Parked { .. } => self.reset(now),
+                State::Resting => return,
+            }
+        }
+    }
+
+    /// The next bytes to write.
+    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.line.next_out()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<ChainEvent> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::ResetHeld { until }
+            | State::ResetReleased { until }
+            | State::BringUp { doing: Doing::Waiting { until } | Doing::Asking { until, .. }, .. }
+            | State::Parked { until } => Some(*until),
+            State::Hashing(hashing) => Some(self.next_of(hashing)),
+            State::Resting => None,
+        }
+    }
+
+    /// Whether the chips take jobs.
+    pub fn is_hashing(&self) -> bool {
+        matches!(self.state, State::Hashing(_))
+    }
+
+    /// What the chips shall do once they have their frequency, in hashes a second.
+    pub fn expected_rate(&self) -> f64 {
+        self.chip().hash_rate(self.board.addresses.len(), self.board.frequency)
+    }
+
+    /// Frequency of the chips at the moment.
+    pub fn frequency(&self) -> Frequency {
+        self.told.frequency
+    }
+
+    /// How the chips and their line have done.
+    pub fn stats(&self, now: Instant) -> ChainStats {
+        ChainStats { chips: self.meter.chips(now), nowhere: self.meter.nowhere(), line: self.line.counts() }
+    }
+
+    fn chip(&self) -> &'static Chip {
+        self.board.list.chip
+    }
+
+    /// What the chips do at the frequency that they have, in hashes a second.
+    fn rate(&self) -> f64 {
+        self.chip().hash_rate(self.board.addresses.len(), self.told.frequency)
+    }
+
+    fn fault(&mut self, text: String) {
+        self.events.push_back(ChainEvent::Board(BoardEvent::Fault(text)));
+    }
+
+    fn hold_reset(&mut self, now: Instant) {
+        self.meter.stop(now);
+        self.ring.clear();
+        self.line.drop_unsent(now);
+        self.events.push_back(ChainEvent::ResetLine { held: true });
+    }
+
+    fn reset(&mut self, now: Instant) {
+        self.hold_reset(now);
+        if self.line.baud() != RESET_BAUD {
+            self.events.push_back(ChainEvent::HostSpeed(RESET_BAUD));
+        }
+        self.state = State::ResetHeld { until: now + RESET_HELD };
+    }
+
+    fn begin_bring_up(&mut self, now: Instant) {
+        self.line.restart(RESET_BAUD);
+        // No target is harder than none at all: the ticket follows the hash rate until there is a job.
+        let ticket = Ticket::choose(self.expected_rate(), &[0; 32]);
+        self.told = Told { frequency: AFTER_RESET, ticket, ticket_at: now, version_mask: ROLLABLE };
+        let actions = program(self.board.list, &self.board.addresses, self.board.frequency, ticket);
+        let mut rest = VecDeque::from(actions.expect("the frequency was checked when it was set"));
+        if let Some(LineSpeed { baud, register, value }) = self.board.speed {
+            let write = Frame::Write { to: Recipient::All, register, value };
+            rest.push_back(Action::Send(write, SPEED_SETTLES));
+            rest.push_back(Action::HostSpeed(baud));
+            rest.push_back(Action::Ask(Question::Speed(baud)));
+        }
+        self.state = State::BringUp { rest, doing: Doing::Waiting { until: now } };
+    }
+
+    /// Does an action of the list.
+    fn act(&mut self, action: Action, now: Instant) {
+        let State::BringUp { doing, .. } = &mut self.state else { return };
+        match action {
+            Action::Send(frame, wait) => {
+                self.line.send(&frame, now);
+                *doing = Doing::Waiting { until: now.max(self.line.free_at()) + wait };
+            }
+            Action::AtFrequency(frequency) => self.told.frequency = frequency,
+            Action::Ask(question) => {
+                let ask = Frame::Read { to: Recipient::All, register: Register::CHIP_ID };
+                self.line.send(&ask, now);
+                *doing = Doing::Asking { question, ids: Vec::new(), until: self.line.free_at() + IDS_WITHIN };
+            }
+            Action::HostSpeed(baud) => {
+                self.line.restart(baud);
+                self.events.push_back(ChainEvent::HostSpeed(baud));
+                *doing = Doing::Waiting { until: now + SPEED_SETTLES };
+            }
+        }
+    }
+
+    /// Judges the answers to a question.
+    fn conclude(&mut self, question: Question, ids: &[Id], now: Instant) {
+        let expected = self.board.addresses.len();
+        let found = ids.len();
+        let judged = self.judge(question, ids);
+        let State::BringUp { rest, doing } = &mut self.state else { return };
+        if let Question::Speed(baud) = question
+            && found != expected
+            && baud != RESET_BAUD
+        {
+            rest.push_front(Action::Ask(Question::Speed(RESET_BAUD)));
+            rest.push_front(Action::HostSpeed(RESET_BAUD));
+            *doing = Doing::Waiting { until: now };
+            // If the chips did change theirs, they are reset soon and stay slow from then on.
+            self.board.speed = None;
+            return self.fault(format!(
+                "{found} of {expected} chips answer at {baud} baud: the line stays at {RESET_BAUD}"
+            ));
+        }
+        match judged {
+            Ok(()) => *doing = Doing::Waiting { until: now },
+            Err(fault) => self.fail(fault, now),
+        }
+    }
+
+    fn judge(&self, question: Question, ids: &[Id]) -> Result<(), ChainFault> {
+        let (found, expected) = (ids.len(), self.board.addresses.len());
+        let id = self.chip().id;
+        if let Some(index) = ids.iter().position(|got| got.chip != id) {
+            return Err(ChainFault::WrongChip { index, id: ids[index].chip, expected: id });
+        }
+        match question {
+            Question::Speed(baud) if found != expected => Err(ChainFault::Speed { baud, found, expected }),
+            _ if found < expected => Err(ChainFault::Missing { found, expected }),
+            _ if found > expected => Err(ChainFault::TooMany { found, expected }),
+            Question::HowMany => Ok(()),
+            Question::Addresses | Question::Speed(_) => {
+                let mut got: Vec<_> = ids.iter().map(|id| id.address).collect();
+                got.sort_unstable();
+                if got == self.board.addresses {
+                    return Ok(());
+                }
+                Err(ChainFault::Addresses { got, expected: self.board.addresses.clone() })
+            }
+        }
+    }
+
+    /// Begins again, or gives the chips a rest when that has not helped.
+    fn fail(&mut self, fault: ChainFault, now: Instant) {
+        self.work.failures += 1;
+        if self.work.failures < MOST_FAILURES {
+            self.events.push_back(ChainEvent::Failed(fault));
+            return self.reset(now);
+        }
+        self.work.failures = 0;
+        self.hold_reset(now);
+        let until = now + PARKED;
+        self.events.push_back(ChainEvent::Parked { reason: fault, until });
+        self.state = State::Parked { until };
+    }
+}
