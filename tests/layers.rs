@@ -109,6 +109,30 @@ fn the_other_crates_know_nothing_above_them() {
     }
 }
 
+/// Folders of other crates that hold state machines and data: no clock, no I/O.
+const PURE_ELSEWHERE: &[&str] = &["drivers/bm13xx"];
+
+#[test]
+fn what_is_pure_in_the_other_crates_reaches_nothing_outside() {
+    for folder in PURE_ELSEWHERE {
+        let sources = Source::all_below(&root().join(folder));
+        assert!(sources.len() > 1, "{folder} is not where this test looks");
+        let mut found = Vec::new();
+        for source in sources.iter().filter(|source| !source.is_test(&sources)) {
+            let outside = |path: &Named<'_>| {
+                path.thing(&source.module).is_some_and(|thing| SHELL.contains(&thing.as_str()))
+            };
+            found.extend(
+                named(&source.text)
+                    .iter()
+                    .filter(|path| !path.test && outside(path))
+                    .map(|path| path.at(source)),
+            );
+        }
+        assert!(found.is_empty(), "{folder} may not use a clock or I/O: {found:?}");
+    }
+}
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
