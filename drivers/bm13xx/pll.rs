@@ -240,6 +240,19 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_between_two_possible_frequencies_is_possible() {
+        for chip in CHIPS {
+            let possible =
+                |quarter: &u32| chip.pll.dividers(Frequency::from_mhz(f64::from(*quarter) / 4.0)).is_ok();
+            let (first, last) = (1..12_000)
+                .filter(possible)
+                .fold((u32::MAX, 0), |(first, last), quarter| (first.min(quarter), last.max(quarter)));
+            assert!((first..=last).all(|quarter| possible(&quarter)), "{}", chip.name);
+            assert!(first <= 200 && last >= 4 * 1000, "{}: {first}, {last}", chip.name);
+        }
+    }
+
+    #[test]
     fn chips_that_need_it_get_their_divider_first_and_everything_twice() {
         let writes = BM1397.pll.writes(Frequency::from_mhz(200.0)).unwrap();
         let divider = (Register::PLL0_DIVIDER, 0x0f0f_0f00);
@@ -259,6 +272,24 @@ mod tests {
                 prop_assert!((1..=2).contains(&dividers.reference));
                 prop_assert!(dividers.post1 <= 7 && dividers.post1 > dividers.post2 && dividers.post2 > 0);
                 prop_assert!((dividers.mhz() / mhz - 1.0).abs() < 0.01, "{} MHz", dividers.mhz());
+            }
+        }
+
+        #[test]
+        fn no_other_dividers_are_nearer_or_as_near_with_a_slower_oscillator(mhz in 55.0f64..800.0, round: bool) {
+            let mhz = if round { (mhz / 6.25).round() * 6.25 } else { mhz };
+            let wanted = Frequency::from_mhz(mhz);
+            for chip in CHIPS {
+                let best = chip.pll.dividers(wanted).unwrap();
+                let error = |dividers: Dividers| (dividers.mhz() - wanted.mhz()).abs();
+                for (reference, feedback) in (1..=2).flat_map(|r| chip.pll.feedback.clone().map(move |f| (r, f))) {
+                    for (post1, post2) in (1..=7).flat_map(|one| (1..one).map(move |two| (one, two))) {
+                        let other = Dividers { feedback, reference, post1, post2 };
+                        let is_better = error(other) < error(best)
+                            || other.mhz() == best.mhz() && other.vco_mhz() < best.vco_mhz();
+                        prop_assert!(!is_better || !chip.pll.vco_mhz.contains(&other.vco_mhz()), "{other:?}, {best:?}");
+                    }
+                }
             }
         }
 

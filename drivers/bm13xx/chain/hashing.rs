@@ -83,10 +83,10 @@ impl Chain {
         let chip = self.chip();
         let to = self.board.frequency;
         let State::Hashing(hashing) = &mut self.state else { return };
-        let steps = ramp(chip, self.told.frequency, to).expect("both ends of the ramp were checked when set");
-        hashing.ramp = steps.into();
+        let steps = ramp(chip, self.told.frequency, to);
+        hashing.ramp = steps.expect("what lies between two possible frequencies is possible").into();
         hashing.ramp.extend(sweep_length(chip, self.board.addresses.len(), to));
-        hashing.ramp_at = now;
+        hashing.ramp_at = hashing.ramp_at.max(now); // a step under way gets its time
     }
 
     pub(super) fn job_changed(&mut self, now: Instant) {

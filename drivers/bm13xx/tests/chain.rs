@@ -205,6 +205,65 @@ fn good_nonces_keep_a_chain_going_and_chips_without_work_owe_none() {
 }
 
 #[test]
+fn a_minute_of_good_nonces_makes_up_for_failures_before_it() {
+    let mut bench = gamma_bench().until_ready();
+    bench.set_job(Some(job(1)));
+    while failures(&bench).len() < 2 {
+        bench.run(SECOND);
+    }
+    let mut bench = bench.until_ready();
+    for id in 2..20 {
+        bench.set_job(Some(job(id)));
+        bench.run(5 * SECOND);
+        bench.answer(GAMMA.0, GAMMA.1, GAMMA.2);
+    }
+    while failures(&bench).len() < 3 {
+        bench.run(SECOND);
+    }
+    assert!(!has_parked(&bench), "this one is the first again");
+}
+
+#[test]
+fn after_a_reset_nobody_has_the_jobs_from_before_it() {
+    let mut bench = gamma_bench().until_ready();
+    bench.set_job(Some(gamma().0));
+    bench.run(11 * SECOND);
+    bench.set_job(None);
+    let mut bench = bench.until_ready();
+    bench.answer(GAMMA.0, GAMMA.1, GAMMA.2);
+    assert_eq!(bench.chain.stats(bench.now()).chips[0].counts.stale, 1);
+}
+
+#[test]
+fn late_nonces_of_chips_without_work_go_up_but_do_not_make_them_faster() {
+    let mut bench = gamma_bench().until_ready();
+    bench.set_job(Some(gamma().0));
+    bench.run(SECOND);
+    bench.set_job(None);
+    let before = bench.chain.stats(bench.now()).chips[0].rate;
+    bench.answer(GAMMA.0, GAMMA.1, GAMMA.2);
+    assert_eq!(bench.chain.stats(bench.now()).chips[0].rate, before);
+    assert!(matches!(bench.board_events().last(), Some(BoardEvent::Nonce { .. })));
+}
+
+#[test]
+fn bytes_that_a_stalled_line_has_not_taken_do_not_reach_chips_after_their_reset() {
+    let now = Instant::now();
+    let frequency = Frequency::from_mhz(525.0);
+    let config = ChainConfig { bring_up: &BM1370_LIST, chips: 1, frequency, baud: RESET_BAUD };
+    let mut chain = Chain::new(&config, now).unwrap();
+    let mut has_parked = false;
+    while !has_parked {
+        let due = chain.poll_timeout().unwrap();
+        chain.handle_timeout(due);
+        while let Some(event) = chain.poll_event() {
+            has_parked |= matches!(event, ChainEvent::Parked { .. });
+        }
+    }
+    assert_eq!(chain.poll_transmit(), None);
+}
+
+#[test]
 fn what_comes_again_is_life_when_the_job_is_used_up_and_a_failure_before_that() {
     let whole = gamma().0;
     let single = ChipJob { version: 0x20b4_4000, version_mask: 0, ..whole.clone() };
