@@ -1,3 +1,4 @@
 //! Practice pool, virtual boards and checks: signalcore judged from outside.
 
+mod chance;
 pub mod pool;

@@ -7,8 +7,9 @@ use std::{
 
 use bitcoin::{hashes::Hash, hex::DisplayHex};
 
+use crate::chance::Chance;
+
 use super::{
-    chance::Chance,
     difficulty::Difficulty,
     judge::{Reject, Share, Submit, Work},
     template::Template,

@@ -7,8 +7,9 @@ use std::{
 
 use bitcoin::{BlockHash, CompactTarget, Target, hashes::Hash};
 
+use crate::chance::Chance;
+
 use super::{
-    chance::Chance,
     difficulty::Difficulty,
     retarget::{WorkRate, retarget},
     template::{Template, Tip},

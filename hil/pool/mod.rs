@@ -6,7 +6,6 @@
 
 mod book;
 mod chain;
-mod chance;
 mod difficulty;
 mod event;
 mod judge;

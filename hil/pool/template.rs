@@ -6,7 +6,7 @@ use bitcoin::{
     consensus::encode::serialize, hashes::Hash, merkle_tree, opcodes, script, transaction,
 };
 
-use super::chance::Chance;
+use crate::chance::Chance;
 
 /// Written into every coinbase.
 const POOL_TAG: &[u8] = b"/signalcore practice/";

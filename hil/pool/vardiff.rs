@@ -95,7 +95,8 @@ impl Vardiff {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::chance::Chance, *};
+    use super::*;
+    use crate::chance::Chance;
     use crate::pool::difficulty::HASHES_PER_DIFFICULTY;
 
     fn difficulty(value: f64) -> Difficulty {
