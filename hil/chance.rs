@@ -1,4 +1,4 @@
-//! Seeded chance: the same seed makes the same chain. SHA-256 of a counter, so no generator is needed.
+//! Seeded chance: the same seed makes the same chain and the same board. SHA-256 of a counter, so no generator is needed.
 
 use bitcoin::hashes::{Hash, sha256};
 
@@ -32,5 +32,20 @@ impl Chance {
     /// A number from 0 to `bound` - 1. The bias is below 2^-32 for the small bounds used here.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.number() % bound
+    }
+
+    /// A number from 0 up to, but not including, 1.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.number() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Whether something of this probability happens.
+    pub(crate) fn happens(&mut self, probability: f64) -> bool {
+        self.unit() < probability
+    }
+
+    /// The time to the next of events that come at `rate` in the mean, in the unit of 1 / `rate`.
+    pub(crate) fn wait(&mut self, rate: f64) -> f64 {
+        -(1.0 - self.unit()).ln() / rate
     }
 }

@@ -2,3 +2,4 @@
 
 mod chance;
 pub mod pool;
+pub mod virtual_board;
