@@ -1,6 +1,9 @@
-//! `signalcore-hil`: the practice pool and the hardware-in-the-loop runner as a program.
+//! `signalcore-hil`: the practice pool and the virtual boards as a program.
 
 mod pool_command;
+mod signals;
+#[cfg(unix)]
+mod virtual_command;
 
 use std::process::ExitCode;
 
@@ -11,11 +14,15 @@ use clap::Parser;
 #[command(name = "signalcore-hil", version, after_help = "Example: signalcore-hil pool --seconds 60")]
 enum Command {
     Pool(pool_command::PoolArgs),
+    #[cfg(unix)]
+    Virtual(virtual_command::VirtualArgs),
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
     match Command::parse() {
         Command::Pool(args) => pool_command::run(args).await,
+        #[cfg(unix)]
+        Command::Virtual(args) => virtual_command::run(args).await,
     }
 }

@@ -19,6 +19,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::signals::asked_to_stop;
+
 /// How long the last lines may take. A reader that reads at all is far quicker.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
@@ -133,20 +135,6 @@ pub(crate) async fn run(args: PoolArgs) -> anyhow::Result<ExitCode> {
     let printed = timeout(LAST_LINES, printed).await.context("nobody reads the standard output")?;
     printed.context("the printing thread ended")?.context("print the report")?;
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Ready at Ctrl-C, and where there is one at SIGTERM.
-async fn asked_to_stop() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }
 
 /// Prints on a thread of its own: a standard output that nobody reads holds up no miner.

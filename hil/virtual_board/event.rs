@@ -14,6 +14,16 @@ pub enum Port {
     Data,
 }
 
+impl Port {
+    /// As in the name of its link.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Data => "data",
+        }
+    }
+}
+
 /// Something that happened on a board.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -100,6 +110,18 @@ pub enum Event {
         /// In MHz, rounded.
         megahertz: u32,
     },
+    /// The host has closed a port.
+    Closed {
+        /// Which.
+        port: Port,
+    },
+    /// Bytes to the host that found no room, since it does not read.
+    Overrun {
+        /// Where they should have gone.
+        port: Port,
+        /// How many.
+        bytes: usize,
+    },
     /// The board left the bus: its ports are gone.
     Unplugged,
     /// The board is back, as after power-on.
@@ -134,6 +156,10 @@ impl fmt::Display for Event {
             Self::Power { millivolts, on: false } => write!(f, "core power off, {millivolts} mV"),
             Self::Overheated { celsius } => write!(f, "chips overheated at {celsius} C and turned off"),
             Self::Frequency { megahertz } => write!(f, "frequency {megahertz} MHz"),
+            Self::Closed { port } => write!(f, "{} port closed", port.name()),
+            Self::Overrun { port, bytes } => {
+                write!(f, "{bytes} bytes lost: nobody reads the {} port", port.name())
+            }
             Self::Unplugged => write!(f, "unplugged"),
             Self::Plugged => write!(f, "plugged in"),
         }

@@ -11,7 +11,7 @@
 //!
 //! **Way of a byte.** `Board` → `faults` → `chain` (`frame` → `chip` → `sweep` → `hash`) or `icarus` → `uart` → `faults` →
 //! `Board`; the control port goes `control` → `i2c` → `sensors`, `regulators`. All of it is pure: bytes and times in, bytes
-//! and times out.
+//! and times out; only `pty` and `shell` reach outside.
 
 mod board;
 mod boards;
@@ -27,8 +27,12 @@ mod hash;
 mod i2c;
 mod icarus;
 mod kinds;
+#[cfg(unix)]
+mod pty;
 mod regulators;
 mod sensors;
+#[cfg(unix)]
+mod shell;
 mod sweep;
 mod thermal;
 mod uart;
@@ -40,6 +44,10 @@ pub use board::Board;
 pub use boards::{BOARDS, BoardKind};
 pub use event::{Event, Port};
 pub use faults::{Fault, FaultKind, NoFault};
+#[cfg(unix)]
+pub use pty::{LinkError, LinkedPty};
+#[cfg(unix)]
+pub use shell::{Shell, ShellError};
 pub use work::SolvedHeader;
 
 use boards::Model;

@@ -2,7 +2,10 @@
 
 use signalcore_hil::virtual_board::{BoardConfig, Event};
 
-use crate::bench::{Bench, command, config};
+use crate::{
+    bench::{Bench, config},
+    frames::command,
+};
 
 const RESET_LOW: &str = "07 00 01 00 06 00 00";
 const RESET_HIGH: &str = "07 00 02 00 06 00 01";
@@ -41,7 +44,7 @@ pub(crate) fn hash(bench: &mut Bench) {
          51 09 00 08 40 A8 02 30
          51 09 00 10 00 00 1E B5",
     );
-    bench.send(&crate::bench::bytes(
+    bench.send(&crate::frames::bytes(
         "55 AA 21 56 68 01 00 00 00 00 04 3A 02 17 D7 68 54 68 55 19 A7 CB 04 4F 88 72 63 55 91 9E 61 A9 8B CF 71 A0 C2 87
          95 EA 54 DB 8C 36 41 4B 06 DD F5 F0 00 00 00 00 00 00 00 00 96 52 01 00 1D 39 96 BC A3 F4 67 0D FC D4 F2 01 C1 62
          B9 6D FD 55 64 6B 00 00 00 20 72 1C",

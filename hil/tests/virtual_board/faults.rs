@@ -3,8 +3,9 @@
 use signalcore_hil::virtual_board::{BoardConfig, Event, Port};
 
 use crate::{
-    bench::{Bench, command, config},
+    bench::{Bench, config},
     bitaxe::{gamma, hash},
+    frames::command,
 };
 
 fn with(board: &str, chips: usize, fault: &str) -> BoardConfig {
@@ -126,7 +127,7 @@ fn a_stick_whose_port_was_closed_is_as_after_power_on() {
     bench.commands("53 05 00 00\n40 05 12 00\n51 09 00 18 00 00 60 31");
     bench.board.handle_close(Port::Data, bench.now);
     bench.wait(100);
-    assert_eq!(ids(&mut bench, 1), crate::bench::bytes("AA 55 13 97 18 00 00 00 06"));
+    assert_eq!(ids(&mut bench, 1), crate::frames::bytes("AA 55 13 97 18 00 00 00 06"));
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use signalcore_hil::virtual_board::{BoardConfig, Event, Pace};
 
-use crate::bench::{Bench, bytes, config, zero_bits};
+use crate::{
+    bench::{Bench, config},
+    frames::{bytes, zero_bits},
+};
 
 /// cgminer's golden work.
 const GOLDEN: &str = "4679ba4ec99876bf4bfe086082b400254df6c356451471139a3afa71e48f544a \

@@ -2,7 +2,25 @@
 
 use signalcore_hil::virtual_board::{BoardConfig, Event};
 
-use crate::bench::{Bench, bytes, command, config, crc16, zero_bits};
+use crate::{
+    bench::{Bench, config},
+    frames::{bytes, command, zero_bits},
+};
+
+/// CRC16 CCITT-FALSE by polynomial division.
+pub(crate) fn crc16(message: &[u8]) -> u16 {
+    let bits = message.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1));
+    let mut bits: Vec<u8> = bits.chain([0; 16]).collect();
+    bits[..16].iter_mut().for_each(|bit| *bit ^= 1);
+    for at in 0..bits.len() - 16 {
+        if bits[at] == 1 {
+            for place in [0, 4, 11, 16] {
+                bits[at + place] ^= 1;
+            }
+        }
+    }
+    bits[bits.len() - 16..].iter().fold(0, |crc, bit| crc << 1 | u16::from(*bit))
+}
 
 /// A job of a Bitaxe Gamma, as mujina captured it; job byte at 4, length at 3.
 const HEADER_JOB: &str = "55 AA 21 56 68 01 00 00 00 00 04 3A 02 17 D7 68 54 68 55 19 A7 CB 04 4F 88 72 63 55 91 9E 61 A9 8B \

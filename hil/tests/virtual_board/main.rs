@@ -5,6 +5,7 @@
 mod bench;
 mod bitaxe;
 mod faults;
+mod frames;
 mod icarus;
 mod life;
 mod vectors;

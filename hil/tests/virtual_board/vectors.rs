@@ -6,7 +6,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use signalcore_hil::virtual_board::{BoardConfig, Event, Pace, SolvedHeader};
 
-use crate::bench::{Bench, bytes, config};
+use crate::{
+    bench::{Bench, config},
+    frames::bytes,
+};
 
 #[derive(Debug, Deserialize)]
 struct Vector {
