@@ -5,7 +5,7 @@ mod kept;
 mod task;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -64,8 +64,8 @@ struct Shared {
     /// Blocks that a task looks after.
     under_way: Mutex<HashSet<BlockHash>>,
     returned: broadcast::Sender<usize>,
-    /// Whether a node is being searched.
-    is_searched: Vec<AtomicBool>,
+    /// How often each node is to be searched: 1 while that is being done, more when it has come back meanwhile.
+    searches: Vec<AtomicU32>,
 }
 
 impl Deliverer {
@@ -78,13 +78,13 @@ impl Deliverer {
         let (news, receiver) = mpsc::channel(NEWS_CAPACITY);
         let (returned, _) = broadcast::channel(RETURN_CAPACITY);
         let searched = vec![None; nodes.len()];
-        let is_searched = nodes.iter().map(|_| AtomicBool::new(false)).collect();
+        let searches = nodes.iter().map(|_| AtomicU32::new(0)).collect();
         let mut kept = KeptBlocks::default();
         for block in watched {
             kept.add(block.into());
         }
         let (kept, under_way) = (kept.into(), Mutex::default());
-        let shared = Shared { nodes, journal, news, kept, under_way, returned, is_searched };
+        let shared = Shared { nodes, journal, news, kept, under_way, returned, searches };
         (Self { shared: shared.into(), searched, tasks: JoinSet::new() }, receiver)
     }
 
@@ -112,10 +112,16 @@ impl Deliverer {
     fn search(&mut self, node: usize, chain: &str) {
         self.searched[node] = Some(now());
         let (shared, chain) = (Arc::clone(&self.shared), chain.to_owned());
-        if !shared.is_searched[node].swap(true, Ordering::Relaxed) {
+        if shared.searches[node].fetch_add(1, Ordering::Relaxed) == 0 {
             self.tasks.spawn(async move {
-                shared.make_up(node, &chain).await;
-                shared.is_searched[node].store(false, Ordering::Relaxed);
+                loop {
+                    let wanted = shared.searches[node].load(Ordering::Relaxed);
+                    shared.make_up(node, &chain).await;
+                    // One that came back while it was searched may lack more by now.
+                    if shared.searches[node].fetch_sub(wanted, Ordering::Relaxed) == wanted {
+                        return;
+                    }
+                }
             });
         }
     }
