@@ -132,13 +132,16 @@ impl Shared {
     async fn make_up(self: &Arc<Self>, node: usize, chain: &str) {
         let Some(missing) = self.missing(node, chain).await else { return };
         for block in missing {
-            let Some(task) = Task::new(self, block.hash, block.height) else { continue };
             let Some(text) = self.bytes(&block).await else { continue };
+            // Its child comes next, and would be refused without it; also when another task looks after it.
+            let Some(task) = Task::new(self, block.hash, block.height) else {
+                self.nodes[node].1.submit_block(&text).await.ok();
+                continue;
+            };
             let node_name = self.nodes[node].0.clone();
             let event =
                 if block.is_open { BlockEvent::Again } else { BlockEvent::Forgotten { node: node_name } };
             task.tell(event, None).await;
-            // Its child comes next, and would be refused without it.
             self.nodes[node].1.submit_block(&text).await.ok();
             tokio::spawn(async move { task.deliver(text).await });
         }

