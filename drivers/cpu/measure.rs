@@ -11,7 +11,6 @@ use cpu_time::ThreadTime;
 use super::{
     CpuError,
     kernel::{Hits, KERNELS, Kernel},
-    self_test,
     sha256::{K, MOST_MIDSTATES, Prepared},
 };
 
@@ -26,20 +25,15 @@ pub struct KernelInfo {
     pub is_supported: bool,
 }
 
-/// All kernels of this build, the portable one first.
-pub fn kernels() -> Vec<KernelInfo> {
-    let info = |kernel: &Kernel| KernelInfo {
-        name: kernel.name,
-        midstates: kernel.midstates,
-        is_supported: (kernel.supported)(),
-    };
-    KERNELS.iter().map(info).collect()
+impl From<&Kernel> for KernelInfo {
+    fn from(kernel: &Kernel) -> Self {
+        Self { name: kernel.name, midstates: kernel.midstates, is_supported: (kernel.supported)() }
+    }
 }
 
-/// What the self-test finds wrong with kernels that this processor supports, a sentence each; a kernel that is named in
-/// none of them computes what the portable one does, and only then its rate means anything.
-pub fn self_test() -> Vec<String> {
-    self_test::run(KERNELS).1.iter().map(ToString::to_string).collect()
+/// All kernels of this build, the portable one first.
+pub fn kernels() -> Vec<KernelInfo> {
+    KERNELS.iter().map(KernelInfo::from).collect()
 }
 
 /// A short time of hashing with one kernel on one thread.
@@ -72,31 +66,54 @@ impl Slice {
     }
 }
 
-/// Slices of kernels with these names, taken in turn on the calling thread. Shape: by kernel as named, then by round.
+/// Hashes so many nonces with the kernel of that name, each with all its versions.
 ///
 /// Errors: `UnknownKernel`, `UnsupportedKernel`.
-pub fn in_turn(names: &[&str], slice: Duration, rounds: usize) -> Result<Vec<Vec<Slice>>, CpuError> {
-    let kernels = names.iter().map(|name| Kernel::named(name)).collect::<Result<Vec<_>, _>>()?;
-    let sizes: Vec<_> = kernels.iter().map(|kernel| nonces_in(kernel, slice)).collect();
-    let mut slices = vec![Vec::with_capacity(rounds); kernels.len()];
-    for _ in 0..rounds {
-        for ((kernel, nonces), slices) in kernels.iter().zip(&sizes).zip(&mut slices) {
-            let clock = clock();
-            slices.push(Slice { clock, ..measured(kernel, *nonces) });
-        }
+pub fn hash(name: &str, nonces: u32) -> Result<Slice, CpuError> {
+    Ok(measured(Kernel::named(name)?, nonces))
+}
+
+/// Kernels that are measured in turn on the calling thread.
+#[derive(Debug)]
+pub(super) struct Turns {
+    slice: Duration,
+    /// With the nonces that fill a slice, as far as the last one tells.
+    kernels: Vec<(Kernel, u32)>,
+}
+
+impl Turns {
+    /// Of these kernels, which the processor must support.
+    pub(super) fn new(kernels: &[Kernel], slice: Duration) -> Self {
+        let first =
+            |kernel: &Kernel| (*kernel, nonces_in(&measured(kernel, FIRST_NONCES), FIRST_NONCES, slice));
+        Self { slice, kernels: kernels.iter().map(first).collect() }
     }
-    Ok(slices)
+
+    /// A slice of each. Shape: in their order.
+    pub(super) fn round(&mut self) -> Vec<Slice> {
+        let slice = self.slice;
+        let turn = |(kernel, nonces): &mut (Kernel, u32)| {
+            let clock = clock();
+            let measured = measured(kernel, *nonces);
+            *nonces = nonces_in(&measured, *nonces, slice);
+            Slice { clock, ..measured }
+        };
+        self.kernels.iter_mut().map(turn).collect()
+    }
 }
 
 /// Nonces to find out how many fit into a slice.
 const FIRST_NONCES: u32 = 1024;
 
-/// How many nonces of this kernel fill such a time, about.
-fn nonces_in(kernel: &Kernel, slice: Duration) -> u32 {
-    let first = measured(kernel, FIRST_NONCES);
-    let slices = slice.as_secs_f64() / first.wall.as_secs_f64().max(1e-9);
-    (f64::from(FIRST_NONCES) * slices).max(1.0) as u32
+/// How many nonces fill such a time, when so many took a measured one. In the thread's own time: another program in a
+/// slice does not make the next one short.
+fn nonces_in(measured: &Slice, nonces: u32, slice: Duration) -> u32 {
+    let slices = slice.as_secs_f64() / measured.cpu.as_secs_f64().max(1e-9);
+    (f64::from(nonces) * slices).clamp(1.0, MOST_NONCES) as u32
 }
+
+/// Nonces of a slice at most, above what any core does in one: a clock that stood still must not make it endless.
+const MOST_NONCES: f64 = 1e8;
 
 /// Hashes so many nonces of a header that is nobody's.
 pub(super) fn measured(kernel: &Kernel, nonces: u32) -> Slice {
@@ -161,13 +178,12 @@ mod tests {
 
     #[test]
     fn kernels_are_measured_in_turn_and_every_slice_has_about_its_length() {
-        let names: Vec<_> =
-            kernels().iter().filter(|kernel| kernel.is_supported).map(|kernel| kernel.name).collect();
+        let supported: Vec<_> = KERNELS.iter().filter(|kernel| (kernel.supported)()).copied().collect();
         let slice = Duration::from_millis(2);
-        let slices = in_turn(&names, slice, 9).unwrap();
-        assert_eq!(slices.len(), names.len());
-        for (name, slices) in names.iter().zip(slices) {
-            assert_eq!(slices.len(), 9, "{name}");
+        let mut turns = Turns::new(&supported, slice);
+        let rounds: Vec<_> = (0..9).map(|_| turns.round()).collect();
+        for (at, Kernel { name, .. }) in supported.iter().enumerate() {
+            let slices: Vec<_> = rounds.iter().map(|round| round[at]).collect();
             assert!(slices.iter().all(|slice| slice.hashes > 0 && slice.rate() > 0.0), "{name}");
             // Other programs make slices longer, and the measurement of their size shorter.
             let shortest = slices.iter().map(|slice| slice.cpu).min().unwrap();
@@ -178,20 +194,20 @@ mod tests {
     }
 
     #[test]
-    fn kernels_that_are_offered_for_measurement_pass_the_self_test() {
-        assert_eq!(self_test(), [""; 0]);
-    }
-
-    #[test]
     fn hashes_are_midstates_times_nonces() {
         for kernel in KERNELS.iter().filter(|kernel| (kernel.supported)()) {
-            assert_eq!(measured(kernel, 100).hashes, 100 * kernel.midstates as u64, "{}", kernel.name);
+            assert_eq!(
+                hash(kernel.name, 100).unwrap().hashes,
+                100 * kernel.midstates as u64,
+                "{}",
+                kernel.name
+            );
         }
     }
 
     #[test]
     fn a_kernel_that_there_is_not_is_refused_by_name() {
-        let error = in_turn(&["scalar", "abacus"], Duration::from_millis(1), 1).unwrap_err();
+        let error = hash("abacus", 1).unwrap_err();
         assert!(error.to_string().starts_with("no kernel \"abacus\", there are: scalar"), "{error}");
     }
 

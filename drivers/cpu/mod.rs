@@ -12,6 +12,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)] // processor instructions behind run-time detection
 mod avx512;
+pub mod bench;
 mod choice;
 mod duty;
 mod kernel;

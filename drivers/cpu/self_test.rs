@@ -17,6 +17,14 @@ pub(super) enum Mismatch {
     Portable { kernel: &'static str, start: u32 },
 }
 
+impl Mismatch {
+    pub(super) fn kernel(&self) -> &'static str {
+        match self {
+            Self::KnownBlock { kernel, .. } | Self::Portable { kernel, .. } => kernel,
+        }
+    }
+}
+
 /// A block of the main chain: its header as big-endian words, and the nonce that completes it.
 pub(super) struct KnownBlock {
     pub(super) header: [u32; 19],

@@ -291,7 +291,7 @@ fn time(seconds: u64) -> String {
 }
 
 /// Characters a line has room for; `None` when nobody looks at a terminal.
-fn terminal_width() -> Option<usize> {
+pub(super) fn terminal_width() -> Option<usize> {
     if !io::stdout().is_terminal() {
         return None;
     }

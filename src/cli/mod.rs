@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+pub(crate) mod bench;
 pub(crate) mod blocks;
 pub(crate) mod config;
 pub(crate) mod decode;
@@ -24,6 +25,7 @@ use signalcore::wiring::Outcome;
 enum Cli {
     Mine(Box<mine::Args>),
     Demo(demo::Args),
+    Bench(bench::Args),
     Decode(decode::Args),
     Blocks(blocks::Args),
     Config(config::Args),
@@ -42,6 +44,7 @@ pub(crate) fn run() -> anyhow::Result<u8> {
     match Cli::parse() {
         Cli::Mine(args) => mine::run(*args),
         Cli::Demo(args) => demo::run(args),
+        Cli::Bench(args) => bench::run(&args),
         Cli::Decode(args) => decode::run(args),
         Cli::Blocks(args) => blocks::run(&args),
         Cli::Config(args) => config::run(args),

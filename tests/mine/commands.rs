@@ -211,11 +211,12 @@ fn a_share_that_cannot_be_decoded_names_the_field() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 12] = [
         &["completions"],
         &["man"],
         &["mine"],
         &["demo"],
+        &["bench"],
         &["decode"],
         &["decode", "share"],
         &["blocks"],

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // all of this crate is tests, also what clippy does not see as one
 
 mod bad_input;
+mod bench;
 mod blocks;
 mod commands;
 mod failover;

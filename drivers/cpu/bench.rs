@@ -1,0 +1,390 @@
+//! A benchmark: kernels in turn on all threads at once, and what their slices come to.
+//!
+//! The threads begin each round together, so that a kernel has the same company on all of them, and what is compared
+//! stands in one round, so that whatever else the machine does hits all alike.
+
+use std::{
+    collections::VecDeque,
+    num::NonZeroUsize,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    CpuError,
+    choice::Ranking,
+    kernel::{KERNELS, Kernel, SCALAR},
+    measure::{KernelInfo, Slice, Turns},
+    self_test,
+};
+
+/// Length of a slice: long against the clock's steps, short against whatever disturbs.
+pub const SLICE: Duration = Duration::from_millis(4);
+/// Slices that are kept, the latest: some 60 MB.
+const MOST_SLICES: usize = 1 << 20;
+
+/// What to measure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BenchOptions {
+    /// Kernels by name; all of this build if empty. The portable one is measured in any case.
+    pub kernels: Vec<String>,
+    /// Threads that hash.
+    pub threads: NonZeroUsize,
+    /// Whether each thread stays on a core of its own.
+    pub pin: bool,
+    /// Bits of the version mask that jobs are taken to have, 0 to 32: without them a kernel of several versions is not
+    /// chosen.
+    pub version_bits: u32,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Benchmark {
+    /// The kernels in the order of their names in the options, and at the end the portable one if it was not named.
+    pub kernels: Vec<Measured>,
+    /// Which of them hashes jobs with that version mask fastest; `None` if all that could do so compute wrongly.
+    pub chosen: Option<&'static str>,
+    /// Slices of each kernel on each thread, those no longer kept included.
+    pub rounds: usize,
+    /// The time all of it took.
+    pub took: Duration,
+    /// What did not go as asked, for the operator.
+    pub faults: Vec<String>,
+}
+
+/// A kernel and how it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// Which one.
+    pub kernel: KernelInfo,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+/// How a kernel stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Standing {
+    /// This processor lacks its instructions.
+    Unsupported,
+    /// It computes wrongly, as this sentence says, so its rate would mean nothing.
+    Wrong(String),
+    /// It passed the self-test, and this is how fast it is.
+    Timed(Figures),
+}
+
+/// How fast a kernel is. Medians are over rounds, or over the slices of all threads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figures {
+    /// Hashes a second of all threads together, in a round.
+    pub rate: Spread,
+    /// Hashes a second that one thread has a core, median.
+    pub cpu_rate: f64,
+    /// Cycles a second of a core just before its slices, median; `None` where that is not known.
+    pub clock: Option<f64>,
+    /// Cycles a hash, median; `None` where the clock is not known.
+    pub cycles: Option<f64>,
+    /// How many times the rate of the portable kernel, from slices of one round and thread, median; `None` if that one
+    /// was not timed.
+    pub to_portable: Option<f64>,
+    /// The same in relation to the first kernel of the list.
+    pub to_first: Option<f64>,
+}
+
+/// How a figure is spread.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// One in ten is below it.
+    pub p10: f64,
+    /// Half are below it.
+    pub median: f64,
+    /// Nine in ten are below it.
+    pub p90: f64,
+}
+
+impl Spread {
+    /// Panics if there are none.
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let quantile = |q: f64| values[((values.len() - 1) as f64 * q).round() as usize];
+        Self { p10: quantile(0.1), median: quantile(0.5), p90: quantile(0.9) }
+    }
+}
+
+/// Proves kernels on known blocks and against the portable one, and measures those that pass. After each round, of which
+/// there is one at least unless none passes, `go_on` hears how long it has lasted so far and says whether there is
+/// another.
+///
+/// Errors: `UnknownKernel`, `UnsupportedKernel` for names, `Spawn` if the system gives no thread.
+pub fn run(options: &BenchOptions, go_on: impl FnMut(Duration) -> bool) -> Result<Benchmark, CpuError> {
+    let mut listed = Vec::new();
+    for name in &options.kernels {
+        let kernel = *Kernel::named(name)?;
+        if listed.iter().all(|listed: &Kernel| listed.name != kernel.name) {
+            listed.push(kernel);
+        }
+    }
+    if listed.is_empty() {
+        listed.extend(KERNELS);
+    }
+    if listed.iter().all(|kernel| kernel.name != SCALAR.name) {
+        listed.push(SCALAR);
+    }
+    run_listed(&listed, options, go_on)
+}
+
+fn run_listed(
+    listed: &[Kernel],
+    options: &BenchOptions,
+    go_on: impl FnMut(Duration) -> bool,
+) -> Result<Benchmark, CpuError> {
+    let began = Instant::now();
+    let (passed, mismatches) = self_test::run(listed);
+    let Rounds { kept, count, faults } = rounds(&passed, options, began, go_on)?;
+    let at = |name| passed.iter().position(|kernel| kernel.name == name);
+    let (portable, first) = (at(SCALAR.name), listed.first().and_then(|kernel| at(kernel.name)));
+    let standing = |kernel: &Kernel| {
+        let wrong = mismatches.iter().find(|mismatch| mismatch.kernel() == kernel.name);
+        match (wrong, at(kernel.name)) {
+            (Some(mismatch), _) => Standing::Wrong(mismatch.to_string()),
+            (None, Some(at)) => Standing::Timed(figures(&kept, at, portable, first)),
+            (None, None) => Standing::Unsupported,
+        }
+    };
+    let measured = |kernel| Measured { kernel: KernelInfo::from(kernel), standing: standing(kernel) };
+    Ok(Benchmark {
+        kernels: listed.iter().map(measured).collect(),
+        chosen: chosen(&passed, &kept, options.version_bits),
+        rounds: count,
+        took: began.elapsed(),
+        faults,
+    })
+}
+
+/// The slices of one round. Shape: by thread, then by kernel.
+type Round = Vec<Vec<Slice>>;
+
+struct Rounds {
+    kept: VecDeque<Round>,
+    count: usize,
+    faults: Vec<String>,
+}
+
+/// Measures kernels that the processor supports until nobody wants to go on.
+fn rounds(
+    kernels: &[Kernel],
+    options: &BenchOptions,
+    began: Instant,
+    mut go_on: impl FnMut(Duration) -> bool,
+) -> Result<Rounds, CpuError> {
+    if kernels.is_empty() {
+        return Ok(Rounds { kept: VecDeque::new(), count: 0, faults: Vec::new() });
+    }
+    let threads = options.threads.get();
+    let cores = if options.pin { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
+    let mut faults = Vec::new();
+    if options.pin && cores.is_empty() {
+        faults.push("threads are not pinned: the system does not tell its cores".to_owned());
+    }
+    let (mut kept, mut count) = (VecDeque::new(), 0);
+    thread::scope(|scope| {
+        let mut workers = Vec::with_capacity(threads);
+        for thread in 0..threads {
+            // A word for each round; the thread ends with its sender.
+            let (begin, begins) = mpsc::sync_channel::<()>(1);
+            let (results, slices) = mpsc::sync_channel(1);
+            let core = cores.get(thread % cores.len().max(1)).copied();
+            let work = move || {
+                let is_pinned = core.is_none_or(core_affinity::set_for_current);
+                let mut turns = Turns::new(kernels, SLICE);
+                for () in begins {
+                    if results.send((is_pinned, turns.round())).is_err() {
+                        return;
+                    }
+                }
+            };
+            // The threads already running end with their senders.
+            let spawned = thread::Builder::new().name(format!("bench-{thread}")).spawn_scoped(scope, work);
+            spawned.map_err(|source| CpuError::Spawn { thread, threads, source })?;
+            workers.push((begin, slices));
+        }
+        loop {
+            for (begin, _) in &workers {
+                begin.send(()).expect("kernels do not panic where they are supported");
+            }
+            let mut round = Vec::with_capacity(threads);
+            for (thread, (_, slices)) in workers.iter().enumerate() {
+                let (is_pinned, slices) =
+                    slices.recv().expect("kernels do not panic where they are supported");
+                if count == 0 && !is_pinned {
+                    faults.push(format!("thread {thread} is not pinned: the system refuses its core"));
+                }
+                round.push(slices);
+            }
+            count += 1;
+            kept.push_back(round);
+            if kept.len() * threads * kernels.len() > MOST_SLICES && kept.len() > 1 {
+                kept.pop_front();
+            }
+            if !go_on(began.elapsed()) {
+                return Ok(Rounds { kept, count, faults });
+            }
+        }
+    })
+}
+
+/// The figures of the kernel at a place, with the places of those it is compared with.
+fn figures(rounds: &VecDeque<Round>, at: usize, portable: Option<usize>, first: Option<usize>) -> Figures {
+    let median = |values: Vec<f64>| (!values.is_empty()).then(|| Spread::of(values).median);
+    let slices = || rounds.iter().flatten();
+    let ratio = |other: usize| {
+        median(slices().map(|slices| slices[at].cpu_rate() / slices[other].cpu_rate()).collect())
+    };
+    Figures {
+        rate: Spread::of(
+            rounds.iter().map(|round| round.iter().map(|slices| slices[at].rate()).sum()).collect(),
+        ),
+        cpu_rate: Spread::of(slices().map(|slices| slices[at].cpu_rate()).collect()).median,
+        clock: median(slices().filter_map(|slices| slices[at].clock).collect()),
+        cycles: median(slices().filter_map(|slices| slices[at].cycles()).collect()),
+        to_portable: portable.and_then(ratio),
+        to_first: first.and_then(ratio),
+    }
+}
+
+/// The kernel that a board chooses, by the same rule, for jobs with so many version bits.
+fn chosen(kernels: &[Kernel], rounds: &VecDeque<Round>, version_bits: u32) -> Option<&'static str> {
+    if kernels.iter().all(|kernel| kernel.midstates > 1) {
+        return None;
+    }
+    let rates = kernels
+        .iter()
+        .enumerate()
+        .map(|(at, kernel)| (*kernel, rounds.iter().flatten().map(|slices| slices[at].rate()).collect()));
+    let mask = u32::MAX.checked_shr(32 - version_bits.min(32)).unwrap_or(0);
+    Some(Ranking::of(rates).for_mask(mask).kernel.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(kernels: &[&str]) -> BenchOptions {
+        BenchOptions {
+            kernels: kernels.iter().map(ToString::to_string).collect(),
+            threads: NonZeroUsize::new(2).unwrap(),
+            pin: false,
+            version_bits: 16,
+        }
+    }
+
+    fn rounds_of(rounds: usize) -> impl FnMut(Duration) -> bool {
+        let mut done = 0;
+        move |_| {
+            done += 1;
+            done < rounds
+        }
+    }
+
+    fn figures_of(measured: &Measured) -> Figures {
+        let Standing::Timed(figures) = measured.standing else { panic!("{measured:?}") };
+        figures
+    }
+
+    /// A kernel that passes for one without being run.
+    fn kernel(name: &'static str, midstates: usize) -> Kernel {
+        Kernel { name, midstates, ..SCALAR }
+    }
+
+    /// Rounds of one thread. Shape: rates in hashes a second, by round, then by kernel.
+    fn made_up<const N: usize>(rates: &[[u64; N]]) -> VecDeque<Round> {
+        let second = Duration::from_secs(1);
+        let slice = |hashes| Slice { hashes, wall: second, cpu: second, clock: Some(1e6) };
+        rates.iter().map(|rates| vec![rates.iter().copied().map(slice).collect()]).collect()
+    }
+
+    #[test]
+    fn every_supported_kernel_is_timed_on_all_threads_and_the_others_are_named() {
+        let bench = run(&options(&[]), rounds_of(3)).unwrap();
+        assert_eq!((bench.rounds, bench.kernels.len()), (3, KERNELS.len()));
+        for (measured, kernel) in bench.kernels.iter().zip(KERNELS) {
+            assert_eq!(measured.kernel, KernelInfo::from(kernel));
+            if !measured.kernel.is_supported {
+                assert_eq!(measured.standing, Standing::Unsupported);
+                continue;
+            }
+            let Figures { rate, cpu_rate, .. } = figures_of(measured);
+            assert!(0.0 < rate.p10 && rate.p10 <= rate.median && rate.median <= rate.p90, "{measured:?}");
+            assert!(cpu_rate > 0.0, "{measured:?}");
+        }
+        let portable = figures_of(&bench.kernels[0]);
+        assert_eq!((portable.to_portable, portable.to_first), (Some(1.0), Some(1.0)));
+        let chosen = bench.kernels.iter().find(|measured| Some(measured.kernel.name) == bench.chosen);
+        assert!(chosen.unwrap().kernel.is_supported);
+    }
+
+    #[test]
+    fn kernels_that_are_named_are_compared_with_the_first_of_them_and_with_the_portable_one() {
+        let best = KERNELS.iter().rfind(|kernel| (kernel.supported)()).unwrap().name;
+        let bench = run(&options(&[best, best]), rounds_of(1)).unwrap();
+        let names: Vec<_> = bench.kernels.iter().map(|measured| measured.kernel.name).collect();
+        if best == SCALAR.name {
+            return assert_eq!(names, [best]);
+        }
+        assert_eq!(names, [best, SCALAR.name]);
+        assert_eq!(figures_of(&bench.kernels[0]).to_first, Some(1.0));
+        assert_eq!(figures_of(&bench.kernels[1]).to_portable, Some(1.0));
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_names_there_are_and_nothing_is_measured() {
+        let error = run(&options(&["abacus"]), |_| panic!("it is measured")).unwrap_err();
+        assert!(error.to_string().starts_with("no kernel \"abacus\", there are: scalar"), "{error}");
+    }
+
+    #[test]
+    fn a_kernel_that_computes_wrongly_is_told_and_not_timed_and_one_without_its_instructions_neither() {
+        let wrong = Kernel { scan: |_, _, count, _, _| count, ..kernel("wrong", 1) };
+        let foreign = Kernel {
+            supported: || false,
+            scan: |_, _, _, _, _| panic!("it is not supported"),
+            ..kernel("foreign", 1)
+        };
+        let bench = run_listed(&[wrong, foreign, SCALAR], &options(&[]), rounds_of(1)).unwrap();
+        assert!(matches!(&bench.kernels[0].standing, Standing::Wrong(why) if why.contains("kernel wrong")));
+        assert_eq!(bench.kernels[1].standing, Standing::Unsupported);
+        assert_eq!(figures_of(&bench.kernels[2]).to_first, None, "the first has no rate");
+        assert_eq!(bench.chosen, Some("scalar"));
+        let bench = run_listed(&[wrong], &options(&[]), |_| panic!("there is nothing to measure")).unwrap();
+        assert_eq!((bench.chosen, bench.rounds), (None, 0));
+    }
+
+    #[test]
+    fn ratios_are_medians_of_slices_that_were_taken_side_by_side() {
+        // The machine is twice as fast in the second round and four times in the third.
+        let rounds = made_up(&[[10, 30], [20, 60], [40, 100]]);
+        let figures = figures(&rounds, 1, Some(0), Some(1));
+        assert_eq!((figures.to_portable, figures.to_first), (Some(3.0), Some(1.0)));
+        assert_eq!((figures.rate.median, figures.cpu_rate), (60.0, 60.0));
+        assert_eq!((figures.clock, figures.cycles), (Some(1e6), Some(1e6 / 60.0)));
+    }
+
+    #[test]
+    fn a_rate_is_that_of_all_threads_and_its_quantiles_are_over_rounds() {
+        let mut rounds = made_up(&std::array::from_fn::<_, 11, _>(|i| [10 * i as u64]));
+        for round in &mut rounds {
+            round.push(round[0].clone());
+        }
+        let rate = figures(&rounds, 0, None, None).rate;
+        assert_eq!(rate, Spread { p10: 20.0, median: 100.0, p90: 180.0 });
+    }
+
+    #[test]
+    fn a_kernel_of_several_versions_is_chosen_only_for_jobs_with_enough_bits() {
+        let kernels = [kernel("1", 1), kernel("8", 8), kernel("16", 16)];
+        let rounds = made_up(&[[1, 2, 3]]);
+        for (bits, expected) in [(0, "1"), (2, "1"), (3, "8"), (4, "16"), (32, "16"), (99, "16")] {
+            assert_eq!(chosen(&kernels, &rounds, bits), Some(expected), "{bits}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `signalcore bench`: how fast this machine hashes, kernel by kernel.
+
+mod table;
+
+use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use signalcore::monitor::Style;
+use signalcore_drivers::cpu::CpuError;
+use signalcore_drivers::cpu::bench::{self, BenchOptions, Benchmark, Figures, Measured, SLICE, Standing};
+
+use super::blocks::terminal_width;
+use super::{block_on, exit, mine, print, signals};
+
+const EXAMPLES: &str = "\
+Examples:
+  signalcore bench                                         all kernels on all cores, 10 seconds
+  signalcore bench --threads 1 --pin
+  signalcore bench --kernel sha-ni --kernel avx512 --seconds 30
+  signalcore bench --versions 0                            for pools without version rolling
+  signalcore bench --json | jq .chosen
+
+Ctrl-C ends it early, with what has been measured until then.
+
+Exit codes: 0 measured, 1 a kernel computes wrongly, 2 command line, 69 this processor cannot run a kernel that was named,
+130 and 143 second SIGINT and SIGTERM.";
+
+/// The most threads, as in the configuration.
+const MOST_THREADS: u64 = 1024;
+/// The longest time: past an hour no median changes.
+const MOST_SECONDS: f64 = 3600.0;
+
+/// Measure how fast this machine hashes, kernel by kernel.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Kernel to measure, beside the portable one, or all; repeatable, and the first is what the others are compared with.
+    #[arg(long = "kernel", value_name = "NAME|all", default_value = "all")]
+    kernels: Vec<String>,
+    /// Threads that hash at the same time; all cores unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_THREADS))]
+    threads: Option<u64>,
+    /// How long all of it takes.
+    #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
+    seconds: Duration,
+    /// Keep each thread on one core.
+    #[arg(long)]
+    pin: bool,
+    /// Version bits that jobs let us roll, 0 to 16: which kernel is chosen depends on it.
+    #[arg(long, value_name = "V", default_value = "16", value_parser = clap::value_parser!(u32).range(0..=16))]
+    versions: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds > 0.0 && *seconds <= MOST_SECONDS);
+    seconds.map(Duration::from_secs_f64).ok_or(format!("expected a number above 0, at most {MOST_SECONDS}"))
+}
+
+/// Runs `signalcore bench`; gives the exit code.
+pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
+    let options = options(args);
+    let (was_asked, measured) = match block_on(measure(options.clone(), args.seconds))?? {
+        (was_asked, Ok(measured)) => (was_asked, measured),
+        (_, Err(error)) => {
+            eprintln!("signalcore: --kernel: {error}");
+            return Ok(match error {
+                CpuError::UnknownKernel { .. } => exit::USAGE,
+                CpuError::UnsupportedKernel { .. } => exit::UNAVAILABLE,
+                _ => exit::FAILURE,
+            });
+        }
+    };
+    for fault in &measured.faults {
+        eprintln!("signalcore: warning: {fault}");
+    }
+    if args.json {
+        print(&format!("{:#}\n", object(&options, &measured, was_asked)))?;
+    } else {
+        let colour = matches!(mine::style(false), Style::Plain { colour: true });
+        print(&table::text(&options, &measured, terminal_width().unwrap_or(table::WIDTH), colour))?;
+    }
+    let is_wrong = |measured: &Measured| matches!(measured.standing, Standing::Wrong(_));
+    Ok(if measured.kernels.iter().any(is_wrong) { exit::FAILURE } else { exit::DONE })
+}
+
+fn options(args: &Args) -> BenchOptions {
+    let is_all = args.kernels.iter().any(|name| name == "all");
+    let threads = args.threads.and_then(|threads| NonZeroUsize::new(threads as usize));
+    BenchOptions {
+        kernels: if is_all { Vec::new() } else { args.kernels.clone() },
+        threads: threads.or(available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
+        pin: args.pin,
+        version_bits: args.versions,
+    }
+}
+
+/// Measures until the time is over or a signal comes; says which of them it was.
+async fn measure(
+    options: BenchOptions,
+    time: Duration,
+) -> anyhow::Result<(bool, Result<Benchmark, CpuError>)> {
+    let asked = signals::first()?;
+    let is_asked = Arc::new(AtomicBool::new(false));
+    let bar = progress(time);
+    let go_on = {
+        let is_asked = Arc::clone(&is_asked);
+        move |elapsed: Duration| {
+            bar.set_position(elapsed.min(time).as_millis() as u64);
+            let goes_on = elapsed < time && !is_asked.load(Ordering::Relaxed);
+            if !goes_on {
+                bar.finish_and_clear();
+            }
+            goes_on
+        }
+    };
+    let mut measured = tokio::task::spawn_blocking(move || bench::run(&options, go_on));
+    let measured = tokio::select! {
+        measured = &mut measured => measured,
+        () = asked => {
+            is_asked.store(true, Ordering::Relaxed);
+            measured.await
+        }
+    };
+    Ok((is_asked.load(Ordering::Relaxed), measured.context("measure")?))
+}
+
+/// A bar on the standard error that fills with the time; nothing where that is no terminal.
+fn progress(time: Duration) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("measuring {bar:40} {percent:>3} %, {eta} left");
+    let style = style.expect("the template is well-formed");
+    ProgressBar::new(time.as_millis() as u64).with_style(style)
+}
+
+fn object(options: &BenchOptions, measured: &Benchmark, was_asked: bool) -> Value {
+    json!({
+        "event": "bench",
+        "threads": options.threads,
+        "pinned": options.pin && measured.faults.is_empty(),
+        "version_bits": options.version_bits,
+        "seconds": measured.took.as_secs_f64(),
+        "slice_ms": SLICE.as_secs_f64() * 1e3,
+        "rounds": measured.rounds,
+        "end": if was_asked { "asked" } else { "time" },
+        "chosen": measured.chosen,
+        "kernels": measured.kernels.iter().map(kernel_object).collect::<Vec<_>>(),
+    })
+}
+
+fn kernel_object(measured: &Measured) -> Value {
+    let (state, reason) = match &measured.standing {
+        Standing::Unsupported => ("unsupported", None),
+        Standing::Wrong(reason) => ("wrong", Some(reason)),
+        Standing::Timed(_) => ("timed", None),
+    };
+    let figures = figures(measured);
+    json!({
+        "kernel": measured.kernel.name,
+        "versions": measured.kernel.midstates,
+        "state": state,
+        "reason": reason,
+        "hash_rate": figures.map(|figures| figures.rate.median),
+        "hash_rate_p10": figures.map(|figures| figures.rate.p10),
+        "hash_rate_p90": figures.map(|figures| figures.rate.p90),
+        "hashes_per_cpu_second": figures.map(|figures| figures.cpu_rate),
+        "clock_hz": figures.and_then(|figures| figures.clock),
+        "cycles_per_hash": figures.and_then(|figures| figures.cycles),
+        "ratio_to_portable": figures.and_then(|figures| figures.to_portable),
+        "ratio_to_first": figures.and_then(|figures| figures.to_first),
+    })
+}
+
+/// The figures of a kernel that has any.
+fn figures(measured: &Measured) -> Option<&Figures> {
+    match &measured.standing {
+        Standing::Timed(figures) => Some(figures),
+        Standing::Unsupported | Standing::Wrong(_) => None,
+    }
+}
