@@ -62,7 +62,7 @@ pub(super) fn block_text(news: &BlockNews) -> (Tone, String) {
         BlockEvent::Found => (Tone::Good, format!("BLOCK FOUND: {hash}")),
         BlockEvent::Again => (Tone::Usual, format!("{hash} of a run before is sent again")),
         BlockEvent::Forgotten { node } => {
-            (Tone::Usual, format!("{hash}: node {node} has it no more and gets it again"))
+            (Tone::Usual, format!("{hash}: node {node} does not have it and gets it again"))
         }
         BlockEvent::NotKept(reason) => {
             (Tone::Bad, format!("{hash} is NOT in the journal: {reason}; it is sent all the same"))

@@ -77,7 +77,8 @@ impl Entry {
             return None;
         }
         let (height, chain) = ((*height)?, chain.clone()?);
-        Some(Watched { hash: self.hash, at: *at, height, chain, place: *place, is_open })
+        let is_orphaned = self.settled.as_ref().is_some_and(|settled| settled.fate == Fate::Orphaned);
+        Some(Watched { hash: self.hash, at: *at, height, chain, place: *place, is_open, is_orphaned })
     }
 }
 
@@ -96,6 +97,8 @@ pub struct Watched {
     pub place: Place,
     /// Whether nothing is known of its fate.
     pub is_open: bool,
+    /// Whether it was beside the chain when somebody looked last.
+    pub is_orphaned: bool,
 }
 
 /// What a journal says, the blocks in the order in which they are first spoken of.

@@ -15,6 +15,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// How long a block is watched. One that lost its race may still win within the next blocks; a node that was killed
 /// before it wrote its index needs the block again.
 const WATCHED_FOR: Duration = Duration::from_secs(3600);
+/// Different answers of a node that are told.
+const MOST_SAID: usize = 8;
 /// Blocks on top, itself included, after which it is left alone.
 const ENOUGH_CONFIRMATIONS: u32 = 3;
 /// How long the others are tried as often as before once one node has the block, and how often after that: they mostly
@@ -72,7 +74,7 @@ pub enum BlockEvent {
     Found,
     /// It was found in a run before and had no end yet.
     Again,
-    /// A node that had taken it has it no more, and gets it again.
+    /// A node does not have it, though one had taken it, and gets it again.
     Forgotten {
         /// Which.
         node: String,
@@ -113,7 +115,7 @@ struct Node {
     wait: Duration,
     refusal: Option<String>,
     is_in_chain: bool,
-    last_text: Option<String>,
+    said: Vec<String>,
 }
 
 /// A block's way.
@@ -145,7 +147,7 @@ impl Delivery {
             wait: FIRST_WAIT,
             refusal: None,
             is_in_chain: false,
-            last_text: None,
+            said: Vec::new(),
         };
         let nodes = std::iter::repeat_with(node).take(nodes).collect();
         Self { started: now, nodes, taken_at: None, told: None, news: Vec::new() }
@@ -202,20 +204,21 @@ impl Delivery {
                 self.note(node, text);
                 self.next(node, Call::Look, Duration::ZERO, now);
             }
-            Verdict::Again { .. } | Verdict::NoParent => {
+            Verdict::Again { .. } => {
                 self.note(node, text);
                 self.again(node, Call::Submit, now);
+            }
+            Verdict::NoParent => {
+                self.note(node, text);
+                self.again_within(node, Call::Submit, OTHERS_WAIT, now);
             }
         }
     }
 
-    /// A node may have forgotten the block: it was away, or its chain has become shorter.
-    pub fn look_again(&mut self, node: usize, now: Instant) {
-        let node = &mut self.nodes[node];
-        if !node.is_asked && node.refusal.is_none() {
-            node.wait = FIRST_WAIT;
-            (node.call, node.due) = (Call::Look, Some(now));
-        }
+    /// A node has been given the block before all this began, and said so.
+    pub fn begin_with(&mut self, node: usize, verdict: Verdict, now: Instant) {
+        self.nodes[node].due = None;
+        self.handle_verdict(node, verdict, now);
     }
 
     /// A node has answered getblockheader, or why it could not be asked; printable.
@@ -267,10 +270,11 @@ impl Delivery {
         self.judge();
     }
 
-    /// Keeps what a node said, unless it said so the last time.
+    /// Keeps what a node said, unless it has said so before.
     fn note(&mut self, node: usize, text: String) {
-        if self.nodes[node].last_text.as_ref() != Some(&text) {
-            self.nodes[node].last_text = Some(text.clone());
+        let said = &mut self.nodes[node].said;
+        if said.len() < MOST_SAID && !said.contains(&text) {
+            said.push(text.clone());
             self.news.push(DeliveryNews::Answer { node, text });
         }
     }
@@ -282,7 +286,10 @@ impl Delivery {
 
     fn again(&mut self, node: usize, call: Call, now: Instant) {
         let is_late = self.taken_at.is_some_and(|at| now.duration_since(at) >= OTHERS_SOON_FOR);
-        let longest = if is_late { OTHERS_WAIT } else { LONGEST_WAIT };
+        self.again_within(node, call, if is_late { OTHERS_WAIT } else { LONGEST_WAIT }, now);
+    }
+
+    fn again_within(&mut self, node: usize, call: Call, longest: Duration, now: Instant) {
         let wait = self.nodes[node].wait;
         self.nodes[node].wait = (2 * wait).min(longest);
         self.next(node, call, wait, now);
@@ -377,23 +384,24 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_comes_back_is_asked_anew_also_when_it_had_taken_the_block_for_good() {
+    fn what_a_node_said_before_the_beginning_counts_and_it_is_not_asked_twice() {
         let now = Instant::now();
         let mut delivery = Delivery::new(2, now);
+        delivery.begin_with(1, Verdict::AskChain(Doubt::Duplicate), now);
+        assert_eq!(calls(&mut delivery, now), [(0, Call::Submit), (1, Call::Look)]);
+    }
+
+    #[test]
+    fn different_answers_are_told_once_each_and_not_without_end() {
+        let now = Instant::now();
+        let mut delivery = Delivery::new(1, now);
         calls(&mut delivery, now);
-        delivery.handle_verdict(0, Verdict::Accepted, now);
-        delivery.handle_verdict(1, again("refused"), now);
-        assert_eq!(calls(&mut delivery, now + LOOK_AFTER).len(), 2);
-        delivery.handle_standing(0, Ok(in_chain(ENOUGH_CONFIRMATIONS)), now);
-        delivery.look_again(1, now);
-        assert_eq!(calls(&mut delivery, now), [], "it is being asked");
-        delivery.look_again(0, now);
-        assert_eq!(calls(&mut delivery, now), [(0, Call::Look)]);
-        delivery.handle_standing(0, Ok(Standing::Unknown), now);
-        assert_eq!(calls(&mut delivery, now + FIRST_WAIT), [(0, Call::Submit)]);
-        delivery.handle_verdict(1, refusal(), now);
-        delivery.look_again(1, now);
-        assert_eq!(calls(&mut delivery, now), [], "it would refuse it again");
+        for round in 0..100 {
+            let reason = if round < 10 { "busy".to_owned() } else { format!("busy {round}") };
+            delivery.handle_verdict(0, again(&reason), now);
+            delivery.handle_verdict(0, Verdict::NoParent, now);
+        }
+        assert_eq!(delivery.take_news().len(), MOST_SAID);
     }
 
     #[test]
@@ -420,7 +428,7 @@ mod tests {
             let started = Instant::now();
             let (mut now, mut delivery) = (started, Delivery::new(1, started));
             while !delivery.is_over() {
-                assert!(now < started + WATCHED_FOR + LONGEST_WAIT, "{word}");
+                assert!(now < started + WATCHED_FOR + OTHERS_WAIT, "{word}");
                 for (node, call) in calls(&mut delivery, now) {
                     match call {
                         Call::Submit => delivery.handle_verdict(node, verdict.clone(), now),

@@ -288,9 +288,9 @@ impl SoloSession {
         self.blocks.is_settled()
     }
 
-    /// Nobody waits for answers any more. Whether blocks are kept in a journal decides what becomes of those under way.
-    pub fn give_up(&mut self, is_journaled: bool) {
-        let reason = if is_journaled { LostReason::Kept } else { LostReason::Stopped };
+    /// Nobody waits for answers any more. Blocks under way of which `is_kept` holds, by their hash, are in the journal.
+    pub fn give_up(&mut self, is_kept: impl Fn(&crate::work::BlockHash) -> bool) {
+        let reason = |hash: &_| if is_kept(hash) { LostReason::Kept } else { LostReason::Stopped };
         let answers = self.blocks.give_up(reason);
         self.events.extend(answers.into_iter().map(Event::Answered));
     }

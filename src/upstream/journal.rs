@@ -174,7 +174,10 @@ impl Journal {
     fn note(&self, record: Record) {
         if take(&self.room.notes, MOST_NOTES) {
             self.orders.send(Order::Note(record)).ok();
-            self.room.told.store(false, Ordering::Relaxed);
+            // Told again only once it had been well in between.
+            if self.room.notes.load(Ordering::Relaxed) < MOST_NOTES / 2 {
+                self.room.told.store(false, Ordering::Relaxed);
+            }
         } else if !self.room.told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "state.journal: {MOST_NOTES} records wait for the disk, and what else is said of blocks is not kept; \

@@ -22,6 +22,8 @@ use crate::work::{BlockHash, HashRate, Share};
 
 /// How long the last blocks may take to be answered when the miner stops. The journal keeps those that are not.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// How long a node that has come back may be given what it lacks before it is mined on.
+const SEARCHED_WITHIN: Duration = Duration::from_secs(5);
 /// What is told of the wait for a node; each has times of its own.
 const NEXT_LOOK: Duration = Duration::from_secs(5);
 
@@ -100,6 +102,10 @@ struct Solo {
     figures: watch::Sender<SoloFigures>,
     /// Nodes that have not been seen since they were away, or at all: they may lack blocks of ours.
     away: BTreeSet<NodeId>,
+    /// Nodes that have come back and are not mined on before they have been given what they lack, or this time.
+    searched: BTreeMap<NodeId, Instant>,
+    /// Blocks that the journal does not have.
+    unwritten: HashSet<BlockHash>,
     /// Blocks of which it is not known yet whether they are in the chain.
     unseen: HashSet<BlockHash>,
     is_mining: bool,
@@ -135,6 +141,8 @@ pub fn open(options: SoloOptions, journal: Option<Journal>, watched: Vec<Watched
         times: None,
         figures,
         away,
+        searched: BTreeMap::new(),
+        unwritten: HashSet::new(),
         unseen: HashSet::new(),
         is_mining: false,
         is_journaled,
@@ -170,7 +178,8 @@ impl Solo {
             if stop_at.is_some_and(|at| self.session.is_settled() && self.unseen.is_empty() || now() >= at) {
                 break;
             }
-            let wake_at = self.session.poll_timeout(now()).into_iter().chain(stop_at).min();
+            let searched = self.searched.values().copied();
+            let wake_at = self.session.poll_timeout(now()).into_iter().chain(stop_at).chain(searched).min();
             tokio::select! {
                 biased;
                 // Blocks first.
@@ -184,10 +193,16 @@ impl Solo {
                     let rate = *rates.borrow_and_update();
                     self.session.handle_rate(rate, now());
                 }
-                () = sleep_until(wake_at) => self.session.handle_timeout(now()),
+                () = sleep_until(wake_at) => {
+                    for (node, _) in self.searched.extract_if(.., |_, until| now() >= *until) {
+                        self.looks[node.0].notify_one();
+                    }
+                    self.session.handle_timeout(now());
+                }
             }
         }
-        self.session.give_up(self.is_journaled);
+        let Self { is_journaled, unwritten, session, .. } = &mut self;
+        session.give_up(|hash| *is_journaled && !unwritten.contains(hash));
         self.pump().await;
     }
 
@@ -199,10 +214,20 @@ impl Solo {
         match event {
             NodeEvent::View(view) => {
                 let last = self.session.view(node).map(|view| view.blocks);
-                if self.away.remove(&node) || last.is_some_and(|last| view.blocks < last) {
+                if self.away.remove(&node) {
+                    // What it has forgotten comes first: work on its shorter chain would compete with that.
+                    if self.deliverer.returned(node.0, &view.chain) {
+                        self.searched.insert(node, now() + SEARCHED_WITHIN);
+                    }
+                } else if last.is_some_and(|last| view.blocks < last) {
                     self.deliverer.returned(node.0, &view.chain);
+                } else {
+                    self.deliverer.seen(node.0, &view.chain);
                 }
-                self.session.handle_view(node, view, now());
+                if self.searched.get(&node).is_none_or(|until| now() >= *until) {
+                    self.searched.remove(&node);
+                    self.session.handle_view(node, view, now());
+                }
             }
             NodeEvent::Template(fetched) => {
                 self.times = Some((fetched.answered - fetched.asked, fetched.checked - fetched.answered));
@@ -210,6 +235,7 @@ impl Solo {
             }
             NodeEvent::Trouble(reason) => {
                 self.away.insert(node);
+                self.searched.remove(&node);
                 self.session.handle_trouble(node, reason, now());
             }
             NodeEvent::Proposal(proposal) => self.session.handle_proposal(node, proposal, now()),
@@ -221,6 +247,12 @@ impl Solo {
     async fn delivered(&mut self, delivered: Delivered) {
         let (news, fate) = match delivered {
             Delivered::News { news, fate } => (news, fate),
+            Delivered::Searched { node } => {
+                if self.searched.remove(&NodeId(node)).is_some() {
+                    self.looks[node].notify_one();
+                }
+                return;
+            }
             Delivered::NoParent { node } => {
                 if let Some(view) = self.session.view(NodeId(node)) {
                     self.deliverer.lacks_a_parent(node, &view.chain);
@@ -239,6 +271,7 @@ impl Solo {
             BlockEvent::InChain | BlockEvent::Beside | BlockEvent::Refused(_) => {
                 _ = self.unseen.remove(&news.hash);
             }
+            BlockEvent::NotKept(_) => _ = self.unwritten.insert(news.hash),
             _ => {}
         }
         if let Some(fate) = fate {

@@ -127,13 +127,15 @@ impl Blocks {
         self.0.iter().all(|parent| parent.sent.is_none())
     }
 
-    /// Hands out what has no end yet: nobody will tell any more. What was sent is `lost` for this reason, and what
-    /// competed with it was in vain in any case.
-    pub(super) fn give_up(&mut self, lost: LostReason) -> Vec<Answered> {
+    /// Hands out what has no end yet: nobody will tell any more. What was sent is lost for the reason that its hash has,
+    /// and what competed with it was in vain in any case.
+    pub(super) fn give_up(&mut self, reason: impl Fn(&BlockHash) -> LostReason) -> Vec<Answered> {
         let mut answers = Vec::new();
         for Parent { sent, spares, .. } in std::mem::take(&mut self.0) {
-            let outcome = Outcome::Lost(lost);
-            answers.extend(sent.map(|Sent { share, .. }| Answered { share, outcome, latency: None }));
+            answers.extend(sent.map(|Sent { share, .. }| {
+                let outcome = Outcome::Lost(reason(share.hash()));
+                Answered { share, outcome, latency: None }
+            }));
             answers.extend(spares.into_iter().map(|(share, _)| overtaken(share)));
         }
         answers

@@ -304,7 +304,7 @@ fn of_blocks_on_their_way_at_the_end_the_first_is_kept_and_its_rivals_were_in_va
     bench.session.submit(block(&job, 1), bench.now);
     bench.session.submit(block(&job, 2), bench.now);
     bench.events();
-    bench.session.give_up(true);
+    bench.session.give_up(|_| true);
     assert_eq!(outcomes(bench.events()), [Outcome::Lost(LostReason::Kept), Outcome::Stale]);
     assert!(bench.session.is_settled());
 }
@@ -315,7 +315,7 @@ fn without_a_journal_a_block_on_its_way_at_the_end_is_lost() {
     let job = bench.mining();
     bench.session.submit(block(&job, 1), bench.now);
     bench.events();
-    bench.session.give_up(false);
+    bench.session.give_up(|_| false);
     assert_eq!(outcomes(bench.events()), [Outcome::Lost(LostReason::Stopped)]);
 }
 

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::protocol::block_book::{MAX_ENTRIES, Place, WORTH_SENDING, Watched};
+use crate::protocol::block_record::Fate;
 use crate::work::BlockHash;
 
-/// Blocks whose bytes are kept in memory, because the journal has them not: there may be 8 MB of digits to each.
-const MOST_IN_MEMORY: usize = 16;
+/// Blocks that are kept in memory, because the journal has them not; the oldest go first. Unit: bytes.
+const MOST_IN_MEMORY: usize = 64 << 20;
 
 /// Where a block's bytes are.
 #[derive(Debug, Clone)]
@@ -27,14 +28,33 @@ pub(super) struct Kept {
     /// Empty where it was not known.
     pub(super) chain: String,
     pub(super) store: Store,
-    /// Whether nothing is known of its fate.
-    pub(super) is_open: bool,
+    pub(super) known: Known,
+}
+
+/// Where a block was seen last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    Nothing,
+    InChain,
+    Beside,
+}
+
+impl Kept {
+    /// Bytes that it takes here.
+    fn in_memory(&self) -> usize {
+        if let Store::Memory(text) = &self.store { text.len() } else { 0 }
+    }
 }
 
 impl From<Watched> for Kept {
     fn from(block: Watched) -> Self {
-        let Watched { hash, at, height, chain, place, is_open } = block;
-        Self { hash, at, height, chain, store: Store::Journal(place), is_open }
+        let Watched { hash, at, height, chain, place, is_open, is_orphaned } = block;
+        let known = match (is_open, is_orphaned) {
+            (true, _) => Known::Nothing,
+            (false, true) => Known::Beside,
+            (false, false) => Known::InChain,
+        };
+        Self { hash, at, height, chain, store: Store::Journal(place), known }
     }
 }
 
@@ -49,11 +69,15 @@ impl KeptBlocks {
             self.0.pop_front();
         }
         self.0.push_back(block);
-        let in_memory = |block: &Kept| matches!(block.store, Store::Memory(_));
-        if self.0.iter().filter(|block| in_memory(block)).count() > MOST_IN_MEMORY
-            && let Some(oldest) = self.0.iter().position(in_memory)
-        {
-            self.0.remove(oldest);
+        while self.0.iter().map(Kept::in_memory).sum::<usize>() > MOST_IN_MEMORY {
+            let Some(oldest) = self.0.iter().position(|block| block.in_memory() > 0) else { return };
+            if let Some(block) = self.0.remove(oldest) {
+                tracing::error!(
+                    "block {} is kept no longer, since the journal could not be written: a node that forgets it will \
+                     not get it again",
+                    block.hash
+                );
+            }
         }
     }
 
@@ -67,12 +91,12 @@ impl KeptBlocks {
     }
 
     /// What became of a block is known.
-    pub(super) fn settled(&mut self, hash: &BlockHash, is_refused: bool) {
+    pub(super) fn settled(&mut self, hash: &BlockHash, fate: &Fate) {
         let Some(place) = self.0.iter().rposition(|block| block.hash == *hash) else { return };
-        if is_refused {
-            self.0.remove(place);
-        } else {
-            self.0[place].is_open = false;
+        match fate {
+            Fate::Accepted => self.0[place].known = Known::InChain,
+            Fate::Orphaned => self.0[place].known = Known::Beside,
+            Fate::Refused { .. } | Fate::GivenUp { .. } => drop(self.0.remove(place)),
         }
     }
 }
@@ -83,7 +107,7 @@ mod tests {
 
     fn block(number: u8, at: u64, chain: &str, store: Store) -> Kept {
         let hash = BlockHash([number; 32]);
-        Kept { hash, at, height: u32::from(number), chain: chain.to_owned(), store, is_open: true }
+        Kept { hash, at, height: u32::from(number), chain: chain.to_owned(), store, known: Known::Nothing }
     }
 
     fn written() -> Store {
@@ -102,9 +126,9 @@ mod tests {
         }
         assert_eq!(numbers(&blocks, "main", 500), [2, 3, 4]);
         assert_eq!(numbers(&blocks, "main", WORTH_SENDING + 250), [3, 4]);
-        blocks.settled(&BlockHash([4; 32]), false);
-        assert!(!blocks.of_chain("main", 500)[2].is_open);
-        blocks.settled(&BlockHash([3; 32]), true);
+        blocks.settled(&BlockHash([4; 32]), &Fate::Orphaned);
+        assert_eq!(blocks.of_chain("main", 500)[2].known, Known::Beside);
+        blocks.settled(&BlockHash([3; 32]), &Fate::refused("bad"));
         assert_eq!(numbers(&blocks, "main", 500), [2, 4], "nobody wants one that is refused");
     }
 
@@ -112,11 +136,11 @@ mod tests {
     fn of_those_in_memory_the_latest_are_kept_and_of_all_a_bounded_number() {
         let mut blocks = KeptBlocks::default();
         blocks.add(block(200, 0, "main", written()));
-        for number in 0..MOST_IN_MEMORY as u8 + 3 {
-            blocks.add(block(number, 0, "main", Store::Memory("00".into())));
+        let quarter: Arc<str> = "0".repeat(MOST_IN_MEMORY / 4).into();
+        for number in 0..7 {
+            blocks.add(block(number, 0, "main", Store::Memory(Arc::clone(&quarter))));
         }
-        let expected: Vec<_> = std::iter::once(200).chain(3..MOST_IN_MEMORY as u8 + 3).collect();
-        assert_eq!(numbers(&blocks, "main", 0), expected);
+        assert_eq!(numbers(&blocks, "main", 0), [200, 3, 4, 5, 6]);
         (0..MAX_ENTRIES).for_each(|_| blocks.add(block(1, 0, "main", written())));
         assert_eq!(blocks.0.len(), MAX_ENTRIES);
     }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinSet;
 
-use super::kept::{Kept, Store};
-use super::{Delivered, Shared, lock};
+use super::kept::{Kept, Known, Store};
+use super::{Delivered, Place, Shared, lock};
 use crate::clock::{now, sleep_until, unix_now};
 use crate::protocol::block_record::{Answer, Fate, Found, FoundBody, SoloBlock};
 use crate::protocol::delivery::{BlockEvent, BlockNews, Call, Delivery, DeliveryNews};
@@ -22,7 +21,6 @@ pub(super) struct Task {
     hash: BlockHash,
     height: u32,
     started: Instant,
-    returned: broadcast::Receiver<usize>,
 }
 
 impl Drop for Task {
@@ -39,9 +37,8 @@ enum Heard {
 impl Task {
     /// For a block; `None` when another task looks after it.
     pub(super) fn new(shared: &Arc<Shared>, hash: BlockHash, height: u32) -> Option<Self> {
-        let returned = shared.returned.subscribe();
         let is_new = lock(&shared.under_way).insert(hash);
-        is_new.then(|| Self { shared: Arc::clone(shared), hash, height, started: now(), returned })
+        is_new.then(|| Self { shared: Arc::clone(shared), hash, height, started: now() })
     }
 
     /// Writes it into the journal and sends it.
@@ -70,8 +67,9 @@ impl Task {
                 Err(error) => self.tell(BlockEvent::NotKept(error.to_string()), None).await,
             }
         }
-        // Not open: it is under way, and only sent once more if a node forgets it.
-        let kept = Kept { hash: self.hash, at, height: self.height, chain, store, is_open: false };
+        // It is under way, and only sent once more if a node forgets it.
+        let known = Known::InChain;
+        let kept = Kept { hash: self.hash, at, height: self.height, chain, store, known };
         lock(&self.shared.kept).add(kept);
         let faults = tokio::task::spawn_blocking(move || found.block.faults());
         let (shared, hash, height) = (Arc::clone(&self.shared), self.hash, self.height);
@@ -82,18 +80,25 @@ impl Task {
                 shared.tell(BlockNews { hash, height, event: BlockEvent::Faulty(texts) }, None).await;
             }
         };
-        tokio::join!(self.deliver(text), check);
+        tokio::join!(self.deliver(text, None), check);
     }
 
-    /// Sends it, in hexadecimal, until each node has said its last word.
-    pub(super) async fn deliver(mut self, block: Arc<str>) {
+    /// Sends it, in hexadecimal, until each node has said its last word; one may have said a first one.
+    pub(super) async fn deliver(self, block: Arc<str>, said: Option<(usize, Verdict)>) {
         let mut delivery = Delivery::new(self.shared.nodes.len(), now());
         let mut calls = JoinSet::new();
+        // A block just found goes out at once. Whatever comes later waits its turn.
+        let mut is_first = said.is_none();
+        if let Some((node, verdict)) = said {
+            delivery.begin_with(node, verdict, now());
+        }
         loop {
             while let Some((node, call)) = delivery.poll_call(now()) {
-                let rpc = Arc::clone(&self.shared.nodes[node].1);
+                let shared = Arc::clone(&self.shared);
                 let (block, hash) = (Arc::clone(&block), self.hash);
                 calls.spawn(async move {
+                    let Place { rpc, calls, .. } = &shared.nodes[node];
+                    let _turn = if is_first { None } else { calls.acquire().await.ok() };
                     match call {
                         Call::Submit => {
                             let again = |error: RpcError| Verdict::Again { reason: error.to_string() };
@@ -106,6 +111,7 @@ impl Task {
                     }
                 });
             }
+            is_first = false;
             for news in delivery.take_news() {
                 self.carry_out(news).await;
             }
@@ -121,13 +127,6 @@ impl Task {
                         delivery.handle_verdict(node, verdict, now());
                     }
                     Heard::Standing(node, standing) => delivery.handle_standing(node, standing, now()),
-                },
-                returned = self.returned.recv() => match returned {
-                    Ok(node) => delivery.look_again(node, now()),
-                    Err(RecvError::Lagged(_)) => {
-                        (0..self.shared.nodes.len()).for_each(|node| delivery.look_again(node, now()));
-                    }
-                    Err(RecvError::Closed) => return, // the miner ends
                 },
                 () = sleep_until(delivery.poll_timeout()) => {}
             }
@@ -148,32 +147,24 @@ impl Task {
                 Some(BlockFate::Accepted),
             ),
             DeliveryNews::InChain => {
-                self.settle(Fate::Accepted);
+                self.shared.settle(self.hash, Fate::Accepted);
                 (BlockEvent::InChain, Some(BlockFate::Accepted))
             }
             DeliveryNews::Beside => {
-                self.settle(Fate::Orphaned);
+                self.shared.settle(self.hash, Fate::Orphaned);
                 let text = "another block was first; the node keeps ours beside its chain".to_owned();
                 (BlockEvent::Beside, Some(BlockFate::Beside(text)))
             }
             DeliveryNews::Refused(reason) => {
-                self.settle(Fate::refused(&reason));
+                self.shared.settle(self.hash, Fate::refused(&reason));
                 (BlockEvent::Refused(reason.clone()), Some(BlockFate::Refused(reason)))
             }
         };
         self.tell(event, fate).await;
     }
 
-    fn settle(&self, fate: Fate) {
-        let is_refused = matches!(fate, Fate::Refused { .. });
-        lock(&self.shared.kept).settled(&self.hash, is_refused);
-        if let Some(journal) = &self.shared.journal {
-            journal.fate(self.hash, fate);
-        }
-    }
-
     fn name(&self, node: usize) -> String {
-        self.shared.nodes.get(node).map_or_else(String::new, |(name, _)| name.clone())
+        self.shared.nodes.get(node).map_or_else(String::new, |place| place.name.clone())
     }
 
     pub(super) async fn tell(&self, event: BlockEvent, fate: Option<BlockFate>) {

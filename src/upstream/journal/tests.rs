@@ -72,6 +72,7 @@ fn a_found_block_is_on_the_disk_when_the_writer_hears_of_it_and_watched_with_its
             chain: "regtest".to_owned(),
             place: places[index],
             is_open: is_open[index],
+            is_orphaned: false,
         };
         vec![block(0, &first), block(1, &second)]
     };
