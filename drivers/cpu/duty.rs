@@ -5,8 +5,6 @@ use std::time::Duration;
 
 /// Length of one stretch of hashing and pause. Short enough that temperature and fans do not follow it.
 const PERIOD: Duration = Duration::from_millis(50);
-/// Longest sleep between two looks at the job; a clean job must be hashed within 5 ms.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// When a thread pauses. A state machine: both times are arguments.
 #[derive(Debug, Clone)]
@@ -26,20 +24,15 @@ impl Duty {
         self.percent >= 100
     }
 
-    /// Begins a period.
+    /// Begins a period. After a pause the CPU time is that of its beginning: what it took to sleep and to wake is part of
+    /// the new period. It must not make the pause longer while it lasts, or a pause of many naps would never end.
     pub(super) fn begin(&mut self, elapsed: Duration, cpu: Duration) {
         self.began = (elapsed, cpu);
     }
 
-    /// How long to sleep before asking again; `None` to hash. Nothing new, a job or the end of the board, is slept
-    /// through.
-    pub(super) fn nap(&mut self, elapsed: Duration, cpu: Duration, is_news: bool) -> Option<Duration> {
-        let until = self.pause_until(elapsed, cpu)?;
-        (!is_news).then(|| until.saturating_sub(elapsed).min(LOOK_EVERY))
-    }
-
-    /// When to go on hashing, as elapsed time; `None` to go on now. Begins the next period when one is over.
-    fn pause_until(&mut self, elapsed: Duration, cpu: Duration) -> Option<Duration> {
+    /// Until when to pause after a batch, as elapsed time; `None` to go on now. Begins the next period where one is over
+    /// without a pause.
+    pub(super) fn pause_until(&mut self, elapsed: Duration, cpu: Duration) -> Option<Duration> {
         let used = cpu.saturating_sub(self.began.1);
         if used < PERIOD * self.percent / 100 {
             return None;
@@ -70,33 +63,22 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_slept_off_in_short_naps_and_ends_with_it_or_with_news() {
-        let mut duty = Duty::new(50);
-        let mut elapsed = ms(25);
-        while let Some(nap) = duty.nap(elapsed, ms(25), false) {
-            assert!(nap > Duration::ZERO && nap <= ms(2), "{nap:?} at {elapsed:?}");
-            assert_eq!(duty.clone().nap(elapsed, ms(25), true), None, "news at {elapsed:?}");
-            elapsed += nap;
-        }
-        assert_eq!(elapsed, ms(50));
-        assert_eq!(duty.nap(ms(60), ms(26), false), None, "the next period has begun");
-    }
-
-    #[test]
-    fn a_thread_hashes_its_part_of_a_long_time() {
+    fn a_thread_hashes_its_part_of_a_long_time_also_where_sleeping_takes_time_of_the_core() {
+        let sleep = Duration::from_micros(100);
         for percent in [1, 10, 50, 99] {
             let mut duty = Duty::new(percent);
-            let (mut elapsed, mut cpu) = (Duration::ZERO, Duration::ZERO);
+            let (mut elapsed, mut cpu, mut batches) = (Duration::ZERO, Duration::ZERO, 0);
             while elapsed < Duration::from_secs(10) {
-                if let Some(nap) = duty.nap(elapsed, cpu, false) {
-                    elapsed += nap;
-                } else {
-                    (elapsed, cpu) = (elapsed + ms(1), cpu + ms(1));
+                (elapsed, cpu, batches) = (elapsed + ms(1), cpu + ms(1), batches + 1);
+                if let Some(until) = duty.pause_until(elapsed, cpu) {
+                    duty.begin(until, cpu);
+                    (elapsed, cpu) = (until, cpu + sleep);
                 }
             }
             let part = cpu.as_secs_f64() / elapsed.as_secs_f64();
             let percent = f64::from(percent);
             assert!((part * 100.0 - percent).abs() < percent / 20.0, "{percent} %: {part}");
+            assert!(ms(batches) > cpu * 9 / 10, "{percent} %: {batches} batches in {cpu:?}");
         }
     }
 

@@ -2,10 +2,12 @@
 
 use std::{
     ops::Range,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Wake},
     thread,
     time::{Duration, Instant},
 };
@@ -15,7 +17,7 @@ use tokio::sync::watch;
 
 use super::{
     choice::{Doubt, Ranked, Ranking, Trial},
-    duty::{Duty, LOOK_EVERY},
+    duty::Duty,
     kernel::{Hit, Hits},
     outbox::{Delivery, Outbox},
     sha256::{Prepared, meets_target, top_limit},
@@ -27,6 +29,8 @@ use crate::{BoardEvent, ChipJob, ChipJobId};
 const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// Hashes in a batch from which on entering the kernel, some 0.4 µs, does not show in the rate.
 const GOOD_BATCH: f64 = 4096.0;
+/// Longest sleep between two looks at the job of a thread that still has events to deliver.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// No job has this id as far as [`Elections`] is concerned.
 const NO_JOB: u64 = u64::MAX;
 
@@ -258,12 +262,16 @@ impl Shift {
         if self.duty.is_full() {
             return;
         }
-        loop {
+        let cpu = ThreadTime::now().as_duration();
+        let Some(until) = self.duty.pause_until(self.began.elapsed(), cpu) else { return };
+        while let Some(left) = until.checked_sub(self.began.elapsed()).filter(|left| !left.is_zero()) {
             let is_news = !matches!(self.worker.job.has_changed(), Ok(false));
-            let cpu = ThreadTime::now().as_duration();
-            let Some(nap) = self.duty.nap(self.began.elapsed(), cpu, is_news) else { return };
-            thread::sleep(nap);
+            if is_news {
+                return;
+            }
+            sleep_until_news(&self.worker.job, left);
         }
+        self.duty.begin(self.began.elapsed(), cpu);
     }
 
     /// Waits without load for the next job; delivers first what is still here.
@@ -278,9 +286,34 @@ impl Shift {
     }
 }
 
+/// Wakes a thread from [`thread::park_timeout`].
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Sleeps for a time, or shorter: a new job, or the end of the board, wakes at once and stays to be seen.
+fn sleep_until_news(job: &watch::Receiver<Option<ChipJob>>, time: Duration) {
+    let mut job = job.clone(); // whatever this one has seen, the thread's own has not
+    let changed = pin!(job.changed());
+    let waker = Arc::new(Unpark(thread::current())).into();
+    if changed.poll(&mut Context::from_waker(&waker)).is_pending() {
+        thread::park_timeout(time);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::{
+        EVENT_CAPACITY,
+        cpu::{choice, kernel::KERNELS, measure::measured, space},
+    };
 
     #[test]
     fn a_batch_lasts_two_milliseconds_at_most_and_half_a_one_where_that_is_enough() {
@@ -313,5 +346,66 @@ mod tests {
             assert!(!pace.is_last_second(a_second, duty_percent));
             assert!(pace.is_last_second(a_second - 1, duty_percent));
         }
+    }
+
+    /// A job of whose hashes next to none is a nonce.
+    fn job() -> ChipJob {
+        ChipJob {
+            id: ChipJobId(1),
+            version: 0x2000_0000,
+            prev_hash: [1; 32],
+            merkle_root: [2; 32],
+            ntime: 1_700_000_000,
+            nbits: 0x1702_1a8a,
+            version_mask: 0x1fff_e000,
+            target: [0; 32],
+        }
+    }
+
+    /// How a thread at such a duty did. Shape: its part of a core's time, the part of it that hashing took, both in
+    /// percent, and the hashes of each report.
+    fn at_duty(duty_percent: u8, time: Duration) -> (f64, f64, Vec<u64>) {
+        let kernel = *KERNELS.iter().rfind(|kernel| (kernel.supported)()).unwrap();
+        let ranking = choice::rank(&[kernel, KERNELS[0]], std::num::NonZeroUsize::MIN);
+        let (job_sender, job_receiver) = watch::channel(Some(job()));
+        let (event_sender, mut events) = mpsc::channel(EVENT_CAPACITY);
+        let worker = Worker {
+            slice: 0..space::ALL_NONCES,
+            ranking,
+            may_rank: false,
+            duty_percent,
+            job: job_receiver,
+            outbox: Outbox::new(event_sender),
+            elections: Arc::new(Elections::new()),
+        };
+        let thread = thread::spawn(move || {
+            let (began, cpu_began) = (Instant::now(), ThreadTime::now());
+            worker.run();
+            (began.elapsed(), cpu_began.elapsed())
+        });
+        thread::sleep(time);
+        drop(job_sender);
+        let (took, cpu) = thread.join().unwrap();
+        let hashes: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
+            .filter_map(|event| if let BoardEvent::Hashes(hashes) = event { Some(hashes) } else { None })
+            .collect();
+        let mut rates: Vec<_> = (0..21).map(|_| measured(&kernel, 4096).cpu_rate()).collect();
+        rates.sort_by(f64::total_cmp);
+        let hashing = hashes.iter().sum::<u64>() as f64 / rates[10];
+        (100.0 * cpu.as_secs_f64() / took.as_secs_f64(), 100.0 * hashing / cpu.as_secs_f64(), hashes)
+    }
+
+    #[test]
+    fn a_thread_at_one_percent_takes_that_part_of_a_core_and_hashes_in_it_steadily() {
+        // Where other programs have all cores, one of some rounds is undisturbed.
+        let is_good = |_| {
+            let (share, hashing, reports) = at_duty(1, Duration::from_secs(3));
+            println!("{share:.3} % of a core, {hashing:.0} % of it hashing: {reports:?}");
+            // The first and the last report are of a shorter time.
+            let whole = &reports[1..reports.len() - 1];
+            let (least, most) = (whole.iter().min().unwrap(), whole.iter().max().unwrap());
+            (0.8..=1.2).contains(&share) && hashing > 80.0 && *most < 2 * least
+        };
+        assert!((0..4).any(is_good));
     }
 }
