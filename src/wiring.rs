@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bitcoin::Network;
-use signalcore_drivers::cpu::{self, CpuOptions};
+use signalcore_drivers::cpu::{self, CpuOptions, GuardOptions};
 use tokio::sync::mpsc;
 
 use crate::config::{self, Config, Environment, Pool, Secret, Stratum, Threads, Upstreams};
@@ -273,6 +273,10 @@ fn cpu_options(config: &Config) -> Option<CpuOptions> {
         pin: config.cpu.pin,
         duty_percent: config.cpu.duty_percent,
         kernel: Some(config.cpu.kernel.clone()).filter(|kernel| !kernel.is_empty()),
+        guard: GuardOptions {
+            max_temperature: Some(config.cpu.max_temperature).filter(|limit| *limit > 0),
+            pause_on_battery: config.cpu.pause_on_battery,
+        },
     })
 }
 

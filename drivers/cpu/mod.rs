@@ -15,17 +15,20 @@ mod avx512;
 pub mod bench;
 mod choice;
 mod duty;
+mod guard;
 mod kernel;
 mod lanes;
 pub mod measure;
 #[cfg(target_arch = "aarch64")]
 #[allow(unsafe_code)] // loads and stores
 mod neon;
+mod news;
 mod outbox;
 pub(crate) mod proof;
 mod rounds;
 mod scalar;
 mod self_test;
+mod sensors;
 mod sha256;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)] // processor instructions behind run-time detection
@@ -37,16 +40,25 @@ mod tests;
 mod unroll;
 mod worker;
 
-use std::{io, num::NonZeroUsize, sync::Arc, thread};
+use std::{
+    io,
+    num::NonZeroUsize,
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+    time::Duration,
+};
 
 use core_affinity::CoreId;
 use thread_priority::ThreadPriority;
 use tokio::sync::{mpsc, watch};
 
+pub use self::guard::GuardOptions;
 use self::{
     choice::{Ranked, Ranking},
+    guard::{Guard, Watch},
     kernel::{KERNELS, Kernel, SCALAR},
     outbox::Outbox,
+    sensors::Sensors,
     worker::{Elections, Worker},
 };
 use crate::{BoardEvent, BoardHandle, EVENT_CAPACITY};
@@ -63,6 +75,8 @@ pub struct CpuOptions {
     /// Name of the kernel to use; `None` takes the fastest. Jobs whose mask has too few bits for a kernel of several
     /// versions get the fastest one of a single version.
     pub kernel: Option<String>,
+    /// When hashing pauses by itself.
+    pub guard: GuardOptions,
 }
 
 impl CpuOptions {
@@ -111,6 +125,12 @@ pub enum CpuError {
         /// What the kernel did wrong.
         reason: String,
     },
+    /// The operating system refuses the thread that looks at the sensors.
+    #[error("cannot start the thread that looks at temperature and battery")]
+    SpawnGuard {
+        /// What the system said.
+        source: io::Error,
+    },
     /// The operating system refuses a thread.
     #[error("cannot start hashing thread {thread} of {threads}")]
     Spawn {
@@ -128,11 +148,11 @@ pub enum CpuError {
 /// The board's detail and expected rate are those of the preferred kernel. If that one tries several versions at a time,
 /// jobs whose mask has too few bits for it get the next one.
 ///
-/// A kernel that fails its self-test, and a thread that cannot be pinned or given the lowest priority, is a
-/// [`BoardEvent::Fault`].
+/// A kernel that fails its self-test, a thread that cannot be pinned or given the lowest priority, a pause for heat or
+/// battery and its end, and a limit that cannot be kept, is a [`BoardEvent::Fault`].
 ///
 /// Errors: `Duty`, `UnknownKernel`, `UnsupportedKernel` for options that cannot be met, `SelfTest` if the portable
-/// kernel or the one asked for computes wrongly, `Spawn` if the system gives no thread.
+/// kernel or the one asked for computes wrongly, `Spawn` and `SpawnGuard` if the system gives no thread.
 pub fn open(options: &CpuOptions) -> Result<BoardHandle, CpuError> {
     let wanted = options.wanted_kernel()?;
     let (passed, mismatches) = self_test::run(KERNELS);
@@ -151,15 +171,16 @@ pub fn open(options: &CpuOptions) -> Result<BoardHandle, CpuError> {
         }
         Some(_) => return Err(CpuError::SelfTest { reason: faults.join("; ") }),
     };
-    start(options, ranking, faults, space::ALL_NONCES)
+    start(options, ranking, faults, space::ALL_NONCES, (Sensors::of_system(), guard::LOOK_EVERY))
 }
 
-/// Starts the threads on a board whose headers have this many nonces.
+/// Starts the threads on a board whose headers have this many nonces, with sensors that are looked at so often.
 fn start(
     options: &CpuOptions,
     ranking: Ranking,
     mut faults: Vec<String>,
     nonces: u64,
+    (sensors, every): (Sensors, Duration),
 ) -> Result<BoardHandle, CpuError> {
     let threads = options.threads.get();
     let (job_sender, job) = watch::channel(None);
@@ -169,12 +190,21 @@ fn start(
     if options.pin && cores.is_empty() {
         faults.push("threads are not pinned: the system does not tell its cores".to_owned());
     }
+    let hold = Arc::new(AtomicBool::new(false));
+    if options.guard.is_wanted() {
+        let (hold, job, outbox) = (Arc::clone(&hold), job.clone(), Outbox::new(event_sender.clone()));
+        let mut watch = Watch { guard: Guard::new(options.guard), sensors, every, hold, job, outbox };
+        watch.look(); // before the first hash
+        let thread = thread::Builder::new().name("cpu-guard".to_owned()).spawn(|| watch.run());
+        thread.map_err(|source| CpuError::SpawnGuard { source })?;
+    }
     for thread in 0..threads {
         let mut worker = Worker {
             slice: space::slice(nonces, thread, threads),
             ranking: ranking.clone(),
             may_rank: options.kernel.is_none(),
             duty_percent: options.duty_percent,
+            hold: Arc::clone(&hold),
             job: job.clone(),
             outbox: Outbox::new(event_sender.clone()),
             elections: Arc::clone(&elections),

@@ -2,12 +2,10 @@
 
 use std::{
     ops::Range,
-    pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Wake},
     thread,
     time::{Duration, Instant},
 };
@@ -19,6 +17,7 @@ use super::{
     choice::{Doubt, Ranked, Ranking, Trial},
     duty::Duty,
     kernel::{Hit, Hits},
+    news,
     outbox::{Delivery, Outbox},
     sha256::{Prepared, meets_target, top_limit},
     space::{Space, rolled_version},
@@ -31,6 +30,8 @@ const REPORT_EVERY: Duration = Duration::from_millis(250);
 const GOOD_BATCH: f64 = 4096.0;
 /// Longest sleep between two looks at the job of a thread that still has events to deliver.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// Longest sleep between two looks at whether hashing goes on: the guard looks less often.
+const HELD_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// No job has this id as far as [`Elections`] is concerned.
 const NO_JOB: u64 = u64::MAX;
 
@@ -137,6 +138,8 @@ pub(super) struct Worker {
     /// Whether the ranking may change while the thread hashes.
     pub(super) may_rank: bool,
     pub(super) duty_percent: u8,
+    /// Set while hashing pauses for heat or battery.
+    pub(super) hold: Arc<AtomicBool>,
     pub(super) job: watch::Receiver<Option<ChipJob>>,
     pub(super) outbox: Outbox,
     pub(super) elections: Arc<Elections>,
@@ -173,9 +176,10 @@ impl Shift {
         if !self.duty.is_full() {
             self.duty.begin(Duration::ZERO, ThreadTime::now().as_duration());
         }
-        let mut task = self.take_job();
+        let mut task: Option<Task> = None;
         loop {
             let changed = match &mut task {
+                _ if self.was_held() => self.worker.job.has_changed(),
                 Some(task) if !task.is_used_up() => {
                     self.hash_batch(task);
                     self.rank(task.ranked);
@@ -191,11 +195,27 @@ impl Shift {
                 Ok(false) => {}
                 Ok(true) => {
                     self.worker.outbox.report();
+                    if self.was_held() && self.worker.job.has_changed().is_err() {
+                        return self.worker.outbox.close();
+                    }
                     task = self.take_job();
                 }
                 Err(_) => return self.worker.outbox.close(),
             }
         }
+    }
+
+    /// Waits while hashing has to pause and the board has not ended; says whether it had to.
+    fn was_held(&mut self) -> bool {
+        let is_held = |worker: &Worker| worker.hold.load(Ordering::Relaxed);
+        if !is_held(&self.worker) {
+            return false;
+        }
+        while is_held(&self.worker) && self.worker.job.has_changed().is_ok() {
+            self.worker.outbox.report();
+            news::sleep_until_next(&self.worker.job, HELD_LOOK_EVERY);
+        }
+        true
     }
 
     /// The job of the moment, as this thread's task.
@@ -269,7 +289,7 @@ impl Shift {
             if is_news {
                 return;
             }
-            sleep_until_news(&self.worker.job, left);
+            news::sleep_until_any(&self.worker.job, left);
         }
         self.duty.begin(self.began.elapsed(), cpu);
     }
@@ -283,25 +303,6 @@ impl Shift {
             thread::sleep(LOOK_EVERY);
         }
         pollster::block_on(self.worker.job.changed())
-    }
-}
-
-/// Wakes a thread from [`thread::park_timeout`].
-struct Unpark(thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Sleeps for a time, or shorter: a new job, or the end of the board, wakes at once and stays to be seen.
-fn sleep_until_news(job: &watch::Receiver<Option<ChipJob>>, time: Duration) {
-    let mut job = job.clone(); // whatever this one has seen, the thread's own has not
-    let changed = pin!(job.changed());
-    let waker = Arc::new(Unpark(thread::current())).into();
-    if changed.poll(&mut Context::from_waker(&waker)).is_pending() {
-        thread::park_timeout(time);
     }
 }
 
@@ -367,13 +368,14 @@ mod tests {
     fn at_duty(duty_percent: u8, time: Duration) -> (f64, f64, Vec<u64>) {
         let kernel = *KERNELS.iter().rfind(|kernel| (kernel.supported)()).unwrap();
         let ranking = choice::rank(&[kernel, KERNELS[0]], std::num::NonZeroUsize::MIN);
-        let (job_sender, job_receiver) = watch::channel(Some(job()));
+        let (job_sender, job_receiver) = watch::channel(None);
         let (event_sender, mut events) = mpsc::channel(EVENT_CAPACITY);
         let worker = Worker {
             slice: 0..space::ALL_NONCES,
             ranking,
             may_rank: false,
             duty_percent,
+            hold: Arc::default(),
             job: job_receiver,
             outbox: Outbox::new(event_sender),
             elections: Arc::new(Elections::new()),
@@ -383,6 +385,7 @@ mod tests {
             worker.run();
             (began.elapsed(), cpu_began.elapsed())
         });
+        job_sender.send_replace(Some(job()));
         thread::sleep(time);
         drop(job_sender);
         let (took, cpu) = thread.join().unwrap();

@@ -101,6 +101,20 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         "Hash kernel by name; \"\" measures them and takes the fastest.",
     ),
     row(
+        "cpu.max_temperature",
+        "SIGNALCORE_CPU_MAX_TEMPERATURE",
+        Kind::Whole { place: |c| &mut c.cpu.max_temperature, from: 0, to: 120 },
+        Preset::Value("0"),
+        "Hashing pauses while the processor is hotter than so many °C, until it is 5 °C cooler; 0 sets no limit.",
+    ),
+    row(
+        "cpu.pause_on_battery",
+        "SIGNALCORE_CPU_PAUSE_ON_BATTERY",
+        Kind::Bool(|c| &mut c.cpu.pause_on_battery),
+        Preset::Value("false"),
+        "Whether hashing pauses while the machine runs on its battery.",
+    ),
+    row(
         "upstreams.strategy",
         "SIGNALCORE_UPSTREAMS_STRATEGY",
         Kind::Strategy(|c| &mut c.upstreams.strategy),

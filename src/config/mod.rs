@@ -197,6 +197,10 @@ pub struct Cpu {
     pub duty_percent: u8,
     /// The hash kernel by name; empty chooses by measurement.
     pub kernel: String,
+    /// Above it hashing pauses; 0 for none. Unit: °C, 0 to 120.
+    pub max_temperature: u32,
+    /// Whether hashing pauses on battery.
+    pub pause_on_battery: bool,
 }
 
 /// How many threads hash.

@@ -53,6 +53,7 @@ fn without_any_layer_every_value_is_the_documented_default() {
         (cpu.threads, cpu.pin, cpu.duty_percent, cpu.kernel.as_str()),
         (Threads::Auto, false, 100, "")
     );
+    assert_eq!((cpu.max_temperature, cpu.pause_on_battery), (0, false));
     assert_eq!(stratum.user_agent, format!("signalcore/{}", env!("CARGO_PKG_VERSION")));
     assert_eq!(
         (stratum.suggest_difficulty, stratum.version_rolling, stratum.follow_redirect),
@@ -91,6 +92,8 @@ fn a_file_reaches_every_field() {
         pin = true
         duty_percent = 50
         kernel = 'scalar'
+        max_temperature = 85
+        pause_on_battery = true
         [upstreams]
         strategy = 'quota'
         return_after = 0
@@ -151,6 +154,7 @@ fn a_file_reaches_every_field() {
         (cpu.threads, cpu.pin, cpu.duty_percent, cpu.kernel.as_str()),
         (Threads::Count(4), true, 50, "scalar")
     );
+    assert_eq!((cpu.max_temperature, cpu.pause_on_battery), (85, true));
     assert_eq!(
         (stratum.suggest_difficulty, stratum.user_agent.as_str()),
         (Suggestion::Difficulty(0.5), "other/1")

@@ -70,7 +70,7 @@ fn a_name_given_twice_is_a_mistake_at_the_second_place() {
 
 #[test]
 fn unknown_names_get_the_nearest_known_one() {
-    let known = "one of threads, pin, duty_percent, kernel";
+    let known = "one of threads, pin, duty_percent, kernel, max_temperature, pause_on_battery";
     assert_eq!(
         mistake("[cpu]\nthreds = 4"),
         format!("config.toml:2: cpu: found the unknown name threds, expected {known}; did you mean threads?")
