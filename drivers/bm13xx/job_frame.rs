@@ -210,6 +210,11 @@ impl MidstateJob {
     }
 }
 
+/// Size of the job in midstate form that these bytes begin with, as its number of midstates has it.
+pub(super) fn size_with_midstates(bytes: &[u8]) -> usize {
+    midstate_job_size(bytes.get(at::MIDSTATES).copied().map_or(1, usize::from))
+}
+
 /// Size of a job with so many midstates.
 fn midstate_job_size(midstates: usize) -> usize {
     at::FIRST_MIDSTATE + midstates * MIDSTATE + CRC

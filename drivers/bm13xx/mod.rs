@@ -7,6 +7,7 @@ pub mod chain;
 pub mod chip;
 pub mod crc;
 pub mod decoder;
+pub mod dissect;
 pub mod frame;
 pub mod job;
 pub mod job_frame;

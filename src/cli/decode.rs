@@ -1,4 +1,7 @@
-//! `signalcore decode`: what a submitted share really says, for when a pool and a miner disagree.
+//! `signalcore decode`: what a submitted share really says, for when a pool and a miner disagree; and what chips and their
+//! driver say to each other.
+
+mod chip;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,8 +22,10 @@ Examples:
   signalcore decode share share.json
   echo '{\"notify\": [...], \"extranonce1\": \"08000002\", \"extranonce2\": \"00000001\",
          \"ntime\": \"504e86ed\", \"nonce\": \"b2957c02\"}' | signalcore decode share -
+  signalcore decode frame --chip bm1370 55AA520500000A AA55137000000000000010
+  signalcore decode nonce --chip bm1366 --job 55AA2156... --nonce AA55083928A9032B000396
 
-Members: notify (the parameters of mining.notify), extranonce1, extranonce2, ntime, nonce (hex, as submitted), and where
+Members of a share: notify (the parameters of mining.notify), extranonce1, extranonce2, ntime, nonce (hex, as submitted), and where
 version rolling was agreed version_bits, version_mask and version_rule (none, or, xor, replace). Others are ignored.
 A list of such objects gives a list of answers.
 
@@ -43,6 +48,8 @@ enum What {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
+    Frame(chip::FrameArgs),
+    Nonce(chip::NonceArgs),
 }
 
 /// A share as a pool's log has it.
@@ -64,9 +71,18 @@ const MAX_INPUT: u64 = 16 << 20;
 
 /// Runs `signalcore decode`; gives the exit code.
 pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
-    let What::Share { file } = args.what;
-    let input: Value = serde_json::from_str(&read(&file)?).context("the input is not JSON")?;
-    let answer = match input {
+    let answer = match args.what {
+        What::Share { file } => shares(&file)?,
+        What::Frame(args) => chip::frames(&args)?,
+        What::Nonce(args) => chip::nonce(&args)?,
+    };
+    print(&format!("{answer:#}\n"))?;
+    Ok(exit::DONE)
+}
+
+fn shares(file: &Path) -> anyhow::Result<Value> {
+    let input: Value = serde_json::from_str(&read(file)?).context("the input is not JSON")?;
+    Ok(match input {
         Value::Array(shares) => {
             let decoded = shares.into_iter().enumerate();
             let decoded =
@@ -74,9 +90,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
             Value::Array(decoded.collect::<anyhow::Result<_>>()?)
         }
         share => decode(share)?,
-    };
-    print(&format!("{answer:#}\n"))?;
-    Ok(exit::DONE)
+    })
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

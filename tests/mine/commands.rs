@@ -211,7 +211,7 @@ fn a_share_that_cannot_be_decoded_names_the_field() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 14] = [
         &["completions"],
         &["man"],
         &["mine"],
@@ -219,6 +219,8 @@ fn every_command_has_help_with_examples() {
         &["bench"],
         &["decode"],
         &["decode", "share"],
+        &["decode", "frame"],
+        &["decode", "nonce"],
         &["blocks"],
         &["config"],
         &["config", "check"],

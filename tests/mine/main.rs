@@ -4,6 +4,7 @@
 mod bad_input;
 mod bench;
 mod blocks;
+mod chip_frames;
 mod commands;
 mod failover;
 mod identity;
