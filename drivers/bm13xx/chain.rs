@@ -22,7 +22,7 @@ use super::job::JobRing;
 use super::meter::{ChipCounts, ChipStats, Meter};
 use super::pll::{AFTER_RESET, Frequency, OutOfReach};
 use super::register::{ROLLABLE, Register};
-use super::ticket::Ticket;
+use super::ticket::{ALWAYS_ZERO, Ticket};
 use crate::{BoardEvent, ChipJob, ChipJobId};
 
 /// How long the reset line is held. Source: ESP-Miner `asic.c`.
@@ -51,6 +51,8 @@ pub struct ChainConfig {
     pub frequency: Frequency,
     /// Speed of the line while they hash; [`RESET_BAUD`] leaves it as it is.
     pub baud: u32,
+    /// Zero bits that every hash has that they report: [`ALWAYS_ZERO`], fewer for chips that a computer plays.
+    pub zero_bits: u32,
 }
 
 /// Why a chain cannot be as it is configured.
@@ -62,6 +64,9 @@ pub enum ChainConfigError {
     /// The frequency.
     #[error(transparent)]
     Frequency(#[from] OutOfReach),
+    /// The zero bits.
+    #[error("nonces at {0} zero bits, possible are 0 to 32; chips of silicon have 32")]
+    ZeroBits(u32),
     /// The speed of the line.
     #[error("{list} has no speed of {baud} baud, choose one of {possible:?}")]
     Baud {
@@ -92,6 +97,8 @@ struct Board {
     addresses: Vec<u8>,
     interval: u16,
     frequency: Frequency,
+    /// What the chips have after a reset.
+    first_ticket: Ticket,
     /// `None` to stay at the speed after a reset: so configured, or because a faster one did not work.
     speed: Option<LineSpeed>,
 }
@@ -156,7 +163,11 @@ impl Chain {
         let list = config.bring_up;
         let interval = address_interval(config.chips)?;
         let addresses: Vec<_> = (0..config.chips as u16).map(|chip| (chip * interval) as u8).collect();
-        program(list, &addresses, config.frequency, Ticket::ONE)?;
+        if config.zero_bits > ALWAYS_ZERO {
+            return Err(ChainConfigError::ZeroBits(config.zero_bits));
+        }
+        let first_ticket = Ticket::after_reset(config.zero_bits);
+        program(list, &addresses, config.frequency, first_ticket)?;
         let speed = list.speeds.iter().find(|speed| speed.baud == config.baud).copied();
         if speed.is_none() && config.baud != RESET_BAUD {
             let possible = [RESET_BAUD].into_iter().chain(list.speeds.iter().map(|speed| speed.baud));
@@ -164,9 +175,9 @@ impl Chain {
             return Err(ChainConfigError::Baud { list: list.name, baud: config.baud, possible });
         }
         let told =
-            Told { frequency: AFTER_RESET, ticket: Ticket::ONE, ticket_at: now, version_mask: ROLLABLE };
+            Told { frequency: AFTER_RESET, ticket: first_ticket, ticket_at: now, version_mask: ROLLABLE };
         let mut chain = Self {
-            board: Board { list, addresses, interval, frequency: config.frequency, speed },
+            board: Board { list, addresses, interval, frequency: config.frequency, first_ticket, speed },
             state: State::Resting,
             line: Line::new(list.chip.answer_size(), now),
             told,
@@ -192,7 +203,7 @@ impl Chain {
 
     /// Another frequency, reached step by step. Errors: the chips cannot have it.
     pub fn set_frequency(&mut self, frequency: Frequency, now: Instant) -> Result<(), OutOfReach> {
-        program(self.board.list, &self.board.addresses, frequency, Ticket::ONE)?;
+        program(self.board.list, &self.board.addresses, frequency, self.board.first_ticket)?;
         self.board.frequency = frequency;
         if matches!(self.state, State::Hashing(_)) {
             self.change_frequency(now);
@@ -282,7 +293,7 @@ impl Chain {
 
     /// What the chips shall do once they have their frequency, in hashes a second.
     pub fn expected_rate(&self) -> f64 {
-        self.chip().hash_rate(self.board.addresses.len(), self.board.frequency)
+        self.rate_at(self.board.frequency)
     }
 
     /// Frequency of the chips at the moment.
@@ -301,7 +312,13 @@ impl Chain {
 
     /// What the chips do at the frequency that they have, in hashes a second.
     fn rate(&self) -> f64 {
-        self.chip().hash_rate(self.board.addresses.len(), self.told.frequency)
+        self.rate_at(self.told.frequency)
+    }
+
+    /// Chips that a computer plays report as often as those of silicon, but each nonce stands for fewer hashes.
+    fn rate_at(&self, frequency: Frequency) -> f64 {
+        let of_silicon = self.chip().hash_rate(self.board.addresses.len(), frequency);
+        of_silicon * self.board.first_ticket.hashes() / Ticket::ONE.hashes()
     }
 
     fn fault(&mut self, text: String) {
@@ -326,7 +343,7 @@ impl Chain {
     fn begin_bring_up(&mut self, now: Instant) {
         self.line.restart(RESET_BAUD);
         // No target is harder than none at all: the ticket follows the hash rate until there is a job.
-        let ticket = Ticket::choose(self.expected_rate(), &[0; 32]);
+        let ticket = self.board.first_ticket.choose(self.expected_rate(), &[0; 32]);
         self.told = Told { frequency: AFTER_RESET, ticket, ticket_at: now, version_mask: ROLLABLE };
         let actions = program(self.board.list, &self.board.addresses, self.board.frequency, ticket);
         let mut rest = VecDeque::from(actions.expect("the frequency was checked when it was set"));

@@ -2,12 +2,9 @@
 
 use super::answer::RawNonce;
 use super::job::JobRing;
-use super::ticket::{Ticket, leading_zeros};
+use super::ticket::Ticket;
 use crate::ChipJobId;
 use crate::cpu::proof;
-
-/// Zero bits of a hash that every report of a chip has, whatever its ticket.
-const ZERO_BITS_OF_ANY_REPORT: u32 = 32;
 
 /// What became of a nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +76,7 @@ pub fn judge(ring: &mut JobRing, raw: &RawNonce, ticket: Ticket) -> Verdict {
         is_known = true;
         let Some(version) = sent.version_of(raw.version, origin.sub_core) else { continue };
         let hash = sent.hash(version, nonce);
-        if leading_zeros(&hash) < ZERO_BITS_OF_ANY_REPORT {
+        if !ticket.is_ever_met_by(&hash) {
             continue;
         }
         if !sent.is_new(version, nonce) {

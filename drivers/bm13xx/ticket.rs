@@ -7,40 +7,54 @@
 /// Nonces a second that a chain shall report at most, where the pool's difficulty allows it: enough to see within
 /// seconds that a chain is well, and 1 % of a line at 115 200 baud.
 const NONCES_PER_SECOND: f64 = 8.0;
-/// Bits of a hash that are zero whatever the mask.
-const ALWAYS_ZERO: u32 = 32;
+/// Bits of a hash that are zero whatever the mask, in chips of silicon.
+pub const ALWAYS_ZERO: u32 = 32;
 
-/// Zero bits beyond the first 32 that a reported nonce has.
+/// How hard a nonce must be to be reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket {
+    /// Bits that are zero whatever the mask: [`ALWAYS_ZERO`], fewer where chips are played by a computer.
+    always: u32,
+    /// Bits beyond these.
     zero_bits: u32,
 }
 
 impl Ticket {
     /// Every nonce of difficulty 1. What a chip has after a reset.
-    pub const ONE: Self = Self { zero_bits: 0 };
+    pub const ONE: Self = Self::after_reset(ALWAYS_ZERO);
+
+    /// What a chip has after a reset that reports nonces from so many zero bits on.
+    pub const fn after_reset(always: u32) -> Self {
+        Self { always, zero_bits: 0 }
+    }
 
     /// The highest power of two that is not above a difficulty; difficulty 1 at least, 2^32 at most.
     pub fn at_most(difficulty: f64) -> Self {
-        Self { zero_bits: difficulty.max(1.0).log2().floor().min(32.0) as u32 }
+        Self { zero_bits: difficulty.max(1.0).log2().floor().min(32.0) as u32, ..Self::ONE }
     }
 
-    /// For a board of this many hashes a second and a job with this target (little-endian, as a hash comes out): as
-    /// easy as the line bears, and never so hard that a nonce which meets the target goes unreported.
-    pub fn choose(rate: f64, target: &[u8; 32]) -> Self {
-        let difficulty = rate / 2f64.powi(ALWAYS_ZERO as i32) / NONCES_PER_SECOND;
-        let wanted = difficulty.max(1.0).log2().ceil().min(32.0) as u32;
-        Self { zero_bits: wanted.min(leading_zeros(target).saturating_sub(ALWAYS_ZERO)) }
+    /// Of the same chips, for a board of this many hashes a second and a job with this target (little-endian, as a hash
+    /// comes out): as easy as the line bears, and never so hard that a nonce which meets the target goes unreported.
+    #[must_use]
+    pub fn choose(self, rate: f64, target: &[u8; 32]) -> Self {
+        let times_too_many = rate / 2f64.powi(self.always as i32) / NONCES_PER_SECOND;
+        let wanted = times_too_many.max(1.0).log2().ceil().min(32.0) as u32;
+        Self { zero_bits: wanted.min(leading_zeros(target).saturating_sub(self.always)), ..self }
     }
 
-    /// As a difficulty.
+    /// As a difficulty, as chips count it: 1 with no bit in the mask.
     pub fn difficulty(self) -> f64 {
         2f64.powi(self.zero_bits as i32)
     }
 
     /// Hashes that it takes on average to find such a nonce.
     pub fn hashes(self) -> f64 {
-        2f64.powi((ALWAYS_ZERO + self.zero_bits) as i32)
+        2f64.powi((self.always + self.zero_bits) as i32)
+    }
+
+    /// Whether some ticket of these chips reports a hash (as it comes out).
+    pub fn is_ever_met_by(self, hash: &[u8; 32]) -> bool {
+        leading_zeros(hash) >= self.always
     }
 
     /// Value for the register: a one for each bit that must be zero, the bits of every byte reversed.
@@ -50,11 +64,11 @@ impl Ticket {
 
     /// Whether a chip with this mask reports a hash (as it comes out).
     pub fn is_met_by(self, hash: &[u8; 32]) -> bool {
-        leading_zeros(hash) >= ALWAYS_ZERO + self.zero_bits
+        leading_zeros(hash) >= self.always + self.zero_bits
     }
 
     fn mask(self) -> u32 {
-        u32::MAX.checked_shl(ALWAYS_ZERO - self.zero_bits).unwrap_or(0)
+        u32::MAX.checked_shl(u32::BITS - self.zero_bits).unwrap_or(0)
     }
 }
 
@@ -107,22 +121,22 @@ mod tests {
         for (rate, difficulty) in
             [(1e6, 1.0), (285.6e9, 16.0), (1.071e12, 32.0), (4.9e12, 256.0), (f64::INFINITY, 2f64.powi(30))]
         {
-            assert_eq!(Ticket::choose(rate, &hard).difficulty(), difficulty, "{rate} H/s");
+            assert_eq!(Ticket::ONE.choose(rate, &hard).difficulty(), difficulty, "{rate} H/s");
         }
     }
 
     #[test]
     fn an_easy_target_is_never_missed() {
-        assert_eq!(Ticket::choose(1e15, &target(0)), Ticket::ONE);
-        assert_eq!(Ticket::choose(1e15, &target(5)).difficulty(), 32.0);
+        assert_eq!(Ticket::ONE.choose(1e15, &target(0)), Ticket::ONE);
+        assert_eq!(Ticket::ONE.choose(1e15, &target(5)).difficulty(), 32.0);
         assert_eq!(
-            Ticket::choose(1e15, &[0xff; 32]),
+            Ticket::ONE.choose(1e15, &[0xff; 32]),
             Ticket::ONE,
             "nothing is easier than difficulty 1 for a chip"
         );
         assert_eq!(
-            Ticket::choose(1e15, &[0; 32]).difficulty(),
-            Ticket::choose(1e15, &target(200)).difficulty()
+            Ticket::ONE.choose(1e15, &[0; 32]).difficulty(),
+            Ticket::ONE.choose(1e15, &target(200)).difficulty()
         );
     }
 
@@ -130,7 +144,7 @@ mod tests {
         #[test]
         fn whatever_meets_the_target_is_reported(rate in 0f64..1e16, log2 in 0usize..64, share in 0f64..1.0) {
             let target = target(log2);
-            let ticket = Ticket::choose(rate, &target);
+            let ticket = Ticket::ONE.choose(rate, &target);
             let mut hash = target;
             for byte in &mut hash {
                 *byte = (f64::from(*byte) * share) as u8;

@@ -11,7 +11,6 @@ use super::super::job::SentJob;
 use super::super::nonce::{Proved, Verdict, judge};
 use super::super::register::{Register, version_rolling};
 use super::super::sweep;
-use super::super::ticket::Ticket;
 use super::{Chain, ChainEvent, ChainFault, State};
 use crate::{BoardEvent, ChipJobId};
 
@@ -171,7 +170,7 @@ impl Chain {
     fn send_job(&mut self, now: Instant) {
         let Some(job) = self.work.job.clone() else { return };
         let id = job.id;
-        let ticket = Ticket::choose(self.rate(), &job.target);
+        let ticket = self.board.first_ticket.choose(self.rate(), &job.target);
         let sent = SentJob::new(self.chip(), job, ticket);
         let (versions, mask) = (sent.versions(), sent.rolled_by_chip());
         if self.chip().layout.form == JobForm::Header && mask != self.told.version_mask {

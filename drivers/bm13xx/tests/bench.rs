@@ -10,6 +10,7 @@ use super::super::frame::{Frame, Recipient};
 use super::super::job_frame::JobFrame;
 use super::super::pll::Frequency;
 use super::super::register::Register;
+use super::super::ticket::ALWAYS_ZERO;
 use crate::{BoardEvent, ChipJob};
 
 /// What is broken.
@@ -48,16 +49,20 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(list: &'static BringUp, chips: usize, mhz: f64, baud: u32) -> Self {
+        let frequency = Frequency::from_mhz(mhz);
+        Self::of(&ChainConfig { bring_up: list, chips, frequency, baud, zero_bits: ALWAYS_ZERO })
+    }
+
+    pub(super) fn of(config: &ChainConfig) -> Self {
         let now = Instant::now();
-        let config = ChainConfig { bring_up: list, chips, frequency: Frequency::from_mhz(mhz), baud };
         Self {
-            chain: Chain::new(&config, now).unwrap(),
+            chain: Chain::new(config, now).unwrap(),
             faults: Faults::default(),
             frames: Vec::new(),
             events: Vec::new(),
             trace: String::new(),
-            list,
-            addresses: vec![0; chips],
+            list: config.bring_up,
+            addresses: vec![0; config.chips],
             addressed: 0,
             rolls: false,
             in_reset: true,

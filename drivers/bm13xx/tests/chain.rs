@@ -9,6 +9,7 @@ use super::super::chain::{Chain, ChainConfig, ChainConfigError, ChainEvent, Chai
 use super::super::frame::Frame;
 use super::super::pll::Frequency;
 use super::super::register::{ROLLABLE, Register};
+use super::super::ticket::ALWAYS_ZERO;
 use super::bench::{Bench, Faults};
 use super::proofs::{chip_job, gamma, recorded_jobs};
 use super::vectors::ours;
@@ -250,7 +251,8 @@ fn late_nonces_of_chips_without_work_go_up_but_do_not_make_them_faster() {
 fn bytes_that_a_stalled_line_has_not_taken_do_not_reach_chips_after_their_reset() {
     let now = Instant::now();
     let frequency = Frequency::from_mhz(525.0);
-    let config = ChainConfig { bring_up: &BM1370_LIST, chips: 1, frequency, baud: RESET_BAUD };
+    let zero_bits = ALWAYS_ZERO;
+    let config = ChainConfig { bring_up: &BM1370_LIST, chips: 1, frequency, baud: RESET_BAUD, zero_bits };
     let mut chain = Chain::new(&config, now).unwrap();
     let mut has_parked = false;
     while !has_parked {
@@ -440,7 +442,8 @@ fn a_frequency_set_while_the_chips_come_up_holds_in_the_end() {
 #[test]
 fn what_cannot_be_configured_is_refused_with_what_can() {
     let refused = |bring_up: &'static BringUp, chips, mhz, baud| {
-        let config = ChainConfig { bring_up, chips, frequency: Frequency::from_mhz(mhz), baud };
+        let frequency = Frequency::from_mhz(mhz);
+        let config = ChainConfig { bring_up, chips, frequency, baud, zero_bits: ALWAYS_ZERO };
         Chain::new(&config, Instant::now()).unwrap_err()
     };
     assert!(matches!(refused(&BM1370_LIST, 0, 525.0, RESET_BAUD), ChainConfigError::Chips(_)));
@@ -477,4 +480,29 @@ proptest! {
         bench.run(400 * SECOND);
         prop_assert!(bench.events.contains(&ChainEvent::Ready));
     }
+}
+
+/// One chip played by a computer, as often as silicon reports but at 8 zero bits.
+#[test]
+fn a_nonce_of_chips_that_a_computer_plays_stands_for_as_many_hashes_as_its_zero_bits_say() {
+    let config = ChainConfig {
+        bring_up: &BM1370_LIST,
+        chips: 1,
+        frequency: Frequency::from_mhz(525.0),
+        baud: RESET_BAUD,
+        zero_bits: 8,
+    };
+    let mut bench = Bench::of(&config).until_ready();
+    let of_silicon = gamma_bench().chain.expected_rate();
+    assert_eq!(bench.chain.expected_rate() * 2f64.powi(24), of_silicon);
+    bench.set_job(Some(ChipJob { target: [0xff; 32], ..job(1) }));
+    bench.answer(GAMMA.0, GAMMA.1, GAMMA.2);
+    let hashes = bench.board_events().into_iter().find_map(|event| match event {
+        BoardEvent::Hashes(hashes) => Some(hashes),
+        _ => None,
+    });
+    // The job wants everything, so that nothing may be held back: the ticket is the easiest there is.
+    assert_eq!((hashes, bench.register(Register::TICKET_MASK)), (Some(256), Some(0)));
+    let refused = Chain::new(&ChainConfig { zero_bits: 33, ..config }, Instant::now()).unwrap_err();
+    assert_eq!(refused.to_string(), "nonces at 33 zero bits, possible are 0 to 32; chips of silicon have 32");
 }
