@@ -5,6 +5,8 @@
 
 pub mod bm13xx;
 pub mod cpu;
+pub mod port;
+pub mod usb;
 
 use std::time::Instant;
 
