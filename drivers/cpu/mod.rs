@@ -23,7 +23,7 @@ pub mod measure;
 #[allow(unsafe_code)] // loads and stores
 mod neon;
 mod news;
-mod outbox;
+pub(crate) mod outbox;
 pub(crate) mod proof;
 mod rounds;
 mod scalar;

@@ -21,7 +21,7 @@ const RETRY: Duration = Duration::from_millis(1);
 
 /// Where the events have gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Delivery {
+pub(crate) enum Delivery {
     /// All are in the channel.
     Done,
     /// Some wait here for room in it.
@@ -32,7 +32,7 @@ pub(super) enum Delivery {
 
 /// A thread's end of the event channel, with room for what does not fit into it.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     channel: mpsc::Sender<BoardEvent>,
     waiting: VecDeque<BoardEvent>,
     hashes: u64,
@@ -41,7 +41,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(channel: mpsc::Sender<BoardEvent>) -> Self {
+    pub(crate) fn new(channel: mpsc::Sender<BoardEvent>) -> Self {
         Self {
             channel,
             waiting: VecDeque::with_capacity(CAPACITY),
@@ -53,7 +53,7 @@ impl Outbox {
 
     /// Takes an event for the next delivery. Does not allocate: in a full outbox a nonce is lost and counted, and any
     /// other event takes the place of the newest nonce, or of the oldest event if there is none.
-    pub(super) fn push(&mut self, event: BoardEvent) {
+    pub(crate) fn push(&mut self, event: BoardEvent) {
         if self.waiting.len() == CAPACITY {
             let is_nonce = |event: &BoardEvent| matches!(event, BoardEvent::Nonce { .. });
             if is_nonce(&event) {
@@ -68,12 +68,12 @@ impl Outbox {
     }
 
     /// Counts hashes; [`Outbox::report`] sends them.
-    pub(super) fn count(&mut self, hashes: u64) {
+    pub(crate) fn count(&mut self, hashes: u64) {
         self.hashes += hashes;
     }
 
     /// Makes the counts of hashes and lost nonces due, and delivers.
-    pub(super) fn report(&mut self) -> Delivery {
+    pub(crate) fn report(&mut self) -> Delivery {
         self.counts_are_due = true;
         self.deliver()
     }
@@ -81,7 +81,7 @@ impl Outbox {
     /// Sends as much as the channel has room for: counts that are due first, or a reader that is always a little too
     /// slow would never see them, then the events in order. The channel keeps events in blocks of 32 and may allocate
     /// one when a block is full: the one allocation of a thread that hashes.
-    pub(super) fn deliver(&mut self) -> Delivery {
+    pub(crate) fn deliver(&mut self) -> Delivery {
         match self.try_deliver() {
             Ok(()) => Delivery::Done,
             Err(TrySendError::Full(())) => Delivery::Waiting,
@@ -109,7 +109,7 @@ impl Outbox {
     }
 
     /// Hands over everything, waiting a while for room: for a thread that has nothing else to do any more.
-    pub(super) fn close(mut self) {
+    pub(crate) fn close(mut self) {
         let give_up_at = Instant::now() + LAST_EVENTS;
         while self.report() == Delivery::Waiting && Instant::now() < give_up_at {
             thread::sleep(RETRY);

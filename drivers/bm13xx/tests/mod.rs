@@ -1,6 +1,7 @@
 //! The recorded frames of real machines, and whole chains on the bench.
 
 mod bench;
+mod board;
 mod chain;
 mod frames;
 mod proofs;

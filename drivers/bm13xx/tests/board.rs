@@ -1,0 +1,245 @@
+//! The shell of a board over a line in memory, with a clock that goes when everybody waits.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::super::answer::{Answer, AnswerSize, RawNonce};
+use super::super::board::{BoardError, Opener, Running, open};
+use super::super::bring_up::{BM1370_LIST, RESET_BAUD};
+use super::super::chain::ChainConfig;
+use super::super::dissect::{Content, dissect};
+use super::super::frame::Frame;
+use super::super::job_frame::JobFrame;
+use super::super::pll::Frequency;
+use super::super::register::Register;
+use super::super::ticket::ALWAYS_ZERO;
+use super::proofs::gamma;
+use crate::port::{Port, PortError, PortFault};
+use crate::{BoardEvent, BoardHandle, ChipJob, ChipJobId, EVENT_CAPACITY};
+
+/// One BM1370 behind a line, which finds the recorded nonce of each job so many times.
+#[derive(Clone)]
+struct Chips {
+    log: Arc<Mutex<Log>>,
+    nonces: usize,
+    silent: bool,
+}
+
+#[derive(Default)]
+struct Log {
+    opened: usize,
+    jobs: usize,
+    /// What the line was set to when a job came.
+    job_baud: u32,
+    unplugged: bool,
+}
+
+impl Chips {
+    fn new(nonces: usize) -> Self {
+        Self { log: Arc::default(), nonces, silent: false }
+    }
+
+    fn log(&self) -> std::sync::MutexGuard<'_, Log> {
+        self.log.lock().unwrap()
+    }
+
+    fn opener(&self) -> Opener {
+        let chips = self.clone();
+        Arc::new(move || {
+            if chips.log().unplugged {
+                return Err(PortError { path: "pipe".into(), fault: PortFault::NotThere });
+            }
+            let (port, line, baud) = Port::pipe();
+            chips.log().opened += 1;
+            tokio::spawn(chips.clone().play(line, baud));
+            Ok(port)
+        })
+    }
+
+    async fn play(self, mut line: DuplexStream, baud: Arc<AtomicU32>) {
+        let mut buffer = [0; 4096];
+        let mut address = 0;
+        while let Ok(count @ 1..) = line.read(&mut buffer).await {
+            for piece in dissect(BM1370_LIST.chip, &buffer[..count]) {
+                if self.log().unplugged {
+                    return;
+                }
+                let mut answers = Vec::new();
+                match piece.content {
+                    Content::ToChip(Frame::SetAddress(given)) => address = given,
+                    Content::ToChip(Frame::Read { register: Register::CHIP_ID, .. }) if !self.silent => {
+                        let register = Register::CHIP_ID;
+                        answers.push(Answer::Register {
+                            value: 0x1370_0000,
+                            chip_address: address,
+                            register,
+                        });
+                    }
+                    Content::ToChip(Frame::Job(JobFrame::Header(job))) => {
+                        self.log().jobs += 1;
+                        self.log().job_baud = baud.load(Ordering::Relaxed);
+                        let tag = BM1370_LIST.chip.tag(2, job.job_byte >> 3, 0);
+                        let nonce = Answer::Nonce(RawNonce { tag, ..gamma().1 });
+                        answers.extend(std::iter::repeat_n(nonce, self.nonces));
+                    }
+                    _ => {}
+                }
+                for answer in answers {
+                    if line.write_all(&answer.emit(AnswerSize::Eleven)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn board(&self, baud: u32) -> Running {
+        let frequency = Frequency::from_mhz(525.0);
+        let config =
+            ChainConfig { bring_up: &BM1370_LIST, chips: 1, frequency, baud, zero_bits: ALWAYS_ZERO };
+        open("test".to_owned(), config, self.opener()).await.unwrap()
+    }
+}
+
+/// The recorded job under another name, with a target that its nonce meets.
+fn job(id: u64) -> ChipJob {
+    ChipJob { id: ChipJobId(id), ..gamma().0 }
+}
+
+async fn next(board: &mut BoardHandle) -> Option<BoardEvent> {
+    timeout(Duration::from_secs(100), board.events.recv()).await.expect("something happens within 100 s")
+}
+
+/// The next nonce, and the hashes told on the way to it.
+async fn nonce(board: &mut BoardHandle) -> (BoardEvent, u64) {
+    let mut hashes = 0;
+    loop {
+        match next(board).await.expect("the board runs") {
+            BoardEvent::Hashes(more) => hashes += more,
+            event @ BoardEvent::Nonce { .. } => {
+                return (event, hashes);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn expected(id: u64) -> BoardEvent {
+    BoardEvent::Nonce { job: ChipJobId(id), nonce: 0x7552_034c, version: 0x20b4_4000 }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_board_is_brought_up_and_brings_the_nonces_of_its_job() {
+    let chips = Chips::new(1);
+    let (mut board, _ended) = chips.board(RESET_BAUD).await;
+    assert_eq!((board.name.as_str(), board.detail.as_str()), ("test", "1 × BM1370 at 525 MHz"));
+    assert_eq!(board.expected_rate, 1.071e12);
+    board.job.send_replace(Some(job(1)));
+    let (found, hashes) = nonce(&mut board).await;
+    assert_eq!(found, expected(1));
+    // The target of the recorded job is easier than any ticket.
+    assert_eq!(hashes, 1 << 32);
+    // Closed for the reset, and opened again after it.
+    assert_eq!(chips.log().opened, 2);
+    board.job.send_replace(Some(job(2)));
+    assert_eq!(nonce(&mut board).await.0, expected(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_go_out_at_the_speed_that_the_board_is_configured_for() {
+    let chips = Chips::new(1);
+    let (mut board, _ended) = chips.board(1_000_000).await;
+    board.job.send_replace(Some(job(1)));
+    nonce(&mut board).await;
+    assert_eq!(chips.log().job_baud, 1_000_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_board_without_a_job_says_nothing_and_a_dropped_sender_ends_it() {
+    let (mut board, ended) = Chips::new(1).board(RESET_BAUD).await;
+    sleep(Duration::from_secs(300)).await;
+    assert!(board.events.try_recv().is_err());
+    drop(board.job);
+    assert_eq!(board.events.recv().await, None);
+    assert_eq!(ended.await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_board_that_is_told_to_stop_hands_over_what_it_holds_and_ends() {
+    let chips = Chips::new(1);
+    let (mut board, ended) = chips.board(RESET_BAUD).await;
+    board.job.send_replace(Some(job(1)));
+    while chips.log().jobs == 0 {
+        sleep(Duration::from_millis(100)).await;
+    }
+    drop(board.job);
+    let mut events = Vec::new();
+    while let Some(event) = board.events.recv().await {
+        events.push(event);
+    }
+    assert!(events.contains(&expected(1)), "{events:?}");
+    assert_eq!(ended.await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_board_whose_port_goes_ends_and_says_what_became_of_the_port() {
+    let chips = Chips::new(1);
+    let (mut board, ended) = chips.board(RESET_BAUD).await;
+    board.job.send_replace(Some(job(1)));
+    nonce(&mut board).await;
+    chips.log().unplugged = true;
+    board.job.send_replace(Some(job(2)));
+    while next(&mut board).await.is_some() {}
+    assert_eq!(ended.await.unwrap().unwrap().fault, PortFault::Gone);
+    let config = ChainConfig {
+        bring_up: &BM1370_LIST,
+        chips: 1,
+        frequency: Frequency::from_mhz(525.0),
+        baud: RESET_BAUD,
+        zero_bits: ALWAYS_ZERO,
+    };
+    let refused = open("test".to_owned(), config, chips.opener()).await.unwrap_err();
+    assert!(matches!(refused, BoardError::Port(PortError { fault: PortFault::NotThere, .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn chips_that_say_nothing_are_told_of_and_tried_again_and_left_alone_after_three_times() {
+    let chips = Chips { silent: true, ..Chips::new(0) };
+    let (mut board, _ended) = chips.board(RESET_BAUD).await;
+    let start = Instant::now();
+    let mut faults = Vec::new();
+    while faults.len() < 4 {
+        let event = timeout(Duration::from_secs(400), board.events.recv()).await.unwrap();
+        if let Some(BoardEvent::Fault(text)) = event {
+            faults.push((text, start.elapsed().as_secs()));
+        }
+    }
+    let missing = "0 of 1 chips answer, the first one missing is number 0 counted from 0; check its power and the line before it";
+    assert_eq!(faults[0].0, format!("{missing}; it is tried again"));
+    assert_eq!(faults[2].0, format!("{missing}; it is tried again in 300 s"));
+    assert!(faults[2].1 < 10 && faults[3].1 > 300, "{faults:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_takes_no_events_does_not_hold_up_the_board() {
+    let chips = Chips::new(1);
+    let (mut board, _ended) = chips.board(RESET_BAUD).await;
+    let count = EVENT_CAPACITY as u64 * 2;
+    for id in 0..count {
+        board.job.send_replace(Some(job(id)));
+        sleep(Duration::from_millis(if id == 0 { 15_000 } else { 100 })).await;
+    }
+    // Every job has gone out although nobody has listened since the channel was full.
+    assert_eq!(chips.log().jobs, count as usize);
+    let mut hashes = 0;
+    while let Ok(event) = timeout(Duration::from_secs(1), board.events.recv()).await {
+        if let Some(BoardEvent::Hashes(more)) = event {
+            hashes += more;
+        }
+    }
+    assert_eq!(hashes, count << 32);
+}
