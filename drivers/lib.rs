@@ -6,6 +6,7 @@
 pub mod bm13xx;
 pub mod cpu;
 pub mod port;
+pub mod registry;
 pub mod usb;
 
 use std::time::Instant;

@@ -8,8 +8,11 @@
 //!     └───Lessons, sync 256: full = dropped──▶ memory thread, which alone touches the state file
 //!  node task ──NodeEvent, mpsc 64: node waits──▶ solo task, which stands where a pool task does
 //!     └───found blocks, 16 at most──▶ journal thread, which alone touches the journal
-//!  opener ──BoardHandle, mpsc 8────────────────▶   │ ──Notice, sync 1024: full = dropped, counted──▶ monitor thread
+//!  openers ─BoardHandle, mpsc 8────────────────▶   │ ──Notice, sync 1024: full = dropped, counted──▶ monitor thread
 //! ```
+//!
+//! A board on a serial port is a task of its own, between the port and the same two channels; a task beside it opens the port
+//! again when it was gone.
 //!
 //! The engine waits for nobody, and boards wait for nobody, so hashing never waits. [`Job::epoch`] grows with each clean
 //! job, so that a job skipped by "latest wins" hides none. Stop, in order: boards idle and hand over their last nonces
@@ -18,6 +21,7 @@
 //!
 //! [`Job::epoch`]: crate::work::Job::epoch
 
+mod boards;
 mod solo;
 
 use std::future::Future;
@@ -31,7 +35,9 @@ use anyhow::Context as _;
 use bitcoin::Network;
 use signalcore_drivers::cpu::{self, CpuOptions, GuardOptions};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
+use self::boards::Boards;
 use crate::config::{self, Config, Environment, Pool, Secret, Stratum, Threads, Upstreams};
 use crate::engine::policy::{Policy, Strategy, UpstreamTerms};
 use crate::engine::task::{End, EngineTask, Limits};
@@ -58,7 +64,8 @@ pub struct Plan {
     /// The most wanted first.
     upstreams: Vec<(Source, UpstreamTerms)>,
     policy: Policy,
-    cpu: CpuOptions,
+    cpu: Option<CpuOptions>,
+    boards: Boards,
     limits: Limits,
     memory: Option<PathBuf>,
     journal: Option<PathBuf>,
@@ -97,18 +104,20 @@ pub enum PlanError {
     /// Blocks of our own cannot be made.
     #[error("solo: {0}")]
     Solo(String),
-    /// No driver.
-    #[error("device {0:?}: this version opens no such device; use auto, or none to leave all devices alone")]
-    Device(String),
+    /// No such board.
+    #[error("device {spec:?}: {reason}; auto opens boards that are known, none leaves all alone")]
+    Device {
+        /// As it was named.
+        spec: String,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
 }
 
 impl Plan {
     /// What a configuration names that this machine or this version does not have. Errors: `Device`, `Cpu`.
     pub fn check(config: &Config) -> Result<(), PlanError> {
-        let is_unknown = |spec: &&String| !["auto", "none"].contains(&spec.as_str());
-        if let Some(unknown) = config.devices.iter().find(is_unknown) {
-            return Err(PlanError::Device(unknown.clone()));
-        }
+        Boards::new(config)?;
         let cpu = cpu_options(config);
         cpu.map_or(Ok(()), |cpu| cpu.check()).map_err(|error| PlanError::Cpu(error.to_string()))
     }
@@ -119,11 +128,16 @@ impl Plan {
             return Err(PlanError::NoPool);
         }
         Self::check(config)?;
-        let cpu = cpu_options(config).ok_or(PlanError::NoBoard)?;
+        let boards = Boards::new(config)?;
+        let cpu = cpu_options(config);
+        if cpu.is_none() && !boards.may_be_there() {
+            return Err(PlanError::NoBoard);
+        }
         Ok(Self {
             upstreams: upstreams(config, environment)?,
             policy: policy(&config.upstreams),
             cpu,
+            boards,
             limits: Limits {
                 seconds: config.stop.seconds,
                 shares: config.stop.shares,
@@ -196,13 +210,23 @@ pub async fn run(
     let names: Vec<_> = upstreams.iter().map(|(upstream, _)| upstream.name.clone()).collect();
     let monitor = Monitor::start(context, display, out).context("start the monitor's thread")?;
     let (board_sender, boards) = mpsc::channel(BOARD_CAPACITY);
+    let keeper = (!plan.boards.is_empty()).then(|| tokio::spawn(plan.boards.keep(board_sender.clone())));
+    let keeper = keeper.map(|keeper| keeper.abort_handle());
+    let stop_keeping = keeper.clone();
     let opener = tokio::task::spawn_blocking(move || {
+        let Some(options) = plan.cpu else { return Ok(()) };
+        let board = cpu::open(&options).inspect_err(|error| {
+            tracing::error!("the CPU: {error}");
+            // No board that may come some day is waited for when the one that was to mine does not.
+            stop_keeping.iter().for_each(AbortHandle::abort);
+        })?;
         // The engine may have ended meanwhile; then nobody needs a board.
-        board_sender.blocking_send(cpu::open(&plan.cpu)?).ok();
+        board_sender.blocking_send(board).ok();
         Ok::<_, cpu::CpuError>(())
     });
     let engine = EngineTask::new(upstreams, plan.policy, plan.limits, |notice| monitor.notify(notice));
     let finish = engine.run(boards, stop).await;
+    keeper.iter().for_each(AbortHandle::abort);
     let told = |(name, reason): (&String, &Option<String>)| Some(format!("{name}: {}", reason.as_ref()?));
     let failures = names.iter().zip(&finish.failures).filter_map(told).collect();
     let outcome = Outcome { end: finish.end.clone(), had_work: finish.had_work, failures };
@@ -265,7 +289,7 @@ fn cpu_options(config: &Config) -> Option<CpuOptions> {
     let threads = match config.cpu.threads {
         Threads::Off => 0,
         Threads::Count(count) => count.into(),
-        // All cores: there is no other board in this version.
+        // All cores, also beside other boards: they need next to none, and hashing has the lowest priority.
         Threads::Auto => available_parallelism().map_or(1, NonZeroUsize::get),
     };
     Some(CpuOptions {

@@ -113,7 +113,7 @@ fn read(source: Source, text: fn(&Loaded) -> String, json: fn(&Loaded) -> Value)
 fn also_usable(loaded: Loaded) -> Result<Loaded, ConfigError> {
     let config = &loaded.config;
     let plan = Plan::check(config).err().map(|error| match &error {
-        PlanError::Device(spec) => ("device", spec.clone(), error.to_string()),
+        PlanError::Device { spec, .. } => ("device", spec.clone(), error.to_string()),
         _ => ("cpu.kernel", config.cpu.kernel.clone(), error.to_string()),
     });
     let level = log::filter(&config.log.level).err();

@@ -35,10 +35,10 @@ pub(crate) struct Args {
     /// How pools take turns: failover, load-balance, quota, round-robin or rotate.
     #[arg(long, value_name = "NAME")]
     strategy: Option<String>,
-    /// CPU threads: a number, auto (all cores when there is no board) or off.
+    /// CPU threads: a number, auto (all cores) or off.
     #[arg(long, value_name = "N|auto|off", allow_negative_numbers = true)]
     cpu_threads: Option<String>,
-    /// Device to open: auto or none; repeatable.
+    /// Board to open, KIND:PORT[,chips=N][,frequency=MHZ][,baud=B][,zero-bits=Z], auto or none; repeatable.
     #[arg(short = 'S', long = "device", alias = "scan-serial", value_name = "SPEC")]
     devices: Vec<String>,
     /// Share difficulty to ask pools for: a number, auto (by the hash rate, where a pool's own does not suit) or off.

@@ -162,6 +162,17 @@ fn the_log_file_tells_what_happened_and_keeps_the_password_to_itself() {
 }
 
 #[test]
+fn a_board_that_is_not_there_is_told_of_once_and_waited_for_while_the_rest_mines() {
+    let pool = ScriptedPool::listen();
+    let miner = Miner::start(&pool.url, &["--device", "bm1370:/dev/no-such-port", "--seconds", "4"]);
+    pool.accept_mining().answer("mining.submit", json!(true));
+    let ended = miner.end();
+    assert_eq!(ended.code, Some(0));
+    let warning = "board bm1370:no-such-port: /dev/no-such-port: there is no such port; plug the board in";
+    assert_eq!(ended.errors.matches(warning).count(), 1, "{}", ended.errors);
+}
+
+#[test]
 fn decoding_the_recorded_shares_gives_what_was_recorded() {
     let vectors = include_str!("../vectors/stratum-vectors.json");
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/stratum-vectors.json");

@@ -1,0 +1,357 @@
+//! The boards on serial ports that can be opened: one row each, from the name on the command line to the driver.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::bm13xx::board::{self, BoardError, Running};
+use crate::bm13xx::bring_up::{
+    BM1362_LIST, BM1366_LIST, BM1368_LIST, BM1370_LIST, BM1397_LIST, BringUp, GEKKO_BM1362_LIST, RESET_BAUD,
+};
+use crate::bm13xx::chain::{Chain, ChainConfig, ChainConfigError};
+use crate::bm13xx::pll::Frequency;
+use crate::bm13xx::ticket::ALWAYS_ZERO;
+use crate::port::Port;
+use crate::usb::{SerialPort, UsbIdentity, serial_ports};
+
+/// A kind of board.
+#[derive(Debug, PartialEq)]
+pub struct Kind {
+    /// As it is named on the command line.
+    pub name: &'static str,
+    /// What it is.
+    pub summary: &'static str,
+    /// How its chips are brought up.
+    list: &'static BringUp,
+    /// How many it has, unless told otherwise.
+    chips: usize,
+    /// Frequency of its chips in megahertz, unless told otherwise.
+    mhz: f64,
+    /// Speed of its line, unless told otherwise.
+    baud: u32,
+    /// How it is known on USB; `None` for chips on any port.
+    usb: Option<UsbMatch>,
+}
+
+/// What a USB device says when it is such a board.
+#[derive(Debug, PartialEq)]
+struct UsbMatch {
+    vendor: u16,
+    product: u16,
+    /// Part of the name of its manufacturer.
+    manufacturer: &'static str,
+    /// Part of its own name.
+    name: &'static str,
+    interface: u8,
+}
+
+/// With four midstates and no more a BM1397 wants a job of 152 bytes 30 times a second, which 115 200 baud do not carry
+/// for several chips. Source of the speed: cgminer `driver-gekko.c`.
+const BM1397_BAUD: u32 = 1_500_000;
+
+/// All kinds. Frequencies of bare chips are those of the boards they are sold on (ESP-Miner `device_config.h`, for the
+/// BM1362 Bitmain's S19j Pro), those of sticks cgminer's first ones (`driver-gekko.c`), and so are the sticks' identities.
+pub static KINDS: &[Kind] = &[
+    bare("bm1370", "BM1370 chips", &BM1370_LIST, 525.0, RESET_BAUD),
+    bare("bm1368", "BM1368 chips", &BM1368_LIST, 490.0, RESET_BAUD),
+    bare("bm1366", "BM1366 chips", &BM1366_LIST, 485.0, RESET_BAUD),
+    bare("bm1362", "BM1362 chips", &BM1362_LIST, 525.0, RESET_BAUD),
+    bare("bm1397", "BM1397 chips", &BM1397_LIST, 425.0, BM1397_BAUD),
+    Kind {
+        usb: Some(gekko(0x0403, 0x6015, "Compac F")),
+        ..bare("compac-f", "GekkoScience Compac F, one BM1397", &BM1397_LIST, 200.0, BM1397_BAUD)
+    },
+    Kind {
+        chips: 6,
+        usb: Some(gekko(0x0403, 0x6015, "R909")),
+        ..bare("r909", "GekkoScience R909, six BM1397", &BM1397_LIST, 400.0, BM1397_BAUD)
+    },
+    Kind {
+        usb: Some(gekko(0x10c4, 0xea70, "Compac A1")),
+        ..bare("compac-a1", "GekkoScience Compac A1, one BM1362", &GEKKO_BM1362_LIST, 400.0, RESET_BAUD)
+    },
+];
+
+const fn bare(
+    name: &'static str,
+    summary: &'static str,
+    list: &'static BringUp,
+    mhz: f64,
+    baud: u32,
+) -> Kind {
+    Kind { name, summary, list, chips: 1, mhz, baud, usb: None }
+}
+
+const fn gekko(vendor: u16, product: u16, name: &'static str) -> UsbMatch {
+    UsbMatch { vendor, product, manufacturer: "GekkoScience", name, interface: 0 }
+}
+
+impl Kind {
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        KINDS.iter().find(|kind| kind.name == name)
+    }
+
+    /// The kind that a USB device says it is.
+    pub fn of(usb: &UsbIdentity) -> Option<&'static Self> {
+        let says = |kind: &&Self| {
+            kind.usb.as_ref().is_some_and(|wanted| {
+                (wanted.vendor, wanted.product, wanted.interface) == (usb.vendor, usb.product, usb.interface)
+                    && usb.manufacturer.contains(wanted.manufacturer)
+                    && usb.name.contains(wanted.name)
+            })
+        };
+        KINDS.iter().find(says)
+    }
+
+    fn names() -> String {
+        KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A board as it is named, `KIND:PORT[,chips=N][,frequency=MHZ][,baud=B][,zero-bits=Z]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoardSpec {
+    /// Its kind.
+    pub kind: &'static Kind,
+    /// Its port.
+    pub port: PathBuf,
+    /// How many chips it has.
+    pub chips: usize,
+    /// Frequency of its chips.
+    pub frequency: Frequency,
+    /// Speed of its line while it hashes, baud.
+    pub baud: u32,
+    /// Zero bits of each hash that its chips report; fewer than 32 for a virtual board.
+    pub zero_bits: u32,
+}
+
+/// Why a text names no board.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SpecError {
+    /// Nothing tells the port.
+    #[error("no port, write KIND:PORT, such as bm1370:/dev/ttyACM1")]
+    NoPort,
+    /// No such kind.
+    #[error("no kind {0:?}, choose one of {names}", names = Kind::names())]
+    Kind(String),
+    /// No such option.
+    #[error("no option {0:?}, there are chips=N, frequency=MHZ, baud=B and zero-bits=Z")]
+    Option(String),
+    /// An option that stands there twice.
+    #[error("{0} twice, delete one of the two")]
+    Twice(String),
+    /// A value that is no number.
+    #[error("{option}={value}, expected {expected}")]
+    Value {
+        /// Which option.
+        option: String,
+        /// What it is set to.
+        value: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// Numbers that this kind of board cannot have.
+    #[error(transparent)]
+    Impossible(#[from] ChainConfigError),
+}
+
+impl FromStr for BoardSpec {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let (kind, rest) = text.split_once(':').ok_or(SpecError::NoPort)?;
+        let kind = Kind::named(kind).ok_or_else(|| SpecError::Kind(kind.to_owned()))?;
+        let mut parts = rest.split(',');
+        let port = parts.next().filter(|port| !port.is_empty()).ok_or(SpecError::NoPort)?;
+        let mut spec = Self::new(kind, port.into());
+        let mut seen = Vec::new();
+        for part in parts {
+            let (option, value) = part.split_once('=').ok_or_else(|| SpecError::Option(part.to_owned()))?;
+            if seen.contains(&option) {
+                return Err(SpecError::Twice(option.to_owned()));
+            }
+            seen.push(option);
+            spec.set(option, value)?;
+        }
+        spec.check()?;
+        Ok(spec)
+    }
+}
+
+impl BoardSpec {
+    /// A board of this kind with nothing else said.
+    pub fn new(kind: &'static Kind, port: PathBuf) -> Self {
+        let Kind { chips, mhz, baud, .. } = *kind;
+        Self { kind, port, chips, frequency: Frequency::from_mhz(mhz), baud, zero_bits: ALWAYS_ZERO }
+    }
+
+    fn set(&mut self, option: &str, value: &str) -> Result<(), SpecError> {
+        fn number<T: FromStr>(option: &str, value: &str, expected: &'static str) -> Result<T, SpecError> {
+            let wrong = |_| SpecError::Value { option: option.to_owned(), value: value.to_owned(), expected };
+            value.parse().map_err(wrong)
+        }
+        match option {
+            "chips" => self.chips = number(option, value, "a whole number from 1 to 128")?,
+            "frequency" => {
+                self.frequency = Frequency::from_mhz(number(option, value, "a number of megahertz")?);
+            }
+            "baud" => self.baud = number(option, value, "a whole number")?,
+            "zero-bits" => self.zero_bits = number(option, value, "a whole number from 0 to 32")?,
+            _ => return Err(SpecError::Option(option.to_owned())),
+        }
+        Ok(())
+    }
+
+    /// Whether the board can be as it is named. Errors: see [`ChainConfigError`].
+    pub fn check(&self) -> Result<(), ChainConfigError> {
+        Chain::new(&self.config(), Instant::now()).map(drop)
+    }
+
+    /// Short name for displays: the kind, and the last part of the port's.
+    pub fn name(&self) -> String {
+        let port = self.port.file_name().unwrap_or(self.port.as_os_str());
+        format!("{}:{}", self.kind.name, port.display())
+    }
+
+    fn config(&self) -> ChainConfig {
+        ChainConfig {
+            bring_up: self.kind.list,
+            chips: self.chips,
+            frequency: self.frequency,
+            baud: self.baud,
+            zero_bits: self.zero_bits,
+        }
+    }
+
+    /// Opens the board. Errors: see [`BoardError`].
+    pub async fn open(&self) -> Result<Running, BoardError> {
+        let port = self.port.clone();
+        let opener = Arc::new(move || Port::open(&port, RESET_BAUD));
+        board::open(self.name(), self.config(), opener).await
+    }
+}
+
+/// A port of this machine, and what it is good for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The port.
+    pub port: SerialPort,
+    /// The kind of its board, where it says one.
+    pub kind: Option<&'static Kind>,
+}
+
+/// All serial ports with the boards that are known by their USB identity. Nothing is opened for that. Shape: `root` is
+/// `/`, see [`serial_ports`].
+pub fn scan(root: &Path) -> Vec<Found> {
+    let found = |port: SerialPort| Found { kind: port.usb.as_ref().and_then(Kind::of), port };
+    serial_ports(root).into_iter().map(found).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<BoardSpec, String> {
+        text.parse().map_err(|error: SpecError| error.to_string())
+    }
+
+    #[test]
+    fn a_board_is_named_by_kind_and_port_and_may_differ_from_its_kind() {
+        let plain = parse("bm1370:/dev/ttyACM1").unwrap();
+        assert_eq!(
+            (plain.chips, plain.frequency.mhz(), plain.baud, plain.zero_bits),
+            (1, 525.0, 115_200, 32)
+        );
+        assert_eq!(plain.name(), "bm1370:ttyACM1");
+        let all = "bm1368:/dev/serial/by-path/usb-0:2:1.0,chips=4,frequency=400.5,baud=1000000,zero-bits=8";
+        let all = parse(all).unwrap();
+        assert_eq!((all.chips, all.frequency.mhz(), all.baud, all.zero_bits), (4, 400.5, 1_000_000, 8));
+        assert_eq!(all.port, Path::new("/dev/serial/by-path/usb-0:2:1.0"));
+    }
+
+    #[test]
+    fn each_mistake_in_a_name_is_told_with_what_would_be_right() {
+        let kinds = "choose one of bm1370, bm1368, bm1366, bm1362, bm1397, compac-f, r909, compac-a1";
+        for (text, said) in [
+            ("/dev/ttyACM0", "no port, write KIND:PORT, such as bm1370:/dev/ttyACM1"),
+            ("bm1370:", "no port, write KIND:PORT, such as bm1370:/dev/ttyACM1"),
+            ("bm1371:/dev/x", &format!("no kind \"bm1371\", {kinds}")),
+            ("bm1370:x,y", "no option \"y\", there are chips=N, frequency=MHZ, baud=B and zero-bits=Z"),
+            (
+                "bm1370:x,volt=1",
+                "no option \"volt\", there are chips=N, frequency=MHZ, baud=B and zero-bits=Z",
+            ),
+            ("bm1370:x,chips=1,chips=1", "chips twice, delete one of the two"),
+            ("bm1370:x,chips=-1", "chips=-1, expected a whole number from 1 to 128"),
+            ("bm1370:x,chips=129", "129 chips, a chain has 1 to 128"),
+            ("bm1370:x,frequency=fast", "frequency=fast, expected a number of megahertz"),
+            (
+                "bm1370:x,baud=9600",
+                "bm1370 has no speed of 9600 baud, choose one of [115200, 1000000, 3125000]",
+            ),
+            (
+                "bm1370:x,zero-bits=33",
+                "nonces at 33 zero bits, possible are 0 to 32; chips of silicon have 32",
+            ),
+        ] {
+            assert_eq!(parse(text).unwrap_err(), said, "{text}");
+        }
+        for frequency in ["1e9", "nan", "-5", "inf", "0"] {
+            assert!(parse(&format!("bm1370:x,frequency={frequency}")).is_err(), "{frequency}");
+        }
+    }
+
+    #[test]
+    fn every_kind_can_be_as_its_row_says() {
+        for kind in KINDS {
+            BoardSpec::new(kind, "x".into()).check().unwrap();
+            assert_eq!(Kind::named(kind.name), Some(kind));
+        }
+    }
+
+    #[test]
+    fn a_stick_is_known_by_what_it_says_and_an_ordinary_converter_is_none() {
+        let identity = |vendor, product, manufacturer: &str, name: &str, interface| UsbIdentity {
+            vendor,
+            product,
+            manufacturer: manufacturer.to_owned(),
+            name: name.to_owned(),
+            serial: String::new(),
+            interface,
+        };
+        let kind = |identity: &UsbIdentity| Kind::of(identity).map(|kind| kind.name);
+        let gekko = "GekkoScience";
+        assert_eq!(kind(&identity(0x0403, 0x6015, gekko, "Compac F Bitcoin Miner", 0)), Some("compac-f"));
+        assert_eq!(kind(&identity(0x0403, 0x6015, gekko, "R909 Bitcoin Miner", 0)), Some("r909"));
+        assert_eq!(kind(&identity(0x10c4, 0xea70, gekko, "Compac A1 Bitcoin Miner", 0)), Some("compac-a1"));
+        // The second interface of that stick tells its temperature.
+        assert_eq!(kind(&identity(0x10c4, 0xea70, gekko, "Compac A1 Bitcoin Miner", 1)), None);
+        assert_eq!(kind(&identity(0x0403, 0x6015, "FTDI", "FT230X Basic UART", 0)), None);
+        assert_eq!(kind(&identity(0xc0de, 0xcafe, "OSMU", "Bitaxe", 0)), None);
+    }
+
+    #[test]
+    fn the_rules_for_udev_name_every_identity() {
+        let rules = include_str!("../config/99-signalcore.rules");
+        for wanted in KINDS.iter().filter_map(|kind| kind.usb.as_ref()) {
+            let UsbMatch { vendor, product, manufacturer, .. } = wanted;
+            let rule = format!(
+                "ATTRS{{idVendor}}==\"{vendor:04x}\", ATTRS{{idProduct}}==\"{product:04x}\", \
+                 ATTRS{{manufacturer}}==\"{manufacturer}\", GROUP=\"dialout\""
+            );
+            assert!(rules.contains(&rule), "{rule}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reading_of_a_board_panic(text in "(bm1370:)?[a-z0-9,=:.-]{0,40}", more: String) {
+            let _ = text.parse::<BoardSpec>();
+            let _ = format!("bm1366:x,{more}").parse::<BoardSpec>();
+        }
+    }
+}
