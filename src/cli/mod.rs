@@ -5,6 +5,7 @@ pub(crate) mod blocks;
 pub(crate) mod config;
 pub(crate) mod decode;
 pub(crate) mod demo;
+pub(crate) mod devices;
 pub(crate) mod exit;
 pub(crate) mod log;
 pub(crate) mod mine;
@@ -28,6 +29,7 @@ enum Cli {
     Bench(bench::Args),
     Decode(decode::Args),
     Blocks(blocks::Args),
+    Devices(devices::Args),
     Config(config::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -47,6 +49,7 @@ pub(crate) fn run() -> anyhow::Result<u8> {
         Cli::Bench(args) => bench::run(&args),
         Cli::Decode(args) => decode::run(args),
         Cli::Blocks(args) => blocks::run(&args),
+        Cli::Devices(args) => devices::run(&args),
         Cli::Config(args) => config::run(args),
         Cli::Completions(args) => Ok(shell::completions(&args)),
         Cli::Man(args) => shell::man(&args),

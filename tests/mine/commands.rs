@@ -233,6 +233,7 @@ fn every_command_has_help_with_examples() {
         &["decode", "frame"],
         &["decode", "nonce"],
         &["blocks"],
+        &["devices"],
         &["config"],
         &["config", "check"],
         &["config", "show"],
