@@ -3,10 +3,10 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::array::{ArrayKind, Element};
 use super::field::{FIELDS, Field, TABLES};
 use super::kind::Given;
 use super::problem::Mistake;
-use super::upstream::{Upstream, UpstreamKind};
 use super::{Node, Pool};
 
 /// How alike two names must be, by Jaro and Winkler, for one to be a slip of the other.
@@ -24,8 +24,8 @@ pub(super) struct Entry {
 
 /// An element of an array of tables and the line it begins on.
 #[derive(Debug, PartialEq)]
-pub(super) struct UpstreamEntries {
-    pub(super) kind: UpstreamKind,
+pub(super) struct ElementEntries {
+    pub(super) kind: ArrayKind,
     pub(super) line: usize,
     pub(super) entries: Vec<Entry>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Fault {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Document {
     pub(super) settings: Vec<Entry>,
-    pub(super) upstreams: Vec<UpstreamEntries>,
+    pub(super) elements: Vec<ElementEntries>,
     pub(super) faults: Vec<Fault>,
 }
 
@@ -111,7 +111,7 @@ impl Reader<'_> {
         }
     }
 
-    fn array(&mut self, kind: UpstreamKind, known: &[&str], value: &Spanned<DeValue<'_>>) {
+    fn array(&mut self, kind: ArrayKind, known: &[&str], value: &Spanned<DeValue<'_>>) {
         let expected = format!("[[{kind}]] tables");
         let remedy = format!("write [[{kind}]] on a line of its own for each {kind}");
         let DeValue::Array(elements) = value.get_ref() else {
@@ -132,7 +132,7 @@ impl Reader<'_> {
             }
             entries.sort_by_key(|entry| entry.line);
             let line = self.line(element.span().start);
-            self.document.upstreams.push(UpstreamEntries { kind, line, entries });
+            self.document.elements.push(ElementEntries { kind, line, entries });
         }
     }
 
@@ -210,8 +210,8 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
 }
 
 /// The arrays of tables, each with the names of its settings.
-fn arrays() -> [(UpstreamKind, Vec<&'static str>); 2] {
-    fn array<T: Upstream>() -> (UpstreamKind, Vec<&'static str>) {
+fn arrays() -> [(ArrayKind, Vec<&'static str>); 2] {
+    fn array<T: Element>() -> (ArrayKind, Vec<&'static str>) {
         (T::KIND, T::fields().iter().map(|field| field.path).collect())
     }
     [array::<Pool>(), array::<Node>()]
@@ -221,8 +221,8 @@ fn arrays() -> [(UpstreamKind, Vec<&'static str>); 2] {
 fn elsewhere(name: &str) -> Option<String> {
     let setting = FIELDS.iter().map(|field| field.path).find(|path| path.ends_with(&format!(".{name}")));
     let has_it = |(_, known): &(_, Vec<&str>)| known.contains(&name);
-    let of_upstream = || arrays().into_iter().find(has_it).map(|(kind, _)| kind.path(name));
-    setting.map(str::to_owned).or_else(of_upstream)
+    let of_element = || arrays().into_iter().find(has_it).map(|(kind, _)| kind.path(name));
+    setting.map(str::to_owned).or_else(of_element)
 }
 
 /// The known name that `name` is most probably a slip of.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Secret, UpstreamKind};
+use super::{ArrayKind, Secret};
 
 /// Overrides from the command line as they were typed; [`super::load`] checks them like any layer.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -120,7 +120,7 @@ pub enum PairingError {
         /// How many URLs.
         urls: usize,
         /// Of what.
-        of: UpstreamKind,
+        of: ArrayKind,
     },
     /// A flag, but no URL it is for.
     #[error(
@@ -130,7 +130,7 @@ pub enum PairingError {
         /// The flag.
         flag: &'static str,
         /// What it is for.
-        of: UpstreamKind,
+        of: ArrayKind,
     },
     /// Endpoints that may belong to any of several nodes.
     #[error(
@@ -158,7 +158,7 @@ pub fn pair_pools(lists: &PoolLists) -> Result<Vec<PoolFlags>, PairingError> {
         ("--tls-ca", tls_cas.len()),
         ("--tls-pin", tls_pins.len()),
     ];
-    check_counts(&counts, urls.len(), UpstreamKind::Pool)?;
+    check_counts(&counts, urls.len(), ArrayKind::Pool)?;
     let pool = |(i, url): (usize, &String)| PoolFlags {
         url: url.clone(),
         user: for_url(users, i),
@@ -176,9 +176,9 @@ pub fn pair_nodes(lists: &NodeLists) -> Result<Vec<NodeFlags>, PairingError> {
     let NodeLists { urls, cookies, users, passwords, zmq } = lists;
     let counts =
         [("--rpc-cookie", cookies.len()), ("--rpc-user", users.len()), ("--rpc-password", passwords.len())];
-    check_counts(&counts, urls.len(), UpstreamKind::Node)?;
+    check_counts(&counts, urls.len(), ArrayKind::Node)?;
     match (urls.len(), zmq.len()) {
-        (0, 1..) => return Err(PairingError::NoUrl { flag: "--zmq", of: UpstreamKind::Node }),
+        (0, 1..) => return Err(PairingError::NoUrl { flag: "--zmq", of: ArrayKind::Node }),
         (2.., 1..) if urls.len() != zmq.len() => {
             return Err(PairingError::Endpoints { count: zmq.len(), urls: urls.len() });
         }
@@ -197,7 +197,7 @@ pub fn pair_nodes(lists: &NodeLists) -> Result<Vec<NodeFlags>, PairingError> {
     Ok(urls.iter().enumerate().map(node).collect())
 }
 
-fn check_counts(counts: &[(&'static str, usize)], urls: usize, of: UpstreamKind) -> Result<(), PairingError> {
+fn check_counts(counts: &[(&'static str, usize)], urls: usize, of: ArrayKind) -> Result<(), PairingError> {
     for &(flag, count) in counts.iter().filter(|(_, count)| *count > 0) {
         if urls == 0 {
             return Err(PairingError::NoUrl { flag, of });
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!((pools[0].tls_pin.as_deref(), pools[1].tls_pin.as_deref()), (Some("aa"), None));
         assert_eq!((pools[0].weight.as_deref(), pools[1].weight.as_deref()), (Some("2"), Some("3")));
         lists.tls_pins.push("bb".into());
-        let of = UpstreamKind::Pool;
+        let of = ArrayKind::Pool;
         assert_eq!(pair_pools(&lists), Err(PairingError::Count { flag: "--tls-pin", count: 3, urls: 2, of }));
     }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::array::{self, ArrayKind, Element, OriginOf, Sourced, origin_of};
 use super::document::{self, Fault};
 use super::field::{self, FIELDS};
 use super::files::{self, SourceFile};
@@ -11,7 +12,6 @@ use super::nodes::NODE_FIELDS;
 use super::pools::{MAX_PRIORITY, POOL_FIELDS};
 use super::problem::{ConfigError, Mistake, Origin, Problem};
 use super::store::store;
-use super::upstream::{self, OriginOf, Sourced, Upstream, UpstreamKind, origin_of};
 use super::{Config, Environment, Flags, Node, NodeLogin, Pool, Secret};
 
 /// How many letters may differ for a variable to be a slip of one of ours. Small on purpose: variables that
@@ -112,12 +112,12 @@ impl Layers {
         for document::Entry { path, given, line } in document.settings {
             self.set(&path, &given, at(line), base);
         }
-        for element in document.upstreams {
+        for element in document.elements {
             let entries = element.entries.into_iter().map(|entry| (entry.path, entry.given, at(entry.line)));
             let (place, problems) = (at(element.line), &mut self.problems);
             match element.kind {
-                UpstreamKind::Pool => self.pools.extend(upstream::read(entries, place, base, problems)),
-                UpstreamKind::Node => self.nodes.extend(upstream::read(entries, place, base, problems)),
+                ArrayKind::Pool => self.pools.extend(array::read(entries, place, base, problems)),
+                ArrayKind::Node => self.nodes.extend(array::read(entries, place, base, problems)),
             }
         }
         self.problems[before..].sort_by_key(|problem| match problem.origin {
@@ -135,16 +135,16 @@ impl Layers {
                 self.set(field.path, &given, origin, None);
             }
         }
-        if let Some(pools) = self.upstream_of(environment) {
+        if let Some(pools) = self.element_of(environment) {
             self.pools = pools;
         }
-        if let Some(nodes) = self.upstream_of(environment) {
+        if let Some(nodes) = self.element_of(environment) {
             self.nodes = nodes;
         }
     }
 
-    /// The one upstream of its kind that variables make, `None` when there is nothing of one.
-    fn upstream_of<T: Upstream>(&mut self, environment: &Environment) -> Option<Vec<Sourced<T>>> {
+    /// The one element of its kind that variables make, `None` when there is nothing of one.
+    fn element_of<T: Element>(&mut self, environment: &Environment) -> Option<Vec<Sourced<T>>> {
         let mut entries = Vec::new();
         for field in T::fields() {
             if let Some((given, origin)) = self.variable(environment, field.env, &T::KIND.path(field.path)) {
@@ -153,8 +153,8 @@ impl Layers {
         }
         let origin = entries.first()?.2.clone();
         if environment.value(T::KIND.url_variable()).is_some() {
-            let upstream = upstream::read(entries.into_iter(), origin, None, &mut self.problems);
-            return Some(upstream.into_iter().collect());
+            let element = array::read(entries.into_iter(), origin, None, &mut self.problems);
+            return Some(element.into_iter().collect());
         }
         let mistake = Mistake::CredentialsWithoutUrl(T::KIND);
         self.problems.push(Problem { origin, field: T::KIND.table().to_owned(), mistake });
@@ -226,7 +226,7 @@ impl Layers {
                 ("tls_ca", "--tls-ca", pool.tls_ca.clone()),
                 ("tls_pin", "--tls-pin", pool.tls_pin.clone()),
             ];
-            let pool = upstream::read(typed(words), Origin::Flag("--pool"), None, &mut self.problems);
+            let pool = array::read(typed(words), Origin::Flag("--pool"), None, &mut self.problems);
             self.pools.extend(pool);
         }
         for node in &flags.nodes {
@@ -239,7 +239,7 @@ impl Layers {
             let zmq = Some(Given::List(node.zmq.clone())).filter(|_| !node.zmq.is_empty());
             let zmq = zmq.map(|given| ("zmq".to_owned(), given, Origin::Flag("--zmq")));
             let entries = typed(words).chain(zmq);
-            let node = upstream::read(entries, Origin::Flag("--solo"), None, &mut self.problems);
+            let node = array::read(entries, Origin::Flag("--solo"), None, &mut self.problems);
             self.nodes.extend(node);
         }
     }
@@ -284,7 +284,7 @@ impl Layers {
     /// A block without an address to pay would be lost, and an address on the command line without a node is a slip.
     /// Neither is said where the payouts or the nodes themselves are wrong.
     fn payouts_and_nodes(&mut self) {
-        let node = UpstreamKind::Node.path("");
+        let node = ArrayKind::Node.path("");
         if self.problems.iter().any(|problem| problem.field == PAYOUT || problem.field.starts_with(&node)) {
             return;
         }
@@ -308,8 +308,8 @@ impl Layers {
     }
 
     fn finish(mut self, files: Vec<PathBuf>) -> Result<Loaded, ConfigError> {
-        upstream::repeated(&self.pools, &mut self.problems);
-        upstream::repeated(&self.nodes, &mut self.problems);
+        array::repeated(&self.pools, &mut self.problems);
+        array::repeated(&self.nodes, &mut self.problems);
         self.payouts_and_nodes();
         if !self.problems.is_empty() {
             return Err(ConfigError { problems: self.problems });
@@ -323,8 +323,8 @@ impl Layers {
     }
 }
 
-/// Tells of a mistake in a setting of an upstream with these origins.
-fn problem_of<T: Upstream>(
+/// Tells of a mistake in a setting of an element with these origins.
+fn problem_of<T: Element>(
     origins: &OriginOf,
     problems: &mut Vec<Problem>,
 ) -> impl FnMut(&'static str, Mistake) {
@@ -333,7 +333,7 @@ fn problem_of<T: Upstream>(
     }
 }
 
-/// The words of an upstream's flags as its entries.
+/// The words of an element's flags as its entries.
 fn typed<const N: usize>(
     words: [(&'static str, &'static str, Option<String>); N],
 ) -> impl Iterator<Item = (String, Given, Origin)> {

@@ -3,6 +3,7 @@
 //! [`load`] is the whole of it. The table in `field` names each setting once and drives parsing, checking,
 //! listing and the annotated default file; a new setting is one row there and one field of a struct here.
 
+mod array;
 mod cookies;
 mod document;
 mod environment;
@@ -23,7 +24,6 @@ mod secret;
 mod solo;
 mod store;
 mod tls;
-mod upstream;
 mod zmq_url;
 
 use std::path::PathBuf;
@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use bitcoin::Address;
 
+pub use array::ArrayKind;
 pub use cookies::default_cookies;
 pub use environment::Environment;
 pub use files::{journal_file, state_file, user_file};
@@ -45,7 +46,6 @@ pub use render::{annotated_default, show_json, show_toml};
 pub use secret::Secret;
 pub use solo::{Payout, PayoutError, Solo, Templates};
 pub use tls::{TlsPin, TlsTrust};
-pub use upstream::UpstreamKind;
 pub use zmq_url::{ZmqPlace, ZmqUrl, ZmqUrlError};
 
 /// What the miner shall do, each value within its range. [`load`] makes it; its `Default` is what holds where

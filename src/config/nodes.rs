@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::array::{ArrayKind, Element, OriginOf};
 use super::field::{Field, Preset, row};
 use super::kind::{Kind, TextRule};
 use super::problem::Mistake;
-use super::upstream::{OriginOf, Upstream, UpstreamKind};
 use super::{NodeUrl, Secret, ZmqUrl};
 
 /// A node of our own: where it answers, and how it knows us.
@@ -101,10 +101,10 @@ pub(super) static NODE_FIELDS: &[Field<NodeDraft>] = &[
     ),
 ];
 
-impl Upstream for Node {
+impl Element for Node {
     type Draft = NodeDraft;
 
-    const KIND: UpstreamKind = UpstreamKind::Node;
+    const KIND: ArrayKind = ArrayKind::Node;
 
     fn fields() -> &'static [Field<NodeDraft>] {
         NODE_FIELDS

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::array::{ArrayKind, Element, OriginOf};
 use super::field::{self, ANY, Field, Preset, row};
 use super::kind::Kind;
 use super::pool_address::PoolAddress;
 use super::problem::Mistake;
-use super::upstream::{OriginOf, Upstream, UpstreamKind};
 use super::{Pool, PoolUrl, Proxy, Secret, Terms, TlsTrust};
 
 /// The worst rank of a pool. More than anybody has pools; one at a later place in the list has this.
@@ -128,10 +128,10 @@ pub(super) fn with_defaults(url: PoolUrl, user: &str) -> Pool {
     Pool::from_draft(draft, &mut OriginOf::new()).expect("it has a url")
 }
 
-impl Upstream for Pool {
+impl Element for Pool {
     type Draft = PoolDraft;
 
-    const KIND: UpstreamKind = UpstreamKind::Pool;
+    const KIND: ArrayKind = ArrayKind::Pool;
 
     fn fields() -> &'static [Field<PoolDraft>] {
         POOL_FIELDS

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::kind::ADDRESSES;
-use super::{PoolUrlError, ProxyError, UpstreamKind, pool_url, proxy, solo};
+use super::{ArrayKind, PoolUrlError, ProxyError, pool_url, proxy, solo};
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,16 +97,16 @@ pub enum Mistake {
     /// An environment variable that is not UTF-8.
     NotUtf8Variable,
     /// A `[[pool]]` or the like without `url`.
-    MissingUrl(UpstreamKind),
+    MissingUrl(ArrayKind),
     /// A pool with the url and the user of one before it, or the like.
     Twice {
         /// What stands there twice.
-        kind: UpstreamKind,
+        kind: ArrayKind,
         /// Where the one before stands.
         first: Origin,
     },
     /// Credentials for an upstream that nothing names.
-    CredentialsWithoutUrl(UpstreamKind),
+    CredentialsWithoutUrl(ArrayKind),
     /// Both `password` and `password_file`.
     TwoPasswords,
     /// A cookie beside a user or password of a node.
@@ -168,10 +168,10 @@ impl Problem {
             Mistake::Proxy(_) => "***".into(),
             Mistake::NotUtf8Variable => "a value that is not UTF-8".into(),
             Mistake::MissingUrl(kind) => format!("a {kind} without url"),
-            Mistake::Twice { kind: UpstreamKind::Pool, first } => {
+            Mistake::Twice { kind: ArrayKind::Pool, first } => {
                 format!("the same url and user as at {first}")
             }
-            Mistake::Twice { kind: UpstreamKind::Node, first } => format!("the same url as at {first}"),
+            Mistake::Twice { kind: ArrayKind::Node, first } => format!("the same url as at {first}"),
             Mistake::CredentialsWithoutUrl(kind) => format!("credentials without a {kind}"),
             Mistake::TwoPasswords => "both password and password_file".into(),
             Mistake::TwoLogins => "it beside user or password".into(),
@@ -207,7 +207,7 @@ impl Problem {
             Mistake::TwoPasswords | Mistake::TwoLogins | Mistake::InUrlToo(_) => "one of them".into(),
             Mistake::HalfLogin { .. } => "both, or none of them for the node's cookie".into(),
             Mistake::NoPayout => solo::EXPECTED.into(),
-            Mistake::PayoutWithoutNode => UpstreamKind::Node.expected_url().into(),
+            Mistake::PayoutWithoutNode => ArrayKind::Node.expected_url().into(),
             Mistake::NoTls => "stratum+ssl://HOST:PORT".into(),
             Mistake::NoCertificate { .. } => "one or more in PEM".into(),
             Mistake::Unreadable { .. } => "a readable file".into(),
@@ -229,7 +229,7 @@ impl Problem {
             Mistake::Address { .. } => {
                 "it is mistyped, cut or of another coin; copy it again from your wallet".into()
             }
-            Mistake::Twice { kind: UpstreamKind::Pool, .. } => {
+            Mistake::Twice { kind: ArrayKind::Pool, .. } => {
                 "delete one of the two, or give them different users to mine for both".into()
             }
             Mistake::NotUtf8Variable => "correct it or unset it".into(),
@@ -240,9 +240,9 @@ impl Problem {
                 let url = kind.url_variable();
                 format!("give {url} too; credentials are never sent to a {kind} they were not given for")
             }
-            Mistake::Twice { kind: UpstreamKind::Node, .. }
-            | Mistake::TwoPasswords
-            | Mistake::InUrlToo(_) => "delete one of the two".into(),
+            Mistake::Twice { kind: ArrayKind::Node, .. } | Mistake::TwoPasswords | Mistake::InUrlToo(_) => {
+                "delete one of the two".into()
+            }
             Mistake::TwoLogins => "delete it, or user and password".into(),
             Mistake::HalfLogin { missing: "password" } => {
                 "add password or password_file, or delete it".into()

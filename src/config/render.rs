@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use super::array::Element;
 use super::field::{FIELDS, Field, Preset, TABLES};
 use super::nodes::NODE_FIELDS;
 use super::pools::POOL_FIELDS;
-use super::upstream::Upstream;
 use super::{Loaded, Origin};
 
 const HEAD: &str = r"# Configuration of signalcore.
@@ -71,8 +71,8 @@ pub fn show_toml(loaded: &Loaded) -> String {
         }
     };
     settings(&mut text, "");
-    show_upstreams(&mut text, &loaded.config.pools, |i, name| loaded.origins.pool(i, name));
-    show_upstreams(&mut text, &loaded.config.nodes, |i, name| loaded.origins.node(i, name));
+    show_elements(&mut text, &loaded.config.pools, |i, name| loaded.origins.pool(i, name));
+    show_elements(&mut text, &loaded.config.nodes, |i, name| loaded.origins.node(i, name));
     for (table, _) in TABLES {
         _ = writeln!(text, "\n[{table}]");
         settings(&mut text, table);
@@ -80,11 +80,11 @@ pub fn show_toml(loaded: &Loaded) -> String {
     text
 }
 
-fn show_upstreams<T: Upstream>(text: &mut String, all: &[T], origin: impl Fn(usize, &str) -> Origin) {
-    for (i, upstream) in all.iter().enumerate() {
+fn show_elements<T: Element>(text: &mut String, all: &[T], origin: impl Fn(usize, &str) -> Origin) {
+    for (i, element) in all.iter().enumerate() {
         _ = writeln!(text, "\n[[{}]]", T::KIND);
         for field in T::fields() {
-            show(text, field, &mut upstream.to_draft(), &origin(i, field.path));
+            show(text, field, &mut element.to_draft(), &origin(i, field.path));
         }
     }
 }
@@ -105,15 +105,15 @@ pub fn show_json(loaded: &Loaded) -> Value {
         let value = value_json(field, &mut loaded.config.clone(), &loaded.origins.setting(field.path));
         settings.insert(field.path.to_owned(), value);
     }
-    let pools = upstreams_json(&loaded.config.pools, |i, name| loaded.origins.pool(i, name));
-    let nodes = upstreams_json(&loaded.config.nodes, |i, name| loaded.origins.node(i, name));
+    let pools = elements_json(&loaded.config.pools, |i, name| loaded.origins.pool(i, name));
+    let nodes = elements_json(&loaded.config.nodes, |i, name| loaded.origins.node(i, name));
     let files: Vec<_> = loaded.files.iter().map(|path| path.display().to_string()).collect();
     json!({ "files": files, "pools": pools, "nodes": nodes, "settings": settings })
 }
 
-fn upstreams_json<T: Upstream>(all: &[T], origin: impl Fn(usize, &str) -> Origin) -> Value {
-    let settings = |(i, upstream): (usize, &T)| -> Value {
-        let value = |f: &Field<_>| value_json(f, &mut upstream.to_draft(), &origin(i, f.path));
+fn elements_json<T: Element>(all: &[T], origin: impl Fn(usize, &str) -> Origin) -> Value {
+    let settings = |(i, element): (usize, &T)| -> Value {
+        let value = |f: &Field<_>| value_json(f, &mut element.to_draft(), &origin(i, f.path));
         T::fields().iter().map(|field| (field.path.to_owned(), value(field))).collect::<Map<_, _>>().into()
     };
     all.iter().enumerate().map(settings).collect()

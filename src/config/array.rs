@@ -1,4 +1,4 @@
-//! Whom the miner works for: what `[[pool]]` and `[[node]]` have in common while they are read.
+//! Arrays of tables: what `[[pool]]` and `[[node]]` have in common while they are read.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,16 +11,16 @@ use super::problem::{Mistake, Origin, Problem};
 use super::store::store;
 use super::{node_url, pool_url};
 
-/// The two kinds of upstreams; each is an array of tables in a file. Prints as the name of its table.
+/// The kinds of arrays of tables in a file. Prints as the name of its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpstreamKind {
+pub enum ArrayKind {
     /// A pool, `[[pool]]` or `--pool`.
     Pool,
     /// A node that we mine on by ourselves, `[[node]]` or `--solo`.
     Node,
 }
 
-impl UpstreamKind {
+impl ArrayKind {
     /// The table's name.
     pub(super) const fn table(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl UpstreamKind {
     }
 }
 
-impl fmt::Display for UpstreamKind {
+impl fmt::Display for ArrayKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.table())
     }
@@ -76,15 +76,15 @@ impl fmt::Display for UpstreamKind {
 /// Where the settings of one table come from, also those that were not taken.
 pub(super) type OriginOf = BTreeMap<&'static str, Origin>;
 
-/// An upstream and the origins of its settings.
+/// An element and the origins of its settings.
 pub(super) type Sourced<T> = (T, OriginOf);
 
 /// A pool or a node, as the layers see it.
-pub(super) trait Upstream: Sized {
+pub(super) trait Element: Sized {
     /// One while its settings come in; the url may still be missing.
     type Draft: Clone + Default + 'static;
 
-    const KIND: UpstreamKind;
+    const KIND: ArrayKind;
 
     /// Its settings.
     fn fields() -> &'static [Field<Self::Draft>];
@@ -101,8 +101,8 @@ pub(super) trait Upstream: Sized {
     fn identity(&self) -> String;
 }
 
-/// An upstream from its entries, `None` and problems if it is not a whole one. `place` is where it begins.
-pub(super) fn read<T: Upstream>(
+/// An element from its entries, `None` and problems if it is not a whole one. `place` is where it begins.
+pub(super) fn read<T: Element>(
     entries: impl Iterator<Item = (String, Given, Origin)>,
     place: Origin,
     base: Option<&Path>,
@@ -130,12 +130,12 @@ pub(super) fn read<T: Upstream>(
     Some((T::from_draft(draft, &mut origins)?, origins))
 }
 
-/// A second upstream of the same kind and place is no standby, for both fail together; so it is a slip of the hand.
-pub(super) fn repeated<T: Upstream>(upstreams: &[Sourced<T>], problems: &mut Vec<Problem>) {
+/// A second element of the same kind and place is a slip of the hand: it is no standby, for both fail together.
+pub(super) fn repeated<T: Element>(elements: &[Sourced<T>], problems: &mut Vec<Problem>) {
     let mut seen = BTreeMap::new();
-    for (upstream, origins) in upstreams {
+    for (element, origins) in elements {
         let origin = origin_of(origins, "url");
-        match seen.entry(upstream.identity()) {
+        match seen.entry(element.identity()) {
             Entry::Vacant(entry) => _ = entry.insert(origin),
             Entry::Occupied(first) => {
                 let mistake = Mistake::Twice { kind: T::KIND, first: first.get().clone() };
