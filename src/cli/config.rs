@@ -112,14 +112,17 @@ fn read(source: Source, text: fn(&Loaded) -> String, json: fn(&Loaded) -> Value)
 /// What only mining itself would find: a device, a kernel or a log filter that there is not.
 fn also_usable(loaded: Loaded) -> Result<Loaded, ConfigError> {
     let config = &loaded.config;
-    let plan = Plan::check(config).err().map(|error| match &error {
-        PlanError::Device { spec, .. } => ("device", spec.clone(), error.to_string()),
-        _ => ("cpu.kernel", config.cpu.kernel.clone(), error.to_string()),
+    let plan = Plan::check(config).err().map(|error| {
+        let (field, origin, found) = place(&loaded, &error);
+        (field, origin, found, error.to_string())
     });
     let level = log::filter(&config.log.level).err();
-    let level = level.map(|error| ("log.level", config.log.level.clone(), error.to_string()));
-    let problem = |(field, found, remedy): (&str, String, String)| Problem {
-        origin: loaded.origins.setting(field),
+    let level = level.map(|error| {
+        let origin = loaded.origins.setting("log.level");
+        ("log.level", origin, config.log.level.clone(), error.to_string())
+    });
+    let problem = |(field, origin, found, remedy): (&str, Origin, String, String)| Problem {
+        origin,
         field: field.to_owned(),
         mistake: Mistake::Value {
             found,
@@ -129,6 +132,18 @@ fn also_usable(loaded: Loaded) -> Result<Loaded, ConfigError> {
     };
     let problems: Vec<_> = plan.into_iter().chain(level).map(problem).collect();
     if problems.is_empty() { Ok(loaded) } else { Err(ConfigError { problems }) }
+}
+
+/// Where what a plan complains about comes from: the field, its origin, and its value.
+fn place(loaded: &Loaded, error: &PlanError) -> (&'static str, Origin, String) {
+    let Loaded { config, origins, .. } = loaded;
+    let PlanError::Device { spec, .. } = error else {
+        return ("cpu.kernel", origins.setting("cpu.kernel"), config.cpu.kernel.clone());
+    };
+    match config.boards.iter().position(|board| board.spec() == *spec) {
+        Some(at) => ("board", origins.board(at, "port"), spec.clone()),
+        None => ("device", origins.setting("device"), spec.clone()),
+    }
 }
 
 fn check_text(loaded: &Loaded) -> String {

@@ -1,4 +1,4 @@
-//! Arrays of tables: what `[[pool]]` and `[[node]]` have in common while they are read.
+//! Arrays of tables: what `[[pool]]`, `[[node]]` and `[[board]]` have in common while they are read.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -18,6 +18,8 @@ pub enum ArrayKind {
     Pool,
     /// A node that we mine on by ourselves, `[[node]]` or `--solo`.
     Node,
+    /// A board on a serial port, `[[board]]` or `--device`.
+    Board,
 }
 
 impl ArrayKind {
@@ -26,6 +28,7 @@ impl ArrayKind {
         match self {
             Self::Pool => "pool",
             Self::Node => "node",
+            Self::Board => "board",
         }
     }
 
@@ -34,30 +37,44 @@ impl ArrayKind {
         match self {
             Self::Pool => "--pool",
             Self::Node => "--solo",
+            Self::Board => "--device",
         }
     }
 
-    /// The variable that names one.
-    pub(super) fn url_variable(self) -> &'static str {
+    /// The setting without which there is none.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Pool | Self::Node => "url",
+            Self::Board => "port",
+        }
+    }
+
+    /// The variable of the key.
+    pub(super) fn key_variable(self) -> &'static str {
         match self {
             Self::Pool => "SIGNALCORE_POOL_URL",
             Self::Node => "SIGNALCORE_NODE_URL",
+            Self::Board => "SIGNALCORE_BOARD_PORT",
         }
     }
 
-    /// What its url must be.
-    pub(super) fn expected_url(self) -> &'static str {
-        match self {
-            Self::Pool => pool_url::EXPECTED,
-            Self::Node => node_url::EXPECTED,
+    /// What the key, or another setting that must be given, must be.
+    pub(super) fn expected(self, name: &str) -> &'static str {
+        match (self, name) {
+            (Self::Pool, _) => pool_url::EXPECTED,
+            (Self::Node, _) => node_url::EXPECTED,
+            (Self::Board, "kind") => "the kind of the board",
+            (Self::Board, _) => "the path of a serial port",
         }
     }
 
-    /// An example of a url.
-    pub(super) fn url_to_write(self) -> &'static str {
-        match self {
-            Self::Pool => "stratum+tcp://HOST:PORT",
-            Self::Node => "http://HOST:PORT",
+    /// An example of that.
+    pub(super) fn to_write(self, name: &str) -> &'static str {
+        match (self, name) {
+            (Self::Pool, _) => "stratum+tcp://HOST:PORT",
+            (Self::Node, _) => "http://HOST:PORT",
+            (Self::Board, "kind") => "bm1370",
+            (Self::Board, _) => "/dev/ttyACM1",
         }
     }
 
@@ -120,8 +137,9 @@ pub(super) fn read<T: Element>(
         }
         origins.insert(field.path, origin);
     }
-    if !origins.contains_key("url") {
-        problem(place, "url", Mistake::MissingUrl(T::KIND));
+    let key = T::KIND.key();
+    if !origins.contains_key(key) {
+        problem(place, key, Mistake::Missing { of: T::KIND, name: key });
     }
     let conflicts = T::conflicts(&draft, &origins);
     for (_, name, mistake) in conflicts.into_iter().filter(|(holds, ..)| *holds) {
@@ -134,12 +152,12 @@ pub(super) fn read<T: Element>(
 pub(super) fn repeated<T: Element>(elements: &[Sourced<T>], problems: &mut Vec<Problem>) {
     let mut seen = BTreeMap::new();
     for (element, origins) in elements {
-        let origin = origin_of(origins, "url");
+        let origin = origin_of(origins, T::KIND.key());
         match seen.entry(element.identity()) {
             Entry::Vacant(entry) => _ = entry.insert(origin),
             Entry::Occupied(first) => {
                 let mistake = Mistake::Twice { kind: T::KIND, first: first.get().clone() };
-                problems.push(Problem { origin, field: T::KIND.path("url"), mistake });
+                problems.push(Problem { origin, field: T::KIND.path(T::KIND.key()), mistake });
             }
         }
     }

@@ -7,7 +7,7 @@ use super::array::{ArrayKind, Element};
 use super::field::{FIELDS, Field, TABLES};
 use super::kind::Given;
 use super::problem::Mistake;
-use super::{Node, Pool};
+use super::{Board, Node, Pool};
 
 /// How alike two names must be, by Jaro and Winkler, for one to be a slip of the other.
 const ALIKE: f64 = 0.8;
@@ -210,11 +210,11 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
 }
 
 /// The arrays of tables, each with the names of its settings.
-fn arrays() -> [(ArrayKind, Vec<&'static str>); 2] {
+fn arrays() -> [(ArrayKind, Vec<&'static str>); 3] {
     fn array<T: Element>() -> (ArrayKind, Vec<&'static str>) {
         (T::KIND, T::fields().iter().map(|field| field.path).collect())
     }
-    [array::<Pool>(), array::<Node>()]
+    [array::<Pool>(), array::<Node>(), array::<Board>()]
 }
 
 /// The setting of that name in another table.

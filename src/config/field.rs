@@ -70,7 +70,7 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         "SIGNALCORE_DEVICE",
         Kind::Texts(|c| &mut c.devices),
         Preset::Value("[\"auto\"]"),
-        "Which devices to open: \"auto\" probes the known ones.",
+        "Which devices to open: KIND:PORT, \"auto\" for boards that are known by what they say on USB, or \"none\".",
     ),
     row(
         "cpu.threads",
@@ -404,6 +404,7 @@ pub(super) fn store_defaults<T>(fields: &[Field<T>], target: &mut T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::boards::BOARD_FIELDS;
     use crate::config::nodes::NODE_FIELDS;
     use crate::config::pools::POOL_FIELDS;
     use std::collections::BTreeSet;
@@ -412,9 +413,13 @@ mod tests {
     fn every_path_and_every_variable_is_named_once_and_every_table_is_known() {
         let paths: BTreeSet<_> = FIELDS.iter().map(|f| f.path).collect();
         let of_upstreams = POOL_FIELDS.iter().map(|f| f.env).chain(NODE_FIELDS.iter().map(|f| f.env));
+        let of_upstreams = of_upstreams.chain(BOARD_FIELDS.iter().map(|f| f.env));
         let variables: BTreeSet<_> = FIELDS.iter().map(|f| f.env).chain(of_upstreams).collect();
         assert_eq!(paths.len(), FIELDS.len());
-        assert_eq!(variables.len(), FIELDS.len() + POOL_FIELDS.len() + NODE_FIELDS.len());
+        assert_eq!(
+            variables.len(),
+            FIELDS.len() + POOL_FIELDS.len() + NODE_FIELDS.len() + BOARD_FIELDS.len()
+        );
         for (table, _) in FIELDS.iter().map(Field::table_and_name) {
             assert!(table.is_empty() || TABLES.iter().any(|(name, _)| *name == table), "{table}");
         }

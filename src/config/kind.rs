@@ -59,6 +59,7 @@ pub(super) enum Kind<T: 'static> {
     Whole { place: fn(&mut T) -> &mut u32, from: u32, to: u32 },
     OptionalWhole { place: fn(&mut T) -> &mut Option<u32>, from: u32, to: u32 },
     Part(fn(&mut T) -> &mut f64),
+    OptionalNumber { place: fn(&mut T) -> &mut Option<f64>, from: f64, to: f64 },
     Suggestion(fn(&mut T) -> &mut Suggestion),
     Seconds { place: fn(&mut T) -> &mut Duration, from: u64, to: u64 },
     Minutes { place: fn(&mut T) -> &mut Duration, from: u64, to: u64 },
@@ -135,6 +136,9 @@ impl<T> Kind<T> {
             Self::Count(place) => *place(target) = Some(given.integer().filter(|n| *n > 0)?),
             Self::Whole { place, from, to } => *place(target) = given.whole(*from, *to)?,
             Self::OptionalWhole { place, from, to } => *place(target) = Some(given.whole(*from, *to)?),
+            Self::OptionalNumber { place, from, to } => {
+                *place(target) = Some(given.number().filter(|n| (from..=to).contains(&n))?);
+            }
             Self::Part(place) => *place(target) = given.number().filter(|n| *n > 0.0 && *n <= 1.0)?,
             Self::Suggestion(place) => *place(target) = given.suggestion()?,
             Self::Seconds { place, from, to } => {
@@ -187,6 +191,7 @@ impl<T> Kind<T> {
             Self::Whole { place, .. } => Given::Integer((*place(target)).into()),
             Self::OptionalWhole { place, .. } => Given::Integer((*place(target))?.into()),
             Self::Part(place) => Given::Number(*place(target)),
+            Self::OptionalNumber { place, .. } => Given::Number((*place(target))?),
             Self::Suggestion(place) => match *place(target) {
                 Suggestion::Auto => Given::Text("auto".into()),
                 Suggestion::Off => Given::Text("off".into()),
@@ -226,6 +231,7 @@ impl<T> Kind<T> {
                 format!("a whole number from {from} to {to}")
             }
             Self::Part(_) => "a number above 0, at most 1".into(),
+            Self::OptionalNumber { from, to, .. } => format!("a number from {from} to {to}"),
             Self::Suggestion(_) => {
                 format!(r#""auto", "off" or a number above 0, at most {MAX_DIFFICULTY:e}"#)
             }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::array::{self, ArrayKind, Element, OriginOf, Sourced, origin_of};
+use super::boards::BOARD_FIELDS;
 use super::document::{self, Fault};
 use super::field::{self, FIELDS};
 use super::files::{self, SourceFile};
@@ -12,7 +13,7 @@ use super::nodes::NODE_FIELDS;
 use super::pools::{MAX_PRIORITY, POOL_FIELDS};
 use super::problem::{ConfigError, Mistake, Origin, Problem};
 use super::store::store;
-use super::{Config, Environment, Flags, Node, NodeLogin, Pool, Secret};
+use super::{Board, Config, Environment, Flags, Node, NodeLogin, Pool, Secret};
 
 /// How many letters may differ for a variable to be a slip of one of ours. Small on purpose: variables that
 /// others set must not stop us, such as the SIGNALCORE_PORT that Kubernetes makes from a service's name.
@@ -38,6 +39,7 @@ pub struct Origins {
     settings: OriginOf,
     pools: Vec<OriginOf>,
     nodes: Vec<OriginOf>,
+    boards: Vec<OriginOf>,
 }
 
 impl Origins {
@@ -54,6 +56,11 @@ impl Origins {
     /// The origin of a setting of the node at `index` in [`Config::nodes`], such as `url`.
     pub fn node(&self, index: usize, name: &str) -> Origin {
         self.nodes.get(index).map_or(Origin::Default, |node| origin_of(node, name))
+    }
+
+    /// The origin of a setting of the board at `index` in [`Config::boards`], such as `port`.
+    pub fn board(&self, index: usize, name: &str) -> Origin {
+        self.boards.get(index).map_or(Origin::Default, |board| origin_of(board, name))
     }
 }
 
@@ -84,6 +91,7 @@ struct Layers {
     origins: OriginOf,
     pools: Vec<Sourced<Pool>>,
     nodes: Vec<Sourced<Node>>,
+    boards: Vec<Sourced<Board>>,
     problems: Vec<Problem>,
 }
 
@@ -94,6 +102,7 @@ impl Layers {
             origins: OriginOf::new(),
             pools: Vec::new(),
             nodes: Vec::new(),
+            boards: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -118,6 +127,7 @@ impl Layers {
             match element.kind {
                 ArrayKind::Pool => self.pools.extend(array::read(entries, place, base, problems)),
                 ArrayKind::Node => self.nodes.extend(array::read(entries, place, base, problems)),
+                ArrayKind::Board => self.boards.extend(array::read(entries, place, base, problems)),
             }
         }
         self.problems[before..].sort_by_key(|problem| match problem.origin {
@@ -127,7 +137,7 @@ impl Layers {
     }
 
     /// Variables of settings win over files; those of the pool make one that replaces the files' pools, and so do those of
-    /// the node.
+    /// the node and the board.
     fn environment(&mut self, environment: &Environment) {
         self.unknown_variables(environment);
         for field in FIELDS {
@@ -141,6 +151,9 @@ impl Layers {
         if let Some(nodes) = self.element_of(environment) {
             self.nodes = nodes;
         }
+        if let Some(boards) = self.element_of(environment) {
+            self.boards = boards;
+        }
     }
 
     /// The one element of its kind that variables make, `None` when there is nothing of one.
@@ -152,7 +165,7 @@ impl Layers {
             }
         }
         let origin = entries.first()?.2.clone();
-        if environment.value(T::KIND.url_variable()).is_some() {
+        if environment.value(T::KIND.key_variable()).is_some() {
             let element = array::read(entries.into_iter(), origin, None, &mut self.problems);
             return Some(element.into_iter().collect());
         }
@@ -174,6 +187,7 @@ impl Layers {
     fn unknown_variables(&mut self, environment: &Environment) {
         let ours = FIELDS.iter().map(|field| field.env).chain(POOL_FIELDS.iter().map(|field| field.env));
         let ours = ours.chain(NODE_FIELDS.iter().map(|field| field.env));
+        let ours = ours.chain(BOARD_FIELDS.iter().map(|field| field.env));
         let known: Vec<_> = ours.chain([files::VARIABLE]).collect();
         for name in environment.names().filter(|name| name.starts_with("SIGNALCORE_")) {
             let slips = |candidate: &&&str| strsim::damerau_levenshtein(name, candidate);
@@ -187,7 +201,7 @@ impl Layers {
     }
 
     /// Flags win over everything; if they name pools or nodes, no other layer's pool or node is left: whom we mine for is
-    /// on the command line then.
+    /// on the command line then. So are the boards if they name devices.
     fn flags(&mut self, flags: &Flags) {
         let words = [
             ("cpu.threads", "--cpu-threads", &flags.cpu_threads),
@@ -211,6 +225,9 @@ impl Layers {
         let lists = [("device", "--device", &flags.devices), (PAYOUT, "--payout", &flags.payouts)];
         for (path, flag, list) in lists.into_iter().filter(|(_, _, list)| !list.is_empty()) {
             self.set(path, &Given::List(list.clone()), Origin::Flag(flag), None);
+        }
+        if !flags.devices.is_empty() {
+            self.boards.clear();
         }
         if flags.pools.is_empty() && flags.nodes.is_empty() {
             return;
@@ -310,6 +327,7 @@ impl Layers {
     fn finish(mut self, files: Vec<PathBuf>) -> Result<Loaded, ConfigError> {
         array::repeated(&self.pools, &mut self.problems);
         array::repeated(&self.nodes, &mut self.problems);
+        array::repeated(&self.boards, &mut self.problems);
         self.payouts_and_nodes();
         if !self.problems.is_empty() {
             return Err(ConfigError { problems: self.problems });
@@ -317,8 +335,14 @@ impl Layers {
         self.sort_pools();
         let (pools, pool_origins) = self.pools.into_iter().unzip();
         let (nodes, node_origins) = self.nodes.into_iter().unzip();
-        (self.config.pools, self.config.nodes) = (pools, nodes);
-        let origins = Origins { settings: self.origins, pools: pool_origins, nodes: node_origins };
+        let (boards, board_origins) = self.boards.into_iter().unzip();
+        (self.config.pools, self.config.nodes, self.config.boards) = (pools, nodes, boards);
+        let origins = Origins {
+            settings: self.origins,
+            pools: pool_origins,
+            nodes: node_origins,
+            boards: board_origins,
+        };
         Ok(Loaded { config: self.config, origins, files })
     }
 }

@@ -4,6 +4,7 @@
 //! listing and the annotated default file; a new setting is one row there and one field of a struct here.
 
 mod array;
+mod boards;
 mod cookies;
 mod document;
 mod environment;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use bitcoin::Address;
 
 pub use array::ArrayKind;
+pub use boards::Board;
 pub use cookies::default_cookies;
 pub use environment::Environment;
 pub use files::{journal_file, state_file, user_file};
@@ -62,6 +64,8 @@ pub struct Config {
     pub cpu: Cpu,
     /// Which devices to open, as `--device` spells them.
     pub devices: Vec<String>,
+    /// The boards on serial ports that are not in `devices`.
+    pub boards: Vec<Board>,
     /// Which pool gets the hashing, and when it goes to another.
     pub upstreams: Upstreams,
     /// How to speak with pools.
@@ -82,6 +86,7 @@ impl Default for Config {
             solo: Solo::default(),
             cpu: Cpu::default(),
             devices: Vec::new(),
+            boards: Vec::new(),
             upstreams: Upstreams::default(),
             stratum: Stratum::default(),
             state: State::default(),

@@ -96,8 +96,13 @@ pub enum Mistake {
     },
     /// An environment variable that is not UTF-8.
     NotUtf8Variable,
-    /// A `[[pool]]` or the like without `url`.
-    MissingUrl(ArrayKind),
+    /// A `[[pool]]` or the like without what it must have.
+    Missing {
+        /// Of what.
+        of: ArrayKind,
+        /// The setting that is not there.
+        name: &'static str,
+    },
     /// A pool with the url and the user of one before it, or the like.
     Twice {
         /// What stands there twice.
@@ -105,7 +110,7 @@ pub enum Mistake {
         /// Where the one before stands.
         first: Origin,
     },
-    /// Credentials for an upstream that nothing names.
+    /// Credentials for an upstream that nothing names, or settings of a board.
     CredentialsWithoutUrl(ArrayKind),
     /// Both `password` and `password_file`.
     TwoPasswords,
@@ -167,11 +172,12 @@ impl Problem {
             }
             Mistake::Proxy(_) => "***".into(),
             Mistake::NotUtf8Variable => "a value that is not UTF-8".into(),
-            Mistake::MissingUrl(kind) => format!("a {kind} without url"),
+            Mistake::Missing { of, name } => format!("a {of} without {name}"),
             Mistake::Twice { kind: ArrayKind::Pool, first } => {
                 format!("the same url and user as at {first}")
             }
-            Mistake::Twice { kind: ArrayKind::Node, first } => format!("the same url as at {first}"),
+            Mistake::Twice { kind, first } => format!("the same {} as at {first}", kind.key()),
+            Mistake::CredentialsWithoutUrl(ArrayKind::Board) => "settings without a board".into(),
             Mistake::CredentialsWithoutUrl(kind) => format!("credentials without a {kind}"),
             Mistake::TwoPasswords => "both password and password_file".into(),
             Mistake::TwoLogins => "it beside user or password".into(),
@@ -198,16 +204,16 @@ impl Problem {
             Mistake::UnknownVariable { nearest } => nearest.clone(),
             Mistake::Value { expected, .. } => expected.clone(),
             Mistake::Url { .. } => pool_url::EXPECTED.into(),
-            Mistake::MissingUrl(kind) => kind.expected_url().into(),
+            Mistake::Missing { of, name } => of.expected(name).into(),
             Mistake::Proxy(_) => proxy::EXPECTED.into(),
             Mistake::Address { .. } => ADDRESSES.into(),
             Mistake::Twice { kind, .. } => format!("each {kind} once"),
             Mistake::NotUtf8Variable | Mistake::NotUtf8File { .. } => "text in UTF-8".into(),
-            Mistake::CredentialsWithoutUrl(kind) => format!("{} beside them", kind.url_variable()),
+            Mistake::CredentialsWithoutUrl(kind) => format!("{} beside them", kind.key_variable()),
             Mistake::TwoPasswords | Mistake::TwoLogins | Mistake::InUrlToo(_) => "one of them".into(),
             Mistake::HalfLogin { .. } => "both, or none of them for the node's cookie".into(),
             Mistake::NoPayout => solo::EXPECTED.into(),
-            Mistake::PayoutWithoutNode => ArrayKind::Node.expected_url().into(),
+            Mistake::PayoutWithoutNode => ArrayKind::Node.expected("url").into(),
             Mistake::NoTls => "stratum+ssl://HOST:PORT".into(),
             Mistake::NoCertificate { .. } => "one or more in PEM".into(),
             Mistake::Unreadable { .. } => "a readable file".into(),
@@ -233,14 +239,17 @@ impl Problem {
                 "delete one of the two, or give them different users to mine for both".into()
             }
             Mistake::NotUtf8Variable => "correct it or unset it".into(),
-            Mistake::MissingUrl(kind) => {
-                format!("add a line url = \"{}\" to this [[{kind}]]", kind.url_to_write())
+            Mistake::Missing { of, name } => {
+                format!("add a line {name} = \"{}\" to this [[{of}]]", of.to_write(name))
+            }
+            Mistake::CredentialsWithoutUrl(kind @ ArrayKind::Board) => {
+                format!("give {} too, or unset them", kind.key_variable())
             }
             Mistake::CredentialsWithoutUrl(kind) => {
-                let url = kind.url_variable();
+                let url = kind.key_variable();
                 format!("give {url} too; credentials are never sent to a {kind} they were not given for")
             }
-            Mistake::Twice { kind: ArrayKind::Node, .. } | Mistake::TwoPasswords | Mistake::InUrlToo(_) => {
+            Mistake::Twice { .. } | Mistake::TwoPasswords | Mistake::InUrlToo(_) => {
                 "delete one of the two".into()
             }
             Mistake::TwoLogins => "delete it, or user and password".into(),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::array::Element;
+use super::boards::BOARD_FIELDS;
 use super::field::{FIELDS, Field, Preset, TABLES};
 use super::nodes::NODE_FIELDS;
 use super::pools::POOL_FIELDS;
@@ -27,6 +28,9 @@ const NODE_DOC: &str = "\n# The nodes that we mine on by ourselves, the best fir
                         # SIGNALCORE_NODE_URL and the other variables make one node that replaces all of them, and so\n\
                         # does --solo. Pools or nodes on the command line replace both kinds.\n# [[node]]\n";
 
+const BOARD_DOC: &str = "\n# The boards on serial ports, beside those of device: one [[board]] each. SIGNALCORE_BOARD_PORT and the\n\
+                         # other variables make one board that replaces all of them, and --device replaces them too.\n# [[board]]\n";
+
 /// The default configuration file, every setting with its unit, range and default.
 pub fn annotated_default() -> String {
     let mut text = HEAD.to_owned();
@@ -39,6 +43,10 @@ pub fn annotated_default() -> String {
     }
     text.push_str(NODE_DOC);
     for field in NODE_FIELDS {
+        annotate(&mut text, field, "# ");
+    }
+    text.push_str(BOARD_DOC);
+    for field in BOARD_FIELDS {
         annotate(&mut text, field, "# ");
     }
     for (table, doc) in TABLES {
@@ -73,6 +81,7 @@ pub fn show_toml(loaded: &Loaded) -> String {
     settings(&mut text, "");
     show_elements(&mut text, &loaded.config.pools, |i, name| loaded.origins.pool(i, name));
     show_elements(&mut text, &loaded.config.nodes, |i, name| loaded.origins.node(i, name));
+    show_elements(&mut text, &loaded.config.boards, |i, name| loaded.origins.board(i, name));
     for (table, _) in TABLES {
         _ = writeln!(text, "\n[{table}]");
         settings(&mut text, table);
@@ -107,8 +116,9 @@ pub fn show_json(loaded: &Loaded) -> Value {
     }
     let pools = elements_json(&loaded.config.pools, |i, name| loaded.origins.pool(i, name));
     let nodes = elements_json(&loaded.config.nodes, |i, name| loaded.origins.node(i, name));
+    let boards = elements_json(&loaded.config.boards, |i, name| loaded.origins.board(i, name));
     let files: Vec<_> = loaded.files.iter().map(|path| path.display().to_string()).collect();
-    json!({ "files": files, "pools": pools, "nodes": nodes, "settings": settings })
+    json!({ "files": files, "pools": pools, "nodes": nodes, "boards": boards, "settings": settings })
 }
 
 fn elements_json<T: Element>(all: &[T], origin: impl Fn(usize, &str) -> Origin) -> Value {

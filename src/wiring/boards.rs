@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use super::PlanError;
-use crate::config::Config;
+use crate::config::{self, Config};
 
 /// How often a port that is not there is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,7 +30,8 @@ impl Boards {
     /// Errors: `Device`.
     pub(super) fn new(config: &Config) -> Result<Self, PlanError> {
         let mut boards = Self::default();
-        for spec in &config.devices {
+        let of_tables = config.boards.iter().map(config::Board::spec);
+        for spec in config.devices.iter().cloned().chain(of_tables) {
             let wrong = |reason: String| PlanError::Device { spec: spec.clone(), reason };
             match spec.as_str() {
                 "auto" => boards.scan = true,

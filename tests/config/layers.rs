@@ -34,7 +34,7 @@ fn flag_pools(urls: &[&str], users: &[&str]) -> impl FnOnce(&mut Flags) {
 fn without_any_layer_every_value_is_the_documented_default() {
     let config = Setup::with_file("").loaded().config;
     assert_eq!(config, Config::default());
-    let Config { pools, nodes, solo, cpu, devices, upstreams, stratum, state, log, stop } = config;
+    let Config { pools, nodes, solo, cpu, devices, boards, upstreams, stratum, state, log, stop } = config;
     assert_eq!((state.remember, state.file, state.journal), (true, None, None));
     assert_eq!((pools, nodes, solo.payouts), (vec![], vec![], vec![]));
     assert_eq!((solo.coinbase_tag.as_str(), solo.priority, solo.weight), ("/signalcore/", None, 1));
@@ -48,7 +48,7 @@ fn without_any_layer_every_value_is_the_documented_default() {
     assert_eq!((upstreams.strategy, upstreams.hot_standbys), (Strategy::Failover, 1));
     let times = [upstreams.return_after, upstreams.rotate, upstreams.slow_answer, upstreams.frozen_tip];
     assert_eq!(times.map(|time| time.as_secs()), [120, 3600, 30, 120]);
-    assert_eq!(devices, ["auto"]);
+    assert_eq!((devices, boards), (vec!["auto".to_owned()], vec![]));
     assert_eq!(
         (cpu.threads, cpu.pin, cpu.duty_percent, cpu.kernel.as_str()),
         (Threads::Auto, false, 100, "")
@@ -125,8 +125,8 @@ fn a_file_reaches_every_field() {
     );
     let authority = rcgen::generate_simple_self_signed(["an authority".to_owned()]).unwrap().cert;
     let setup = setup.beside("ca.pem", authority.pem());
-    // Those of nodes and of solo mining are in nodes.rs.
-    let Config { pools, nodes: _, solo: _, cpu, devices, upstreams, stratum, state, log, stop } =
+    // Those of nodes and of solo mining are in nodes.rs, those of boards in boards.rs.
+    let Config { pools, nodes: _, solo: _, cpu, devices, boards: _, upstreams, stratum, state, log, stop } =
         setup.loaded().config;
     assert_eq!((state.remember, state.file), (false, Some(setup.path("pools.json"))));
     assert_eq!(state.journal, Some(setup.path("blocks.journal")));

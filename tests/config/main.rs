@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy.toml lets the test functions, and here their helpers need it too
 
+mod boards;
 mod command;
 mod layers;
 mod mistakes;

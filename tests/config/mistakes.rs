@@ -81,7 +81,7 @@ fn unknown_names_get_the_nearest_known_one() {
     );
     assert_eq!(
         mistake("\n[startum]\n"),
-        "config.toml:2: found the unknown name startum, expected one of device, pool, node, cpu, upstreams, \
+        "config.toml:2: found the unknown name startum, expected one of device, pool, node, board, cpu, upstreams, \
          stratum, solo, state, log, stop; \
          did you mean stratum?"
     );
@@ -475,7 +475,7 @@ fn no_mistake_repeats_a_secret() {
 
 /// Lines that are almost a configuration.
 fn almost_toml() -> impl Strategy<Value = String> {
-    let name = "(cpu|pool|node|solo|stratum|log|stop|device|threads|pin|url|user|password|cookie|zmq|payout|file|shares|[a-z]{1,6}|\"\u{e4}\")";
+    let name = "(cpu|pool|node|board|chips|frequency|kind|port|solo|stratum|log|stop|device|threads|pin|url|user|password|cookie|zmq|payout|file|shares|[a-z]{1,6}|\"\u{e4}\")";
     let value = "(true|-?[0-9]{1,20}|[0-9]\\.[0-9]e[0-9]{1,3}|nan|'[^']{0,8}'|\"[^\"\\\\]{0,8}\"|\\[[0-9',a]{0,6}\\]|\\{a=1\\}|.{0,6})";
     let line =
         format!("(\\[{name}\\]|\\[\\[{name}\\]\\]|{name} ?= ?{value}|{name}\\.{name} = {value}|.{{0,12}})");

@@ -250,6 +250,7 @@ fn checking_finds_what_mining_would_refuse() {
     for (text, part) in [
         ("[cpu]\nkernel = \"warp\"", "k.toml:2: cpu.kernel: found warp"),
         ("device = [\"/dev/ttyACM0\"]", "k.toml:1: device: found /dev/ttyACM0"),
+        ("[[board]]\nkind = \"bm1\"\nport = \"x\"", "k.toml:3: board: found bm1:x"),
         ("[log]\nlevel = \"loud\"", "k.toml:2: log.level: found loud"),
     ] {
         std::fs::write(&file, text).unwrap();

@@ -1,0 +1,138 @@
+//! The `[[board]]` tables: boards on serial ports.
+
+use std::fmt::Write as _;
+
+use super::array::{ArrayKind, Element, OriginOf};
+use super::field::{Field, Preset, row};
+use super::kind::{Kind, TextRule};
+use super::problem::Mistake;
+
+/// A board on a serial port. What a setting says nothing of is as its kind has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Board {
+    /// The name of its kind, such as `bm1370`.
+    pub kind: String,
+    /// The path of its port.
+    pub port: String,
+    /// How many chips it has, 1 to 128.
+    pub chips: Option<u32>,
+    /// Frequency of its chips. Unit: megahertz.
+    pub frequency: Option<f64>,
+    /// Speed of its line while it hashes. Unit: baud.
+    pub baud: Option<u32>,
+    /// Zero bits of each hash that its chips report, 0 to 32.
+    pub zero_bits: Option<u32>,
+}
+
+impl Board {
+    /// As `--device` names it.
+    pub fn spec(&self) -> String {
+        let mut spec = format!("{}:{}", self.kind, self.port);
+        let mut option = |name: &str, value: Option<f64>| {
+            if let Some(value) = value {
+                _ = write!(spec, ",{name}={value}");
+            }
+        };
+        option("chips", self.chips.map(f64::from));
+        option("frequency", self.frequency);
+        option("baud", self.baud.map(f64::from));
+        option("zero-bits", self.zero_bits.map(f64::from));
+        spec
+    }
+}
+
+/// A `[[board]]` while it is read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct BoardDraft {
+    kind: Option<String>,
+    port: Option<String>,
+    chips: Option<u32>,
+    frequency: Option<f64>,
+    baud: Option<u32>,
+    zero_bits: Option<u32>,
+}
+
+static NAME: TextRule = TextRule {
+    expected: "the kind of the board, such as \"bm1370\"",
+    holds: |t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
+};
+/// A comma ends the port where a flag names a board.
+static PORT: TextRule = TextRule {
+    expected: "the path of a serial port, without commas",
+    holds: |t| !t.is_empty() && !t.contains(|c: char| c == ',' || c.is_control()),
+};
+
+/// The settings of a `[[board]]`.
+pub(super) static BOARD_FIELDS: &[Field<BoardDraft>] = &[
+    row(
+        "kind",
+        "SIGNALCORE_BOARD_KIND",
+        Kind::OptionalText { place: |b| &mut b.kind, rule: &NAME },
+        Preset::Required("\"bm1370\""),
+        "What it is; a name that is none tells all there are.",
+    ),
+    row(
+        "port",
+        "SIGNALCORE_BOARD_PORT",
+        Kind::OptionalText { place: |b| &mut b.port, rule: &PORT },
+        Preset::Required("\"/dev/ttyACM1\""),
+        "Its serial port; `signalcore devices` lists them.",
+    ),
+    row(
+        "chips",
+        "SIGNALCORE_BOARD_CHIPS",
+        Kind::OptionalWhole { place: |b| &mut b.chips, from: 1, to: 128 },
+        Preset::Unset("4"),
+        "How many chips it has; without it as many as its kind.",
+    ),
+    row(
+        "frequency",
+        "SIGNALCORE_BOARD_FREQUENCY",
+        Kind::OptionalNumber { place: |b| &mut b.frequency, from: 1.0, to: 10_000.0 },
+        Preset::Unset("525"),
+        "Frequency of its chips in MHz; without it that of its kind.",
+    ),
+    row(
+        "baud",
+        "SIGNALCORE_BOARD_BAUD",
+        Kind::OptionalWhole { place: |b| &mut b.baud, from: 9600, to: 12_000_000 },
+        Preset::Unset("1000000"),
+        "Speed of its line while it hashes, in baud; without it that of its kind.",
+    ),
+    row(
+        "zero_bits",
+        "SIGNALCORE_BOARD_ZERO_BITS",
+        Kind::OptionalWhole { place: |b| &mut b.zero_bits, from: 0, to: 32 },
+        Preset::Unset("8"),
+        "Zero bits of each hash that its chips report: 32 unless given, fewer for a virtual board.",
+    ),
+];
+
+impl Element for Board {
+    type Draft = BoardDraft;
+
+    const KIND: ArrayKind = ArrayKind::Board;
+
+    fn fields() -> &'static [Field<BoardDraft>] {
+        BOARD_FIELDS
+    }
+
+    fn conflicts(_: &BoardDraft, origins: &OriginOf) -> Vec<(bool, &'static str, Mistake)> {
+        let missing = Mistake::Missing { of: ArrayKind::Board, name: "kind" };
+        vec![(origins.contains_key("port") && !origins.contains_key("kind"), "port", missing)]
+    }
+
+    fn from_draft(draft: BoardDraft, _: &mut OriginOf) -> Option<Self> {
+        let BoardDraft { kind, port, chips, frequency, baud, zero_bits } = draft;
+        Some(Self { kind: kind?, port: port?, chips, frequency, baud, zero_bits })
+    }
+
+    fn to_draft(&self) -> BoardDraft {
+        let Self { kind, port, chips, frequency, baud, zero_bits } = self.clone();
+        BoardDraft { kind: Some(kind), port: Some(port), chips, frequency, baud, zero_bits }
+    }
+
+    fn identity(&self) -> String {
+        self.port.clone()
+    }
+}
