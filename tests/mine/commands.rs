@@ -222,7 +222,7 @@ fn a_share_that_cannot_be_decoded_names_the_field() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 15] = [
         &["completions"],
         &["man"],
         &["mine"],
