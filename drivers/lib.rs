@@ -5,6 +5,7 @@
 
 pub mod bm13xx;
 pub mod cpu;
+pub mod icarus;
 pub mod port;
 pub mod registry;
 pub mod usb;
