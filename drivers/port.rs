@@ -15,9 +15,7 @@ use tokio_serial::{
 
 /// A port that takes no byte for so long does not work. At 115 200 baud it takes twenty thousand.
 const WRITE_WITHIN: Duration = Duration::from_secs(2);
-/// How long the bytes before a change of speed may take to leave: 5000 at 115 200 baud.
-const FLUSH_WITHIN: Duration = Duration::from_millis(500);
-/// How often it is looked whether they have.
+/// How often it is looked whether the bytes before a change of speed have left.
 const FLUSH_LOOK: Duration = Duration::from_millis(1);
 
 /// An open serial port. Nobody else can open it meanwhile.
@@ -146,7 +144,7 @@ impl Port {
     pub async fn set_speed(&mut self, baud: u32) -> Result<(), PortError> {
         match &mut self.line {
             Line::Serial(stream) => {
-                let until = Instant::now() + FLUSH_WITHIN;
+                let until = Instant::now() + WRITE_WITHIN;
                 // Draining would block the thread; a driver that cannot count its bytes is waited for by the caller.
                 while stream.bytes_to_write().is_ok_and(|waiting| waiting > 0) {
                     if Instant::now() >= until {

@@ -86,6 +86,7 @@ async fn demonstrate(args: &Args, display: Display) -> anyhow::Result<PoolReport
     let pool = PracticePool::start(settings).await.context("start the practice pool on a loopback port")?;
     let url = format!("stratum+tcp://{}", pool.address()).parse().context("the practice pool's address")?;
     let mut config = Config { pools: vec![Pool::new(url, "demo")], ..Config::default() };
+    config.devices = vec!["none".to_owned()]; // a board's nonces are for who owns it
     config.cpu.threads = args.cpu_threads.map_or(Threads::Auto, Threads::Count);
     config.stop.seconds = args.seconds;
     wiring::run(Plan::new(&config, &Environment::default())?, display, io::stdout(), signals::first()?)

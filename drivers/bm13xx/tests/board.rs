@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_serial::{SerialPort as _, SerialStream};
 
 use super::super::answer::{Answer, AnswerSize, RawNonce};
 use super::super::board::{BoardError, Opener, Running, open};
@@ -19,13 +20,13 @@ use super::super::register::Register;
 use super::super::ticket::ALWAYS_ZERO;
 use super::proofs::gamma;
 use crate::port::{Port, PortError, PortFault};
+use crate::registry::BoardSpec;
 use crate::{BoardEvent, BoardHandle, ChipJob, ChipJobId, EVENT_CAPACITY};
 
-/// One BM1370 behind a line, which finds the recorded nonce of each job so many times.
+/// One BM1370 behind a line, which finds the recorded nonce of each job.
 #[derive(Clone)]
 struct Chips {
     log: Arc<Mutex<Log>>,
-    nonces: usize,
     silent: bool,
 }
 
@@ -33,14 +34,15 @@ struct Chips {
 struct Log {
     opened: usize,
     jobs: usize,
-    /// What the line was set to when a job came.
+    /// What the line is set to, and was when the last job came.
+    baud: u32,
     job_baud: u32,
     unplugged: bool,
 }
 
 impl Chips {
-    fn new(nonces: usize) -> Self {
-        Self { log: Arc::default(), nonces, silent: false }
+    fn new() -> Self {
+        Self { log: Arc::default(), silent: false }
     }
 
     fn log(&self) -> std::sync::MutexGuard<'_, Log> {
@@ -64,37 +66,57 @@ impl Chips {
         let mut buffer = [0; 4096];
         let mut address = 0;
         while let Ok(count @ 1..) = line.read(&mut buffer).await {
-            for piece in dissect(BM1370_LIST.chip, &buffer[..count]) {
-                if self.log().unplugged {
-                    return;
-                }
-                let mut answers = Vec::new();
-                match piece.content {
-                    Content::ToChip(Frame::SetAddress(given)) => address = given,
-                    Content::ToChip(Frame::Read { register: Register::CHIP_ID, .. }) if !self.silent => {
-                        let register = Register::CHIP_ID;
-                        answers.push(Answer::Register {
-                            value: 0x1370_0000,
-                            chip_address: address,
-                            register,
-                        });
-                    }
-                    Content::ToChip(Frame::Job(JobFrame::Header(job))) => {
-                        self.log().jobs += 1;
-                        self.log().job_baud = baud.load(Ordering::Relaxed);
-                        let tag = BM1370_LIST.chip.tag(2, job.job_byte >> 3, 0);
-                        let nonce = Answer::Nonce(RawNonce { tag, ..gamma().1 });
-                        answers.extend(std::iter::repeat_n(nonce, self.nonces));
-                    }
-                    _ => {}
-                }
-                for answer in answers {
-                    if line.write_all(&answer.emit(AnswerSize::Eleven)).await.is_err() {
-                        return;
-                    }
-                }
+            self.log().baud = baud.load(Ordering::Relaxed);
+            if self.hear(&buffer[..count], &mut address, &mut line).await.is_err() {
+                return;
             }
         }
+    }
+
+    /// On a pseudo-terminal, which nobody has open now and then.
+    async fn play_on(self, mut line: SerialStream) {
+        let mut buffer = [0; 4096];
+        let mut address = 0;
+        loop {
+            match line.read(&mut buffer).await {
+                Ok(count @ 1..) => self.hear(&buffer[..count], &mut address, &mut line).await.unwrap(),
+                _ => sleep(Duration::from_millis(5)).await,
+            }
+        }
+    }
+
+    /// Answers whole frames. Errors: nobody hears the answers, or the board is unplugged.
+    async fn hear(
+        &self,
+        bytes: &[u8],
+        address: &mut u8,
+        line: &mut (impl AsyncWrite + Unpin),
+    ) -> std::io::Result<()> {
+        for piece in dissect(BM1370_LIST.chip, bytes) {
+            if self.log().unplugged {
+                return Err(std::io::ErrorKind::NotConnected.into());
+            }
+            let mut answers = Vec::new();
+            match piece.content {
+                Content::ToChip(Frame::SetAddress(given)) => *address = given,
+                Content::ToChip(Frame::Read { register: Register::CHIP_ID, .. }) if !self.silent => {
+                    let register = Register::CHIP_ID;
+                    answers.push(Answer::Register { value: 0x1370_0000, chip_address: *address, register });
+                }
+                Content::ToChip(Frame::Job(JobFrame::Header(job))) => {
+                    let mut log = self.log();
+                    log.jobs += 1;
+                    log.job_baud = log.baud;
+                    let tag = BM1370_LIST.chip.tag(2, job.job_byte >> 3, 0);
+                    answers.push(Answer::Nonce(RawNonce { tag, ..gamma().1 }));
+                }
+                _ => {}
+            }
+            for answer in answers {
+                line.write_all(&answer.emit(AnswerSize::Eleven)).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn board(&self, baud: u32) -> Running {
@@ -134,7 +156,7 @@ fn expected(id: u64) -> BoardEvent {
 
 #[tokio::test(start_paused = true)]
 async fn a_board_is_brought_up_and_brings_the_nonces_of_its_job() {
-    let chips = Chips::new(1);
+    let chips = Chips::new();
     let (mut board, _ended) = chips.board(RESET_BAUD).await;
     assert_eq!((board.name.as_str(), board.detail.as_str()), ("test", "1 × BM1370 at 525 MHz"));
     assert_eq!(board.expected_rate, 1.071e12);
@@ -151,7 +173,7 @@ async fn a_board_is_brought_up_and_brings_the_nonces_of_its_job() {
 
 #[tokio::test(start_paused = true)]
 async fn jobs_go_out_at_the_speed_that_the_board_is_configured_for() {
-    let chips = Chips::new(1);
+    let chips = Chips::new();
     let (mut board, _ended) = chips.board(1_000_000).await;
     board.job.send_replace(Some(job(1)));
     nonce(&mut board).await;
@@ -160,7 +182,7 @@ async fn jobs_go_out_at_the_speed_that_the_board_is_configured_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_board_without_a_job_says_nothing_and_a_dropped_sender_ends_it() {
-    let (mut board, ended) = Chips::new(1).board(RESET_BAUD).await;
+    let (mut board, ended) = Chips::new().board(RESET_BAUD).await;
     sleep(Duration::from_secs(300)).await;
     assert!(board.events.try_recv().is_err());
     drop(board.job);
@@ -170,7 +192,7 @@ async fn a_board_without_a_job_says_nothing_and_a_dropped_sender_ends_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_board_that_is_told_to_stop_hands_over_what_it_holds_and_ends() {
-    let chips = Chips::new(1);
+    let chips = Chips::new();
     let (mut board, ended) = chips.board(RESET_BAUD).await;
     board.job.send_replace(Some(job(1)));
     while chips.log().jobs == 0 {
@@ -187,7 +209,7 @@ async fn a_board_that_is_told_to_stop_hands_over_what_it_holds_and_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_board_whose_port_goes_ends_and_says_what_became_of_the_port() {
-    let chips = Chips::new(1);
+    let chips = Chips::new();
     let (mut board, ended) = chips.board(RESET_BAUD).await;
     board.job.send_replace(Some(job(1)));
     nonce(&mut board).await;
@@ -208,7 +230,7 @@ async fn a_board_whose_port_goes_ends_and_says_what_became_of_the_port() {
 
 #[tokio::test(start_paused = true)]
 async fn chips_that_say_nothing_are_told_of_and_tried_again_and_left_alone_after_three_times() {
-    let chips = Chips { silent: true, ..Chips::new(0) };
+    let chips = Chips { silent: true, ..Chips::new() };
     let (mut board, _ended) = chips.board(RESET_BAUD).await;
     let start = Instant::now();
     let mut faults = Vec::new();
@@ -226,7 +248,7 @@ async fn chips_that_say_nothing_are_told_of_and_tried_again_and_left_alone_after
 
 #[tokio::test(start_paused = true)]
 async fn an_engine_that_takes_no_events_does_not_hold_up_the_board() {
-    let chips = Chips::new(1);
+    let chips = Chips::new();
     let (mut board, _ended) = chips.board(RESET_BAUD).await;
     let count = EVENT_CAPACITY as u64 * 2;
     for id in 0..count {
@@ -242,4 +264,22 @@ async fn an_engine_that_takes_no_events_does_not_hold_up_the_board() {
         }
     }
     assert_eq!(hashes, count << 32);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_board_that_is_named_by_its_port_brings_nonces_over_a_terminal_and_ends_with_it() {
+    let (line, slave) = SerialStream::pair().unwrap();
+    let spec: BoardSpec = format!("bm1370:{},frequency=50", slave.name().unwrap()).parse().unwrap();
+    drop(slave);
+    let chips = Chips::new();
+    let player = tokio::spawn(chips.clone().play_on(line));
+    let (mut board, ended) = spec.open().await.unwrap();
+    board.job.send_replace(Some(job(1)));
+    assert_eq!(nonce(&mut board).await.0, expected(1));
+    assert!(spec.open().await.unwrap_err().to_string().contains("another program has it open"));
+    player.abort();
+    assert!(player.await.unwrap_err().is_cancelled());
+    while next(&mut board).await.is_some() {}
+    assert_eq!(ended.await.unwrap().unwrap().fault, PortFault::Gone);
 }
