@@ -88,7 +88,10 @@ pub enum PlanError {
     )]
     NoPool,
     /// Nothing to mine with.
-    #[error("nothing may hash: the CPU is off and no device is open; set --cpu-threads to a number or auto")]
+    #[error(
+        "nothing may hash: the CPU is off and no board is there; set --cpu-threads to a number or auto, or name a board \
+         with --device KIND:PORT"
+    )]
     NoBoard,
     /// The CPU cannot be used this way.
     #[error("cpu: {0}")]
