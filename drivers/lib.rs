@@ -3,6 +3,7 @@
 //! This crate knows chips, not pools: nothing in it has heard of Stratum, shares or payouts. Every board, the CPU
 //! included, is a [`BoardHandle`] of channels, so that the engine treats all of them alike.
 
+pub mod bitaxe;
 pub mod bm13xx;
 pub mod cpu;
 pub mod icarus;
