@@ -1,8 +1,12 @@
 //! Bitaxe boards and what is built like them, under the firmware bitaxe-raw: a chain of BM13xx chips behind one port, and
 //! behind another everything around it. A board as a state machine that keeps it cool; the two ports are its shell's.
 
+pub mod boards;
+pub mod fan;
 pub mod link;
 pub mod packet;
+pub mod regulator;
+pub mod sensor;
 #[cfg(test)]
 mod tests;
 mod text;
