@@ -5,6 +5,7 @@ pub mod boards;
 pub mod fan;
 pub mod link;
 pub mod packet;
+pub mod power_up;
 pub mod regulator;
 pub mod sensor;
 #[cfg(test)]
