@@ -11,3 +11,4 @@ pub mod sensor;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod thermal;

@@ -1,4 +1,5 @@
 //! Tests of more than one file.
 
 mod control_port;
+mod heat;
 mod power;
