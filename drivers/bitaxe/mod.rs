@@ -12,3 +12,4 @@ pub mod sensor;
 mod tests;
 mod text;
 pub mod thermal;
+pub mod tuner;

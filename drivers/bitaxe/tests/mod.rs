@@ -3,3 +3,4 @@
 mod control_port;
 mod heat;
 mod power;
+mod tuning;
