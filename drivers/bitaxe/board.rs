@@ -1,0 +1,418 @@
+//! A board as a state machine: control port, power, heat and chips together.
+//!
+//! Bytes of two ports and the time in; bytes, speeds of the data port, and what the engine wants to hear out. It powers up,
+//! runs the chain, reads its sensors once a second, and takes the power away when [`Thermal`] says so, by both ports: what
+//! one of them cannot do any more the other may.
+
+mod chain_clock;
+mod heat;
+mod monitor;
+mod off;
+mod running;
+mod status;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use self::heat::Heat;
+use self::off::Off;
+use self::running::Running;
+pub use self::status::{OffReason, Order, OrderError, Phase, Readings, Status, Told};
+use super::boards::{BeyondLimit, BoardKind};
+use super::link::{CallError, Link, LinkEvent};
+use super::power_up::PowerUp;
+use super::thermal::Thermal;
+use super::tuner::{Goal, Point, Results, Tuner, TunerEvent, TunerLimits};
+use crate::bm13xx::chain::{Chain, ChainConfig, ChainConfigError};
+use crate::bm13xx::pll::Frequency;
+use crate::{BoardEvent, ChipJob, ChipJobId};
+
+/// Wait after a failed start; doubled each time, up to the second.
+const RETRY_FIRST: Duration = Duration::from_secs(10);
+const RETRY_MOST: Duration = Duration::from_secs(600);
+
+/// What the operator wants of a board.
+#[derive(Debug, Clone)]
+pub struct BoardSettings {
+    /// Which one it is.
+    pub kind: &'static BoardKind,
+    /// Frequency and core voltage.
+    pub point: Point,
+    /// Speed of the data port while the chips hash.
+    pub baud: u32,
+    /// Power at most, watts; never above the board's own limit.
+    pub watts: Option<f64>,
+    /// Whether and how the board tunes itself.
+    pub tuning: Option<Tuning>,
+}
+
+/// How a board tunes itself.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// What for.
+    pub goal: Goal,
+    /// What no point may exceed.
+    pub limits: TunerLimits,
+    /// What earlier runs have found.
+    pub results: Results,
+}
+
+/// Settings that make no board.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum BoardError {
+    /// What would be an order that is not followed.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// The chips cannot do it.
+    #[error(transparent)]
+    Chain(#[from] ChainConfigError),
+}
+
+impl From<BeyondLimit> for BoardError {
+    fn from(error: BeyondLimit) -> Self {
+        Self::Order(error.into())
+    }
+}
+
+/// For the data port, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataOut {
+    /// To write.
+    Bytes(Vec<u8>),
+    /// Once all before has left, take this speed.
+    Speed(u32),
+}
+
+/// The calls to the control port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    PowerUp,
+    Probe,
+    Reset { held: bool },
+    Fan(u8),
+    Voltage(u32),
+    Off,
+}
+
+#[derive(Debug)]
+enum State {
+    PoweringUp(PowerUp),
+    Running(Box<Running>),
+    Off(Off),
+}
+
+/// A board.
+#[derive(Debug)]
+pub struct Board {
+    kind: &'static BoardKind,
+    baud: u32,
+    link: Link<Ask>,
+    heat: Heat,
+    state: State,
+    wanted: Wanted,
+    told: Counts,
+    out: Outbox,
+}
+
+/// What shall be.
+#[derive(Debug)]
+struct Wanted {
+    job: Option<ChipJob>,
+    point: Point,
+    tuner: Option<Tuner>,
+}
+
+/// What has been.
+#[derive(Debug, Default)]
+struct Counts {
+    hashes: f64,
+    begun: Option<ChipJobId>,
+    failed_starts: u32,
+}
+
+#[derive(Debug, Default)]
+struct Outbox {
+    data: VecDeque<DataOut>,
+    events: VecDeque<BoardEvent>,
+    tuner: VecDeque<TunerEvent>,
+}
+
+impl Outbox {
+    fn fault(&mut self, text: impl Into<String>) {
+        self.events.push_back(BoardEvent::Fault(text.into()));
+    }
+}
+
+impl Board {
+    /// A board that is powered up from now on. Errors: it does not bear the settings, or has no control port.
+    pub fn new(settings: BoardSettings, now: Instant) -> Result<Self, BoardError> {
+        let BoardSettings { kind, mut point, baud, watts, tuning } = settings;
+        if kind.parts.regulator.is_none() {
+            return Err(OrderError::NoControl { board: kind.title.clone() }.into());
+        }
+        let mut thermal = Thermal::new(kind.heat, now);
+        if let Some(watts) = watts {
+            thermal.set_watts_limit(watts_limit(kind, watts)?);
+        }
+        kind.voltage(point.millivolts)?;
+        let frequency = kind.frequency(point.megahertz)?;
+        Chain::new(&chain_config(kind, frequency, baud), now)?;
+        let tuner = match tuning {
+            Some(Tuning { goal: Goal::Efficiency, .. }) if kind.parts.power_meter.is_none() => {
+                return Err(OrderError::NoPowerMeter { board: kind.title.clone() }.into());
+            }
+            Some(Tuning { goal, limits, results }) => {
+                Some(Tuner::new(kind, goal, limits, point, results, now))
+            }
+            None => None,
+        };
+        point = tuner.as_ref().map_or(point, Tuner::point);
+        let voltage = kind.voltage(point.millivolts)?;
+        let mut board = Self {
+            kind,
+            baud,
+            link: Link::default(),
+            heat: Heat::new(kind, thermal, now),
+            state: State::PoweringUp(PowerUp::new(kind, voltage, now)),
+            wanted: Wanted { job: None, point, tuner },
+            told: Counts::default(),
+            out: Outbox::default(),
+        };
+        board.go_on(now);
+        Ok(board)
+    }
+
+    /// The job to hash from now on; `None` idles the chips.
+    pub fn set_job(&mut self, job: Option<ChipJob>, now: Instant) {
+        self.wanted.job.clone_from(&job);
+        if let State::Running(running) = &mut self.state {
+            running.set_job(job, now);
+        }
+        self.go_on(now);
+    }
+
+    /// Follows an order. Errors: the board does not bear it, and stays as it is.
+    pub fn order(&mut self, order: Order, now: Instant) -> Result<(), OrderError> {
+        match order {
+            Order::Set { megahertz, millivolts } => {
+                self.kind.frequency(megahertz)?;
+                self.kind.voltage(millivolts)?;
+                self.wanted.tuner = None;
+                self.wanted.point = Point { megahertz, millivolts };
+            }
+            Order::LimitWatts(watts) => {
+                self.heat.thermal.set_watts_limit(watts_limit(self.kind, watts)?);
+            }
+        }
+        self.go_on(now);
+        Ok(())
+    }
+
+    /// Takes the power away, for good.
+    pub fn shut_down(&mut self, now: Instant) {
+        self.switch_off(OffReason::Stopped, now);
+        self.go_on(now);
+    }
+
+    /// Whether the board has no power, as far as it could be told so.
+    pub fn is_off(&self) -> bool {
+        matches!(&self.state, State::Off(off) if off.is_done())
+    }
+
+    /// Bytes from the control port.
+    pub fn handle_control(&mut self, bytes: &[u8], now: Instant) {
+        self.link.handle_bytes(bytes, now);
+        self.go_on(now);
+    }
+
+    /// Bytes from the data port.
+    pub fn handle_data(&mut self, bytes: &[u8], now: Instant) {
+        match &mut self.state {
+            State::Running(running) => running.handle_bytes(bytes, now),
+            State::Off(off) => off.handle_bytes(bytes, now),
+            State::PoweringUp(_) => {}
+        }
+        self.go_on(now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.link.handle_timeout(now);
+        self.go_on(now);
+    }
+
+    /// The next bytes for the control port, in one write.
+    pub fn poll_control(&mut self) -> Option<Vec<u8>> {
+        self.link.poll_transmit()
+    }
+
+    /// What the data port has to do next.
+    pub fn poll_data(&mut self) -> Option<DataOut> {
+        self.out.data.pop_front()
+    }
+
+    /// The next event for the engine.
+    pub fn poll_event(&mut self) -> Option<BoardEvent> {
+        self.out.events.pop_front()
+    }
+
+    /// The next event of the tuner.
+    pub fn poll_tuner(&mut self) -> Option<TunerEvent> {
+        self.out.tuner.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let of_state = match &self.state {
+            State::PoweringUp(power_up) => power_up.poll_timeout(),
+            State::Running(running) => {
+                let running = running.poll_timeout();
+                running.into_iter().chain([self.heat.thermal.poll_timeout()]).min()
+            }
+            State::Off(off) => off.poll_timeout(),
+        };
+        let monitor = if self.watches() { self.heat.monitor.poll_timeout() } else { None };
+        self.link.poll_timeout().into_iter().chain(monitor).chain(of_state).min()
+    }
+
+    /// What the chips shall do at the frequency that is asked for, in hashes a second.
+    pub fn expected_rate(&self) -> f64 {
+        let frequency = Frequency::from_mhz(self.wanted.point.megahertz.into());
+        self.kind.list().chip.hash_rate(self.kind.chips.count, frequency)
+    }
+
+    /// How the board stands.
+    pub fn status(&self, now: Instant) -> Status {
+        let (phase, set_millivolts, chain) = match &self.state {
+            State::PoweringUp(_) => (Phase::PoweringUp, None, None),
+            State::Running(running) => {
+                let is_hashing = running.chain.is_hashing();
+                let stats = running.chain.stats(running.clock.of(now));
+                (Phase::Running { is_hashing }, Some(running.voltage.millivolts()), Some(stats))
+            }
+            State::Off(off) => (Phase::Off { why: off.why.clone(), is_done: off.is_done() }, None, None),
+        };
+        let settings = Told {
+            megahertz: self.wanted.point.megahertz,
+            allowed_megahertz: self.allowed_frequency().mhz(),
+            millivolts: self.wanted.point.millivolts,
+            set_millivolts,
+            fan_percent: self.heat.thermal.fan_percent(),
+        };
+        let is_control_silent = self.link.is_silent();
+        Status { phase, readings: self.heat.readings, settings, chain, is_control_silent }
+    }
+
+    /// What the tuner knows, while it tunes.
+    pub fn tuning_results(&self) -> Option<&Results> {
+        self.wanted.tuner.as_ref().map(Tuner::results)
+    }
+
+    /// Whether sensors are read: not before they were set up, and not while there is something more urgent.
+    fn watches(&self) -> bool {
+        match &self.state {
+            State::PoweringUp(_) => false,
+            State::Running(_) => true,
+            State::Off(off) => off.is_done(),
+        }
+    }
+
+    /// Goes on from whatever has changed until nothing does.
+    fn go_on(&mut self, now: Instant) {
+        loop {
+            while let Some(event) = self.link.poll_event() {
+                self.take(event, now);
+            }
+            match self.state {
+                State::PoweringUp(_) => self.power_up(now),
+                State::Running(_) => self.run(now),
+                State::Off(_) => self.stay_off(now),
+            }
+            if self.watches() {
+                self.drive_fan(now);
+                if let Some(command) = self.heat.monitor.next_call(now) {
+                    self.link.call(Ask::Probe, command, now);
+                }
+            }
+            if !self.link.has_events() {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, event: LinkEvent<Ask>, now: Instant) {
+        match event {
+            LinkEvent::Silent => {
+                self.out.fault("the control port does not answer; the power is cut if that goes on");
+            }
+            LinkEvent::Back => self.out.fault("the control port answers again"),
+            LinkEvent::Ended { call, outcome } => self.take_outcome(call, outcome, now),
+        }
+    }
+
+    fn take_outcome(&mut self, call: Ask, outcome: Result<Vec<u8>, CallError>, now: Instant) {
+        match (call, &mut self.state) {
+            (Ask::Probe, _) => self.take_reading(outcome, now),
+            (Ask::Fan(percent), _) => {
+                self.heat.fan.is_asked = false;
+                self.heat.fan.told = outcome.ok().map(|_| percent);
+            }
+            (Ask::PowerUp, State::PoweringUp(power_up)) => {
+                if let Err(error) = power_up.handle_outcome(outcome) {
+                    self.fail(&error.to_string(), now);
+                }
+            }
+            (Ask::Reset { held }, State::Running(_)) => self.take_reset(held, outcome, now),
+            (Ask::Voltage(millivolts), State::Running(running)) => {
+                running.voltage_told(self.kind, millivolts, outcome.is_ok(), now);
+            }
+            (Ask::Off, State::Off(off)) => {
+                let gave_up = off.take_outcome(&outcome, now);
+                if let (true, Err(error)) = (gave_up, outcome) {
+                    self.out.fault(format!("while the power was taken away: {error}"));
+                }
+            }
+            // Of a state that has ended.
+            (Ask::PowerUp | Ask::Reset { .. } | Ask::Voltage(_) | Ask::Off, _) => {}
+        }
+    }
+
+    fn power_up(&mut self, now: Instant) {
+        let State::PoweringUp(power_up) = &mut self.state else { return };
+        if let Some(command) = power_up.next_call(self.kind, now) {
+            self.link.call(Ask::PowerUp, command, now);
+        } else if power_up.is_done(now) {
+            self.start(now);
+        }
+    }
+
+    /// Begins to power up.
+    fn begin(&mut self, now: Instant) {
+        match self.kind.voltage(self.wanted.point.millivolts) {
+            Ok(voltage) => self.state = State::PoweringUp(PowerUp::new(self.kind, voltage, now)),
+            Err(error) => self.fail(&error.to_string(), now),
+        }
+    }
+
+    /// The board does not start, or its control port refuses what it must not.
+    fn fail(&mut self, why: &str, now: Instant) {
+        let retry = RETRY_FIRST * 2u32.pow(self.told.failed_starts.min(10));
+        let retry = retry.min(RETRY_MOST);
+        self.told.failed_starts += 1;
+        self.out.fault(format!("no power for the chips: {why}; tried again in {} s", retry.as_secs()));
+        self.switch_off(OffReason::Failed { retry_at: now + retry }, now);
+    }
+}
+
+/// Errors: no power at all, or more than the board bears.
+fn watts_limit(kind: &BoardKind, watts: f64) -> Result<f64, OrderError> {
+    let most = kind.heat.watts;
+    if watts > 0.0 && watts <= most {
+        return Ok(watts);
+    }
+    Err(OrderError::Watts { asked: watts, most, board: kind.title.clone() })
+}
+
+fn chain_config(kind: &BoardKind, frequency: Frequency, baud: u32) -> ChainConfig {
+    ChainConfig { bring_up: kind.list(), chips: kind.chips.count, frequency, baud }
+}

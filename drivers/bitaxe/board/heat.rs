@@ -1,0 +1,122 @@
+//! What a board measures of its heat, and its fan.
+
+use std::time::Instant;
+
+use super::super::boards::BoardKind;
+use super::super::link::CallError;
+use super::super::power_up::drive_fan;
+use super::super::thermal::Thermal;
+use super::monitor::{Monitor, Quantity, Unread};
+use super::status::Readings;
+use super::{Ask, Board};
+
+/// Readings in a row that have to fail before the operator hears of it.
+const TELL_AFTER: u32 = 5;
+/// Drive in percent at which every fan turns.
+const FAN_SURELY_TURNS: u8 = 30;
+
+/// Temperatures, power and fan.
+#[derive(Debug)]
+pub(super) struct Heat {
+    pub(super) monitor: Monitor,
+    pub(super) thermal: Thermal,
+    pub(super) readings: Readings,
+    pub(super) fan: FanDrive,
+    complaints: Vec<Complaint>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct FanDrive {
+    pub(super) told: Option<u8>,
+    pub(super) is_asked: bool,
+    /// Readings in a row without a turn.
+    still: u32,
+}
+
+/// Readings of a quantity in a row that failed.
+#[derive(Debug)]
+struct Complaint {
+    quantity: Quantity,
+    lost: u32,
+}
+
+impl Heat {
+    pub(super) fn new(kind: &BoardKind, thermal: Thermal, now: Instant) -> Self {
+        Self {
+            monitor: Monitor::new(kind, now),
+            thermal,
+            readings: Readings::default(),
+            fan: FanDrive::default(),
+            complaints: Vec::new(),
+        }
+    }
+}
+
+impl Board {
+    pub(super) fn drive_fan(&mut self, now: Instant) {
+        let percent = self.heat.thermal.fan_percent();
+        let fan = &mut self.heat.fan;
+        if fan.is_asked || fan.told == Some(percent) {
+            return;
+        }
+        if let Some(command) = drive_fan(self.kind, percent) {
+            fan.is_asked = true;
+            self.link.call(Ask::Fan(percent), command, now);
+        }
+    }
+
+    pub(super) fn take_reading(&mut self, outcome: Result<Vec<u8>, CallError>, now: Instant) {
+        if let Some((quantity, value)) = self.heat.monitor.handle_outcome(outcome) {
+            match value {
+                Ok(value) => self.read(quantity, value, now),
+                Err(error) => self.miss(quantity, &error),
+            }
+        }
+        if self.heat.monitor.is_round_over() {
+            self.tune(now);
+        }
+    }
+
+    fn read(&mut self, quantity: Quantity, value: f64, now: Instant) {
+        let Heat { thermal, readings, complaints, .. } = &mut self.heat;
+        complaints.retain(|complaint| complaint.quantity != quantity);
+        match quantity {
+            Quantity::ChipCelsius => {
+                readings.chip_celsius = Some(value);
+                thermal.handle_celsius(value, now);
+            }
+            Quantity::BoardCelsius => readings.board_celsius = Some(value),
+            Quantity::RegulatorCelsius => {
+                readings.regulator_celsius = Some(value);
+                thermal.handle_regulator(value, now);
+            }
+            Quantity::Watts => {
+                readings.watts = Some(value);
+                thermal.handle_watts(value, now);
+            }
+            Quantity::FanRpm => {
+                readings.fan_rpm = Some(value);
+                let fan = &mut self.heat.fan;
+                let is_still = value == 0.0 && fan.told.is_some_and(|told| told >= FAN_SURELY_TURNS);
+                fan.still = if is_still { fan.still.saturating_add(1) } else { 0 };
+                if fan.still == TELL_AFTER {
+                    self.out.fault("the fan does not turn; check its plug and what blocks it");
+                }
+            }
+        }
+    }
+
+    fn miss(&mut self, quantity: Quantity, error: &Unread) {
+        let complaints = &mut self.heat.complaints;
+        let at = complaints.iter().position(|complaint| complaint.quantity == quantity);
+        let at = at.unwrap_or_else(|| {
+            complaints.push(Complaint { quantity, lost: 0 });
+            complaints.len() - 1
+        });
+        complaints[at].lost = complaints[at].lost.saturating_add(1);
+        // A silent port has been told of already.
+        if complaints[at].lost == TELL_AFTER && !matches!(error, Unread::Call(CallError::NoAnswer)) {
+            self.out.fault(format!("{} cannot be read: {error}", quantity.name()));
+        }
+    }
+}
