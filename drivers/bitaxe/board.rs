@@ -23,8 +23,10 @@ use super::link::{CallError, Link, LinkEvent};
 use super::power_up::PowerUp;
 use super::thermal::Thermal;
 use super::tuner::{Goal, Point, Results, Tuner, TunerEvent, TunerLimits};
+use crate::bm13xx::bring_up::RESET_BAUD;
 use crate::bm13xx::chain::{Chain, ChainConfig, ChainConfigError};
 use crate::bm13xx::pll::Frequency;
+use crate::bm13xx::ticket::ALWAYS_ZERO;
 use crate::{BoardEvent, ChipJob, ChipJobId};
 
 /// Wait after a failed start; doubled each time, up to the second.
@@ -38,12 +40,34 @@ pub struct BoardSettings {
     pub kind: &'static BoardKind,
     /// Frequency and core voltage.
     pub point: Point,
-    /// Speed of the data port while the chips hash.
-    pub baud: u32,
+    /// The data port.
+    pub line: LineSettings,
     /// Power at most, watts; never above the board's own limit.
     pub watts: Option<f64>,
     /// Whether and how the board tunes itself.
     pub tuning: Option<Tuning>,
+}
+
+/// The data port of a board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineSettings {
+    /// Its speed while the chips hash.
+    pub baud: u32,
+    /// Zero bits of each hash that they report: [`ALWAYS_ZERO`], or fewer from a virtual board.
+    pub zero_bits: u32,
+}
+
+impl LineSettings {
+    /// Hashes of silicon for each that the chips have to do: a virtual board reports as often, for fewer hashes.
+    fn hashes_of_silicon(self) -> f64 {
+        2f64.powi(ALWAYS_ZERO as i32 - self.zero_bits as i32)
+    }
+}
+
+impl Default for LineSettings {
+    fn default() -> Self {
+        Self { baud: RESET_BAUD, zero_bits: ALWAYS_ZERO }
+    }
 }
 
 /// How a board tunes itself.
@@ -105,7 +129,7 @@ enum State {
 #[derive(Debug)]
 pub struct Board {
     kind: &'static BoardKind,
-    baud: u32,
+    line: LineSettings,
     link: Link<Ask>,
     heat: Heat,
     state: State,
@@ -125,6 +149,7 @@ struct Wanted {
 /// What has been.
 #[derive(Debug, Default)]
 struct Counts {
+    /// As chips of silicon do them.
     hashes: f64,
     begun: Option<ChipJobId>,
     failed_starts: u32,
@@ -146,7 +171,7 @@ impl Outbox {
 impl Board {
     /// A board that is powered up from now on. Errors: it does not bear the settings, or has no control port.
     pub fn new(settings: BoardSettings, now: Instant) -> Result<Self, BoardError> {
-        let BoardSettings { kind, mut point, baud, watts, tuning } = settings;
+        let BoardSettings { kind, mut point, line, watts, tuning } = settings;
         if kind.parts.regulator.is_none() {
             return Err(OrderError::NoControl { board: kind.title.clone() }.into());
         }
@@ -156,7 +181,7 @@ impl Board {
         }
         kind.voltage(point.millivolts)?;
         let frequency = kind.frequency(point.megahertz)?;
-        Chain::new(&chain_config(kind, frequency, baud), now)?;
+        Chain::new(&chain_config(kind, frequency, line), now)?;
         let tuner = match tuning {
             Some(Tuning { goal: Goal::Efficiency, .. }) if kind.parts.power_meter.is_none() => {
                 return Err(OrderError::NoPowerMeter { board: kind.title.clone() }.into());
@@ -170,7 +195,7 @@ impl Board {
         let voltage = kind.voltage(point.millivolts)?;
         let mut board = Self {
             kind,
-            baud,
+            line,
             link: Link::default(),
             heat: Heat::new(kind, thermal, now),
             state: State::PoweringUp(PowerUp::new(kind, voltage, now)),
@@ -278,7 +303,8 @@ impl Board {
     /// What the chips shall do at the frequency that is asked for, in hashes a second.
     pub fn expected_rate(&self) -> f64 {
         let frequency = Frequency::from_mhz(self.wanted.point.megahertz.into());
-        self.kind.list().chip.hash_rate(self.kind.chips.count, frequency)
+        let of_silicon = self.kind.list().chip.hash_rate(self.kind.chips.count, frequency);
+        of_silicon / self.line.hashes_of_silicon()
     }
 
     /// How the board stands.
@@ -308,12 +334,13 @@ impl Board {
         self.wanted.tuner.as_ref().map(Tuner::results)
     }
 
-    /// Whether sensors are read: not before they were set up, and not while there is something more urgent.
+    /// Whether sensors are read and the fan is driven: not before they were set up, not while there is something more
+    /// urgent, and not on a board that may be another one than it is said to be.
     fn watches(&self) -> bool {
         match &self.state {
             State::PoweringUp(_) => false,
             State::Running(_) => true,
-            State::Off(off) => off.is_done(),
+            State::Off(off) => off.is_done() && matches!(off.why, OffReason::CutOff(_)),
         }
     }
 
@@ -413,6 +440,7 @@ fn watts_limit(kind: &BoardKind, watts: f64) -> Result<f64, OrderError> {
     Err(OrderError::Watts { asked: watts, most, board: kind.title.clone() })
 }
 
-fn chain_config(kind: &BoardKind, frequency: Frequency, baud: u32) -> ChainConfig {
-    ChainConfig { bring_up: kind.list(), chips: kind.chips.count, frequency, baud }
+fn chain_config(kind: &BoardKind, frequency: Frequency, line: LineSettings) -> ChainConfig {
+    let LineSettings { baud, zero_bits } = line;
+    ChainConfig { bring_up: kind.list(), chips: kind.chips.count, frequency, baud, zero_bits }
 }

@@ -183,18 +183,24 @@ pub struct PowerUp {
     rest: VecDeque<Step>,
     asked: Option<Step>,
     wait_until: Instant,
+    has_switched: bool,
 }
 
 impl PowerUp {
     /// Begins now.
     pub fn new(kind: &BoardKind, voltage: CoreVoltage, now: Instant) -> Self {
-        Self { rest: steps(kind, voltage).into(), asked: None, wait_until: now }
+        Self { rest: steps(kind, voltage).into(), asked: None, wait_until: now, has_switched: false }
     }
 
     /// The next call to make, `None` when there is one under way, a wait, or nothing left.
     pub fn next_call(&mut self, kind: &BoardKind, now: Instant) -> Option<Command> {
         while self.asked.is_none() && self.wait_until <= now {
             let step = self.rest.pop_front()?;
+            self.has_switched |= match &step {
+                Step::Voltage(_) => true,
+                Step::Tell(Command::SetPin { pin, .. }) => *pin != RESET_PIN,
+                Step::Tell(_) | Step::Ask(..) | Step::Wait(_) => false,
+            };
             let command = match &step {
                 Step::Tell(command) | Step::Ask(command, _) => Some(command.clone()),
                 Step::Voltage(voltage) => set_voltage(kind, *voltage),
@@ -225,6 +231,12 @@ impl PowerUp {
             Step::Ask(_, check) => check.judge(&answer).map_err(PowerUpError::Answer),
             Step::Tell(_) | Step::Voltage(_) | Step::Wait(_) => Ok(()),
         }
+    }
+
+    /// Whether the chips may have power by now. Before that the board has not shown yet to be what it should, and is
+    /// better told nothing.
+    pub fn has_switched(&self) -> bool {
+        self.has_switched
     }
 
     /// Whether the chips have their power.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::link::CallError;
 use super::super::packet::Command;
-use super::super::power_up::switch_off;
+use super::super::power_up::{reset_line, switch_off};
 use super::running::Running;
 use super::{Ask, Board, DataOut, OffReason, State};
 
@@ -75,7 +75,11 @@ impl Board {
         self.heat.monitor.restart(now);
         self.heat.fan.is_asked = false;
         self.heat.fan.told = None;
-        let orders = switch_off(self.kind).into();
+        let orders = match &self.state {
+            State::PoweringUp(power_up) if !power_up.has_switched() => vec![reset_line(true)],
+            _ => switch_off(self.kind),
+        };
+        let orders = orders.into();
         let off = Off { why, orders, is_asked: false, next_at: now, refusals: 0, running: None };
         let before = std::mem::replace(&mut self.state, State::Off(off));
         let State::Off(off) = &mut self.state else { return };

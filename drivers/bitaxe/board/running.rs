@@ -225,7 +225,7 @@ impl Board {
                             BoardEvent::Started { job, at: running.clock.real(at) }
                         }
                         BoardEvent::Hashes(hashes) => {
-                            self.told.hashes += hashes as f64;
+                            self.told.hashes += hashes as f64 * self.line.hashes_of_silicon();
                             BoardEvent::Hashes(hashes)
                         }
                         event => event,
