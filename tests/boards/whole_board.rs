@@ -1,0 +1,298 @@
+//! Whole boards: power-up, nonces, and everything that goes wrong around them.
+
+use std::time::Instant;
+
+use proptest::prelude::*;
+use signalcore_drivers::bitaxe::board::{Board, BoardSettings, OffReason, Order, Phase, Tuning};
+use signalcore_drivers::bitaxe::boards::boards;
+use signalcore_drivers::bitaxe::thermal::CutOff;
+use signalcore_drivers::bitaxe::tuner::{Goal, Point, Results, TunerEvent, TunerLimits};
+use signalcore_hil::virtual_board::Event;
+
+use crate::bench::{Bench, kind, settings};
+
+/// Longest bring-up: twelve chips, one register at a time, and the ramp.
+const BRING_UP: f64 = 40.0;
+
+fn hashing(name: &str, faults: &[&str]) -> Bench {
+    let mut bench = Bench::new(name, faults);
+    assert!(bench.until(BRING_UP, Bench::is_hashing), "{name}: {:?} {:?}", bench.status(), bench.faults());
+    bench
+}
+
+#[test]
+fn every_board_with_a_control_port_powers_up_hashes_and_is_content() {
+    for kind in boards().iter().filter(|kind| kind.parts.regulator.is_some()) {
+        let mut bench = hashing(&kind.name, &[]);
+        assert_eq!(bench.status().settings.set_millivolts, Some(kind.millivolts.default), "{}", kind.name);
+        bench.run(60.0);
+        assert!(bench.nonces >= 100, "{}: {} nonces", kind.name, bench.nonces);
+        assert_eq!(bench.faults(), [""; 0], "{}", kind.name);
+        let chain = bench.status().chain.unwrap();
+        assert_eq!(chain.chips.len(), kind.chips.count);
+        assert!(chain.chips.iter().all(|chip| chip.counts.hardware_errors == 0), "{}", kind.name);
+        let refused = |(_, event): &&(_, Event)| matches!(event, Event::Ignored { .. });
+        assert_eq!(bench.played_events.iter().find(refused), None, "{}", kind.name);
+    }
+}
+
+#[test]
+fn a_gamma_shows_its_readings_and_its_fan_keeps_the_target() {
+    let mut bench = hashing("gamma", &[]);
+    bench.run(600.0);
+    let status = bench.status();
+    let celsius = status.readings.chip_celsius.unwrap();
+    assert!((celsius - 60.0).abs() < 3.0, "{celsius}");
+    assert!(status.readings.watts.unwrap() > 5.0 && status.readings.regulator_celsius.is_some());
+    let rpm = status.readings.fan_rpm.unwrap();
+    let expected = 5000.0 * f64::from(status.settings.fan_percent) / 100.0;
+    assert!((rpm - expected).abs() < 150.0, "{rpm} at {} %", status.settings.fan_percent);
+    assert_eq!((status.settings.megahertz, status.settings.allowed_megahertz), (525, 525.0));
+}
+
+#[test]
+fn a_board_in_the_sun_is_held_back_and_goes_on() {
+    let mut bench = hashing("gamma", &["hot=22@120"]);
+    bench.run(900.0);
+    let status = bench.status();
+    assert_eq!(status.phase, Phase::Running { is_hashing: true }, "{:?}", bench.faults());
+    assert_eq!(status.settings.fan_percent, 100);
+    assert!(status.settings.allowed_megahertz < 525.0, "{status:?}");
+    assert!(status.readings.chip_celsius.unwrap() < 80.0);
+}
+
+#[test]
+fn a_board_that_is_far_too_hot_loses_its_power_within_seconds_and_gets_it_back_when_it_has_cooled_down() {
+    let mut bench = hashing("gamma", &["hot=80@60+120"]);
+    assert!(bench.until(120.0, |bench| bench.off().is_some()), "{:?}", bench.status());
+    assert!(matches!(bench.off(), Some(OffReason::CutOff(CutOff::TooHot { .. }))), "{:?}", bench.status());
+    // The reading that was first at the limit was three seconds ago at most.
+    assert!(bench.status().readings.chip_celsius.unwrap() < 95.0, "{:?}", bench.status());
+    let (at, _, on) = bench.power().unwrap();
+    assert!(!on && bench.seconds() - at < 1.0);
+    let overheated = |(_, event): &(_, Event)| matches!(event, Event::Overheated { .. });
+    assert!(!bench.played_events.iter().any(overheated), "the chips had to help themselves");
+    assert!(bench.faults().last().unwrap().contains("the limit is 80 °C"), "{:?}", bench.faults());
+    let nonces = bench.nonces;
+    bench.run(30.0);
+    assert_eq!(bench.nonces, nonces);
+    assert!(bench.until(400.0, Bench::is_hashing), "{:?}", bench.status());
+    bench.run(60.0);
+    assert!(bench.nonces > nonces + 50);
+}
+
+#[test]
+fn a_stuck_fan_is_told_and_the_chips_are_never_hotter_than_they_bear() {
+    let mut bench = hashing("gamma", &["stuck-fan@60"]);
+    let mut hottest: f64 = 0.0;
+    for _ in 0..600 {
+        bench.run(1.0);
+        hottest = hottest.max(bench.status().readings.chip_celsius.unwrap_or(0.0));
+    }
+    assert!(
+        bench.faults().iter().any(|fault| fault.contains("the fan does not turn")),
+        "{:?}",
+        bench.faults()
+    );
+    assert!(hottest < 90.0, "{hottest}");
+    let overheated = |(_, event): &(_, Event)| matches!(event, Event::Overheated { .. });
+    assert!(!bench.played_events.iter().any(overheated));
+}
+
+#[test]
+fn a_control_port_that_is_silent_for_five_seconds_stops_nothing() {
+    let mut bench = hashing("gamma", &["silent-control@60+5"]);
+    bench.run(120.0 - bench.seconds());
+    assert!(bench.is_hashing(), "{:?}", bench.faults());
+    let faults = bench.faults();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].contains("does not answer") && faults[1].contains("answers again"));
+}
+
+#[test]
+fn a_control_port_that_stays_silent_calms_the_chips_over_the_data_port_and_cuts_the_power_once_it_answers() {
+    let mut bench = hashing("gamma", &["silent-control@60+60"]);
+    bench.run(75.0 - bench.seconds());
+    assert!(matches!(bench.status().phase, Phase::Off { is_done: false, .. }), "{:?}", bench.status());
+    assert!(
+        bench.faults().iter().any(|fault| fault.contains("cannot be read for 10 s")),
+        "{:?}",
+        bench.faults()
+    );
+    // The ramp down to the slowest frequency takes eight seconds.
+    bench.run(10.0);
+    let before = bench.nonces;
+    bench.run(30.0);
+    assert!(bench.nonces - before < 60, "{} nonces in half a minute", bench.nonces - before);
+    assert!(bench.until(10.0, |bench| bench.off().is_some()), "{:?}", bench.status());
+    assert!(!bench.power().unwrap().2);
+    assert!(bench.until(200.0, Bench::is_hashing), "{:?} {:?}", bench.status(), bench.faults());
+}
+
+#[test]
+fn late_replies_are_put_up_with_also_while_the_chips_are_reset() {
+    let mut bench = hashing("gamma", &["late-control=400"]);
+    bench.run(60.0);
+    assert!(bench.is_hashing() && bench.nonces > 100, "{:?}", bench.faults());
+    assert_eq!(bench.faults(), [""; 0]);
+}
+
+#[test]
+fn replies_later_than_their_deadline_never_confuse_and_the_board_stops_because_it_is_blind() {
+    let mut bench = hashing("gamma", &["late-control=1500@60"]);
+    bench.run(40.0 + 60.0 - bench.seconds());
+    let blind = |fault: &String| fault.contains("cannot be read");
+    assert!(bench.faults().iter().any(blind), "{:?} {:?}", bench.status(), bench.faults());
+    assert!(bench.status().readings.chip_celsius.unwrap() < 80.0);
+}
+
+#[test]
+fn a_damaged_data_line_costs_nonces_and_no_more() {
+    let mut bench = Bench::new("gamma", &["lost=0.001@30", "flipped=0.0005@30"]);
+    assert!(bench.until(BRING_UP, Bench::is_hashing));
+    bench.run(300.0);
+    assert!(bench.nonces > 1000, "{}", bench.nonces);
+    assert!(bench.is_hashing(), "{:?}", bench.faults());
+}
+
+#[test]
+fn a_dead_chip_is_told_and_the_board_tries_again() {
+    let mut bench = Bench::new("gamma", &["dead-chip=0"]);
+    bench.run(30.0);
+    assert!(bench.faults()[0].contains("0 of 1 chips answer"), "{:?}", bench.faults());
+}
+
+#[test]
+fn a_board_without_power_for_its_parts_is_left_off_and_tried_again_later() {
+    let mut bench = Bench::new("gamma", &["silent-control@0+30"]);
+    bench.run(20.0);
+    assert!(
+        bench.faults().iter().any(|fault| fault.contains("no power for the chips")),
+        "{:?}",
+        bench.faults()
+    );
+    assert!(bench.until(120.0, Bench::is_hashing), "{:?} {:?}", bench.status(), bench.faults());
+}
+
+#[test]
+fn a_board_of_another_model_is_left_off_and_only_held_in_reset() {
+    let mut bench = Bench::with(settings("gamma"), "ultra", &[]);
+    bench.run(9.0);
+    assert!(bench.faults()[0].contains("regulator: no part answers at that address"), "{:?}", bench.faults());
+    assert!(matches!(bench.off(), Some(OffReason::Failed { .. })));
+    // Asked for its regulator three times, and told nothing of one.
+    let refused = |(_, event): &&(_, Event)| matches!(event, Event::Ignored { .. });
+    assert_eq!(bench.played_events.iter().filter(refused).count(), 3, "{:?}", bench.played_events);
+}
+
+#[test]
+fn frequency_and_voltage_follow_an_order_voltage_first_on_the_way_up_and_last_on_the_way_down() {
+    let mut bench = hashing("gamma", &[]);
+    bench.driver.order(Order::Set { megahertz: 600, millivolts: 1200 }, bench.instant()).unwrap();
+    bench.run(0.2);
+    let settings = bench.status().settings;
+    assert_eq!((settings.set_millivolts, settings.millivolts), (Some(1200), 1200));
+    bench.run(5.0);
+    assert_eq!(bench.status().settings.allowed_megahertz, 600.0);
+    bench.driver.order(Order::Set { megahertz: 425, millivolts: 1050 }, bench.instant()).unwrap();
+    bench.run(0.5);
+    assert_eq!(bench.status().settings.set_millivolts, Some(1200), "the chips are still fast");
+    bench.run(10.0);
+    assert_eq!(bench.status().settings.set_millivolts, Some(1050));
+    bench.run(30.0);
+    assert!(bench.is_hashing() && bench.faults().is_empty(), "{:?}", bench.faults());
+}
+
+#[test]
+fn an_order_beyond_the_limits_is_refused_and_changes_nothing() {
+    let mut bench = hashing("gamma", &[]);
+    let order = |bench: &mut Bench, order| {
+        let now = bench.instant();
+        bench.driver.order(order, now).unwrap_err().to_string()
+    };
+    let before = bench.status().settings;
+    let said = order(&mut bench, Order::Set { megahertz: 525, millivolts: 1300 });
+    assert!(said.contains("bears 1000 to 1250"), "{said}");
+    let said = order(&mut bench, Order::Set { megahertz: 700, millivolts: 1150 });
+    assert!(said.contains("bears 400 to 625"), "{said}");
+    for watts in [0.0, -1.0, 31.0, f64::NAN, f64::INFINITY] {
+        let said = order(&mut bench, Order::LimitWatts(watts));
+        assert!(said.contains("at most 30, the limit of a Bitaxe Gamma"), "{said}");
+    }
+    bench.run(5.0);
+    assert_eq!(bench.status().settings, before);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// The bench looks at every voltage that a board is told.
+    #[test]
+    fn no_settings_and_no_orders_bring_a_voltage_beyond_the_limit(
+        at in 0usize..8,
+        first in (380u32..650, 950u32..1550),
+        orders in proptest::collection::vec((0u32..2000, 0u32..2000, 0.0..3.0_f64), 0..6),
+    ) {
+        let with_power: Vec<_> = boards().iter().filter(|kind| kind.parts.regulator.is_some()).collect();
+        let kind = with_power[at];
+        let point = Point { megahertz: first.0, millivolts: first.1 };
+        let wanted = BoardSettings { point, ..settings(&kind.name) };
+        let is_fine = kind.voltage(first.1).is_ok() && kind.frequency(first.0).is_ok();
+        prop_assert_eq!(Board::new(wanted.clone(), Instant::now()).is_ok(), is_fine);
+        let wanted = if is_fine { wanted } else { settings(&kind.name) };
+        let mut bench = Bench::with(wanted, &kind.name, &[]);
+        for (megahertz, millivolts, seconds) in orders {
+            let order = Order::Set { megahertz, millivolts };
+            let followed = bench.driver.order(order, bench.instant()).is_ok();
+            prop_assert_eq!(followed, kind.voltage(millivolts).is_ok() && kind.frequency(megahertz).is_ok());
+            bench.run(seconds);
+        }
+    }
+}
+
+#[test]
+fn a_limit_of_power_holds_the_chips_back() {
+    let mut bench = hashing("gamma", &[]);
+    bench.driver.order(Order::LimitWatts(12.0), bench.instant()).unwrap();
+    bench.run(600.0);
+    let status = bench.status();
+    assert!(status.readings.watts.unwrap() <= 12.0, "{status:?}");
+    assert!(status.settings.allowed_megahertz < 500.0 && bench.is_hashing());
+}
+
+#[test]
+fn a_board_that_is_shut_down_has_no_power() {
+    let mut bench = hashing("gamma", &[]);
+    bench.driver.shut_down(bench.instant());
+    assert!(bench.until(1.0, |bench| bench.driver.is_off()));
+    assert!(!bench.power().unwrap().2);
+    bench.run(300.0);
+    assert_eq!(bench.off(), Some(OffReason::Stopped));
+}
+
+#[test]
+fn a_gamma_tunes_itself_for_efficiency_on_a_real_line() {
+    let limits = TunerLimits { celsius: 70.0, watts: 28.0, error_share: 0.02 };
+    let tuning = Tuning { goal: Goal::Efficiency, limits, results: Results::default() };
+    let mut bench = Bench::tuning("gamma", tuning);
+    let mut learnt = 0;
+    for _ in 0..40 {
+        bench.run(60.0);
+        while let Some(event) = bench.driver.poll_tuner() {
+            assert!(matches!(event, TunerEvent::Learnt(outcome) if outcome.fault.is_none()), "{event:?}");
+            learnt += 1;
+        }
+    }
+    assert!(learnt >= 4, "{learnt} points in 40 minutes");
+    let results = bench.driver.tuning_results().unwrap();
+    let first = results.outcomes[0];
+    let last = results.outcomes.last().unwrap();
+    let efficiency = |rate: f64, watts: f64| rate / watts;
+    // These chips hash at any voltage that they run at: less of it is always better.
+    assert!(
+        efficiency(last.hashes_per_second, last.watts)
+            > 1.1 * efficiency(first.hashes_per_second, first.watts),
+        "{first:?} {last:?}"
+    );
+    assert!(last.point.millivolts < kind("gamma").millivolts.default);
+}
