@@ -9,6 +9,7 @@ pub mod packet;
 pub mod power_up;
 pub mod regulator;
 pub mod sensor;
+pub mod shell;
 #[cfg(test)]
 mod tests;
 mod text;

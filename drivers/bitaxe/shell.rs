@@ -1,0 +1,303 @@
+//! A Bitaxe on its two ports: the shell around [`Board`], one task on the runtime.
+//!
+//! It moves bytes and keeps time, and waits for nobody: events that find no room wait here. However it ends, it first takes
+//! the power away as far as its ports still allow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::board::{Board, BoardError, BoardSettings, DataOut, Order, OrderError, Status};
+use super::tuner::Results;
+use crate::cpu::outbox::{Delivery, Outbox};
+use crate::port::{Port, PortError};
+use crate::{BoardEvent, BoardHandle, ChipJob, EVENT_CAPACITY};
+
+/// Bytes taken from a port at once.
+const BUFFER: usize = 4096;
+/// Pause between two tries to hand over events that found no room.
+const RETRY: Duration = Duration::from_millis(10);
+/// How long it tries to hand over its last events.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
+/// How long taking the power away may last when the board ends: three calls, with room for lost ones.
+const POWER_OFF: Duration = Duration::from_secs(5);
+/// How often a new status is told.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// Orders that may wait.
+const ORDERS: usize = 8;
+
+/// Opens a port. It may block.
+pub type Opener = Arc<dyn Fn() -> Result<Port, PortError> + Send + Sync>;
+
+/// How the two ports of a board are opened.
+pub struct Ports {
+    /// Reset, regulator, fan and sensors.
+    pub control: Opener,
+    /// The chips, at the speed that they have after a reset.
+    pub data: Opener,
+}
+
+/// Why a board did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// For the operator: it cannot be as it is configured.
+    #[error(transparent)]
+    Settings(#[from] BoardError),
+    /// A port cannot be opened.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// An order, and where to say what became of it.
+pub type OrderRequest = (Order, oneshot::Sender<Result<(), OrderError>>);
+
+/// What a Bitaxe has beyond other boards.
+#[derive(Debug)]
+pub struct Controls {
+    /// Orders of the operator. Capacity 8.
+    pub orders: mpsc::Sender<OrderRequest>,
+    /// How it stands, once a second; the latest wins.
+    pub status: watch::Receiver<Status>,
+    /// What its tuner knows, for the state file; changes when a point was measured. The latest wins.
+    pub results: watch::Receiver<Results>,
+}
+
+/// A board that runs.
+#[derive(Debug)]
+pub struct Opened {
+    /// For the engine.
+    pub handle: BoardHandle,
+    /// For displays and the operator.
+    pub controls: Controls,
+    /// Tells how it ended. Shape: `None` when the engine has stopped it, else what became of a port.
+    pub ended: JoinHandle<Option<PortError>>,
+}
+
+/// Opens both ports and starts the board; it is powered up in its own task. What goes wrong with it is a
+/// [`BoardEvent::Fault`], and it is tried again; the board ends when one of its ports does.
+///
+/// Errors: `Settings`, `Port`.
+pub async fn open(name: String, settings: BoardSettings, ports: Ports) -> Result<Opened, OpenError> {
+    let kind = settings.kind;
+    let results = settings.tuning.as_ref().map(|tuning| tuning.results.clone()).unwrap_or_default();
+    let board = Board::new(settings, now())?;
+    let (control, data) = (open_port(ports.control).await?, open_port(ports.data).await?);
+    let (job_sender, job) = watch::channel(None);
+    let (event_sender, events) = mpsc::channel(EVENT_CAPACITY);
+    let (order_sender, orders) = mpsc::channel(ORDERS);
+    let (status, status_receiver) = watch::channel(board.status(now()));
+    let (results, results_receiver) = watch::channel(results);
+    let detail = format!("{}, {} × {}", kind.title, kind.chips.count, kind.list().chip.name);
+    let handle = BoardHandle { name, detail, expected_rate: board.expected_rate(), job: job_sender, events };
+    let controls = Controls { orders: order_sender, status: status_receiver, results: results_receiver };
+    let shell = Shell {
+        board,
+        control: Some(control),
+        data: Some(data),
+        commands: Commands { job, orders },
+        told: Telling { status, status_at: Instant::now(), results },
+        outbox: Outbox::new(event_sender),
+    };
+    Ok(Opened { handle, controls, ended: tokio::spawn(shell.run()) })
+}
+
+#[derive(Debug)]
+struct Shell {
+    board: Board,
+    /// `None` once it is gone.
+    control: Option<Port>,
+    data: Option<Port>,
+    commands: Commands,
+    told: Telling,
+    outbox: Outbox,
+}
+
+#[derive(Debug)]
+struct Commands {
+    job: watch::Receiver<Option<ChipJob>>,
+    orders: mpsc::Receiver<OrderRequest>,
+}
+
+#[derive(Debug)]
+struct Telling {
+    status: watch::Sender<Status>,
+    status_at: Instant,
+    results: watch::Sender<Results>,
+}
+
+/// Why the board ends.
+enum End {
+    Stopped,
+    Port(PortError),
+}
+
+/// Which port it was.
+enum Which {
+    Control,
+    Data,
+}
+
+impl Shell {
+    async fn run(mut self) -> Option<PortError> {
+        let end = self.drive().await;
+        self.power_off().await;
+        let give_up_at = Instant::now() + LAST_EVENTS;
+        while self.outbox.report() == Delivery::Waiting && Instant::now() < give_up_at {
+            sleep(RETRY).await;
+        }
+        match end {
+            End::Stopped => None,
+            End::Port(error) => Some(error),
+        }
+    }
+
+    /// Runs until the engine lets go of the board, or a port does.
+    async fn drive(&mut self) -> End {
+        let (mut control, mut data) = ([0; BUFFER], [0; BUFFER]);
+        loop {
+            if let Err(error) = self.carry_out().await {
+                return End::Port(error);
+            }
+            self.tell();
+            let delivery = self.outbox.report();
+            if delivery == Delivery::Closed {
+                return End::Stopped;
+            }
+            let due = self.board.poll_timeout().map(Instant::from_std);
+            let due = due.into_iter().chain([self.told.status_at + STATUS_EVERY]).min();
+            let retry = (delivery == Delivery::Waiting).then(|| Instant::now() + RETRY);
+            // A job first: whatever else there is belongs to the one before.
+            tokio::select! {
+                biased;
+                changed = self.commands.job.changed() => {
+                    if changed.is_err() {
+                        return End::Stopped;
+                    }
+                    let job = self.commands.job.borrow_and_update().clone();
+                    self.board.set_job(job, now());
+                }
+                count = read(&mut self.control, &mut control) => match count {
+                    Ok(count) => self.board.handle_control(&control[..count], now()),
+                    Err(error) => return self.lose(&Which::Control, error),
+                },
+                count = read(&mut self.data, &mut data) => match count {
+                    Ok(count) => self.board.handle_data(&data[..count], now()),
+                    Err(error) => return self.lose(&Which::Data, error),
+                },
+                Some((order, answer)) = self.commands.orders.recv() => {
+                    // Who asked may have gone.
+                    _ = answer.send(self.board.order(order, now()));
+                }
+                () = until(due) => self.board.handle_timeout(now()),
+                () = until(retry) => {}
+            }
+        }
+    }
+
+    fn lose(&mut self, which: &Which, error: PortError) -> End {
+        match which {
+            Which::Control => self.control = None,
+            Which::Data => self.data = None,
+        }
+        End::Port(error)
+    }
+
+    /// Takes the power away over what ports there still are, and hears the last answers meanwhile.
+    async fn power_off(&mut self) {
+        self.board.shut_down(now());
+        let (mut control, mut data) = ([0; BUFFER], [0; BUFFER]);
+        let end = Instant::now() + POWER_OFF;
+        while !self.board.is_off() && Instant::now() < end {
+            // What one port does not take any more the other may.
+            _ = self.carry_out().await;
+            if self.control.is_none() && self.data.is_none() {
+                break;
+            }
+            let due = self.board.poll_timeout().map_or(end, |due| Instant::from_std(due).min(end));
+            tokio::select! {
+                count = read(&mut self.control, &mut control) => match count {
+                    Ok(count) => self.board.handle_control(&control[..count], now()),
+                    Err(_) => self.control = None,
+                },
+                count = read(&mut self.data, &mut data) => match count {
+                    Ok(count) => self.board.handle_data(&data[..count], now()),
+                    Err(_) => self.data = None,
+                },
+                () = sleep_until(due) => self.board.handle_timeout(now()),
+            }
+        }
+        self.tell();
+        self.told.status.send_replace(self.board.status(now()));
+    }
+
+    /// Writes what the board wants written. Errors: a port is gone, which is then known to be.
+    async fn carry_out(&mut self) -> Result<(), PortError> {
+        while let Some(bytes) = self.board.poll_control() {
+            if let Some(port) = &mut self.control
+                && let Err(error) = port.write(&bytes).await
+            {
+                self.control = None;
+                return Err(error);
+            }
+        }
+        while let Some(out) = self.board.poll_data() {
+            let Some(port) = &mut self.data else { continue };
+            let done = match out {
+                DataOut::Bytes(bytes) => port.write(&bytes).await,
+                DataOut::Speed(baud) => port.set_speed(baud).await,
+            };
+            if let Err(error) = done {
+                self.data = None;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Events for the engine, and how the board stands.
+    fn tell(&mut self) {
+        while let Some(event) = self.board.poll_event() {
+            match event {
+                BoardEvent::Hashes(hashes) => self.outbox.count(hashes),
+                event => self.outbox.push(event),
+            }
+        }
+        let mut has_learnt = false;
+        while self.board.poll_tuner().is_some() {
+            has_learnt = true;
+        }
+        if let (true, Some(results)) = (has_learnt, self.board.tuning_results()) {
+            self.told.results.send_replace(results.clone());
+        }
+        if self.told.status_at.elapsed() >= STATUS_EVERY {
+            self.told.status_at = Instant::now();
+            self.told.status.send_replace(self.board.status(now()));
+        }
+    }
+}
+
+/// The clock of the runtime, which tests can pause.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+async fn open_port(opener: Opener) -> Result<Port, PortError> {
+    spawn_blocking(move || opener()).await.expect("opening a port does not panic")
+}
+
+async fn read(port: &mut Option<Port>, buffer: &mut [u8]) -> Result<usize, PortError> {
+    match port {
+        Some(port) => port.read(buffer).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
