@@ -80,7 +80,7 @@ impl Board {
     /// The chips have power: the chain begins.
     pub(super) fn start(&mut self, now: Instant) {
         let frequency = self.allowed_frequency();
-        let chain = Chain::new(&chain_config(self.kind, frequency, self.baud), now);
+        let chain = Chain::new(&chain_config(self.kind, frequency, self.line), now);
         let voltage = self.kind.voltage(self.wanted.point.millivolts);
         let (mut chain, voltage) = match (chain, voltage) {
             (Ok(chain), Ok(voltage)) => (chain, voltage),
