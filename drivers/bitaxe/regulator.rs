@@ -41,10 +41,11 @@ const TPS546_IDS: [[u8; 7]; 3] = [
 /// VOUT_MODE of linear voltages in steps of 2^-9 V.
 const TPS546_MODE: u8 = 0x17;
 const TPS546_STEPS_PER_VOLT: f64 = 512.0;
-/// Obey OPERATION and the control pin both. Source: ESP-Miner `TPS546.c`.
+/// Obey OPERATION and the control pin both; the pin is active high, and off is off at once. Source: PMBus specification
+/// part II, ON_OFF_CONFIG. Not tried on hardware.
 const TPS546_OBEYS_OPERATION: u8 = 0x1f;
 const TPS546_SWITCHING_KHZ: f64 = 650.0;
-/// °C at which a TPS546 warns and at which it turns itself off. Source: ESP-Miner `TPS546.h`.
+/// °C at which a TPS546 warns and at which it turns itself off. Source: ESP-Miner and mujina for a Gamma.
 const TPS546_WARN_CELSIUS: f64 = 105.0;
 const TPS546_FAULT_CELSIUS: f64 = 145.0;
 

@@ -42,8 +42,7 @@ const SPEED_UP_EVERY: Duration = Duration::from_secs(30);
 const COOLER_BY: f64 = 5.0;
 /// The same for power: a share of its limit.
 const LESS_POWER: f64 = 0.95;
-/// °C of a regulator from which on the chips are held back, and down to which. Source of the first: ESP-Miner
-/// `power_management_task.c`.
+/// °C of a regulator from which on the chips are held back, and down to which. The first is where a TPS546 itself warns.
 const REGULATOR_HOT: f64 = 105.0;
 const REGULATOR_COOL: f64 = 95.0;
 

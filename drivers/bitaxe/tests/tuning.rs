@@ -73,6 +73,7 @@ impl Bench {
             self.now += Duration::from_secs(1);
             let point = self.tuner.point();
             if self.visited.last() != Some(&point) {
+                self.check_move(point);
                 self.visited.push(point);
             }
             let frequency = Frequency::from_mhz(point.megahertz.into());
@@ -86,6 +87,27 @@ impl Bench {
             self.sample.watts = Some(watts);
             self.tuner.handle_sample(&self.sample, self.now);
             self.events.extend(std::iter::from_fn(|| self.tuner.poll_event()));
+        }
+    }
+
+    /// Once a point holds, none is tried that cannot hold after what is known.
+    fn check_move(&self, point: Point) {
+        let outcomes = &self.tuner.results().outcomes;
+        if outcomes.iter().all(|outcome| outcome.fault.is_some()) {
+            return;
+        }
+        for known in outcomes {
+            let (is_faster, more, less) = (
+                point.megahertz >= known.point.megahertz,
+                point.millivolts >= known.point.millivolts,
+                point.millivolts <= known.point.millivolts,
+            );
+            let cannot_hold = match known.fault {
+                Some(Fault::Limit) => is_faster && more,
+                Some(Fault::Unstable) => is_faster && less,
+                None => false,
+            };
+            assert!(!cannot_hold, "{point:?} after {known:?}");
         }
     }
 
