@@ -5,6 +5,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::bitaxe;
+use crate::bitaxe::board::LineSettings;
+use crate::bitaxe::boards::BeyondLimit;
+use crate::bitaxe::tuner::Point;
 use crate::bm13xx::board::{self, BoardError, Running};
 use crate::bm13xx::bring_up::{
     BM1362_LIST, BM1366_LIST, BM1368_LIST, BM1370_LIST, BM1397_LIST, BringUp, GEKKO_BM1362_LIST, RESET_BAUD,
@@ -12,6 +16,7 @@ use crate::bm13xx::bring_up::{
 use crate::bm13xx::chain::{Chain, ChainConfig, ChainConfigError};
 use crate::bm13xx::pll::Frequency;
 use crate::bm13xx::ticket::ALWAYS_ZERO;
+use crate::icarus::{self, ClockError, Icarus, IcarusConfig};
 use crate::port::Port;
 use crate::usb::{SerialPort, UsbIdentity, serial_ports};
 
@@ -22,16 +27,33 @@ pub struct Kind {
     pub name: &'static str,
     /// What it is.
     pub summary: &'static str,
-    /// How its chips are brought up.
-    list: &'static BringUp,
-    /// How many it has, unless told otherwise.
-    chips: usize,
-    /// Frequency of its chips in megahertz, unless told otherwise.
-    mhz: f64,
-    /// Speed of its line, unless told otherwise.
-    baud: u32,
-    /// How it is known on USB; `None` for chips on any port.
+    driver: Driver,
+    /// How it is known on USB; `None` for what may be on any port.
     usb: Option<UsbMatch>,
+}
+
+/// What drives it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Driver {
+    /// A chain of BM13xx chips on a port.
+    Chips(Chips),
+    /// A board with a control port, by its name in `config/boards.toml`.
+    Bitaxe(&'static str),
+    /// A device of the Icarus family, by the name of its model.
+    Icarus(&'static str),
+}
+
+/// A chain, unless told otherwise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Chips {
+    /// How they are brought up.
+    list: &'static BringUp,
+    /// How many there are.
+    count: usize,
+    /// Their frequency in megahertz.
+    mhz: f64,
+    /// Speed of their line.
+    baud: u32,
 }
 
 /// What a USB device says when it is such a board.
@@ -46,6 +68,8 @@ struct UsbMatch {
     interface: u8,
 }
 
+/// Speed of the control port, which USB does without.
+const CONTROL_BAUD: u32 = 115_200;
 /// With four midstates and no more a BM1397 wants a job of 152 bytes 30 times a second, which 115 200 baud do not carry
 /// for several chips. Source of the speed: cgminer `driver-gekko.c`.
 const BM1397_BAUD: u32 = 1_500_000;
@@ -63,14 +87,30 @@ pub static KINDS: &[Kind] = &[
         ..bare("compac-f", "GekkoScience Compac F, one BM1397", &BM1397_LIST, 200.0, BM1397_BAUD)
     },
     Kind {
-        chips: 6,
+        name: "r909",
+        summary: "GekkoScience R909, six BM1397",
+        driver: Driver::Chips(Chips { list: &BM1397_LIST, count: 6, mhz: 400.0, baud: BM1397_BAUD }),
         usb: Some(gekko(0x0403, 0x6015, "R909")),
-        ..bare("r909", "GekkoScience R909, six BM1397", &BM1397_LIST, 400.0, BM1397_BAUD)
     },
     Kind {
         usb: Some(gekko(0x10c4, 0xea70, "Compac A1")),
         ..bare("compac-a1", "GekkoScience Compac A1, one BM1362", &GEKKO_BM1362_LIST, 400.0, RESET_BAUD)
     },
+    bitaxe("max", "Bitaxe Max, one BM1397"),
+    bitaxe("ultra", "Bitaxe Ultra, one BM1366"),
+    bitaxe("supra", "Bitaxe Supra, one BM1368"),
+    bitaxe("gamma", "Bitaxe Gamma, one BM1370"),
+    bitaxe("hex", "Bitaxe Hex, six BM1366"),
+    bitaxe("emberone", "emberOne/00, twelve BM1362"),
+    bitaxe("nerdqaxe+", "NerdQAxe+, four BM1368"),
+    bitaxe("nerdqaxe++", "NerdQAxe++, four BM1370"),
+    icarus("icarus", "Icarus, FPGA board"),
+    icarus("cairnsmore", "Cairnsmore, FPGA board"),
+    icarus("lancelot", "Lancelot, FPGA board"),
+    icarus("block-erupter", "Block Erupter, stick"),
+    icarus("antminer-u1", "Antminer U1, stick"),
+    icarus("antminer-u2", "Antminer U2, stick"),
+    icarus("antminer-u3", "Antminer U3"),
 ];
 
 const fn bare(
@@ -80,7 +120,15 @@ const fn bare(
     mhz: f64,
     baud: u32,
 ) -> Kind {
-    Kind { name, summary, list, chips: 1, mhz, baud, usb: None }
+    Kind { name, summary, driver: Driver::Chips(Chips { list, count: 1, mhz, baud }), usb: None }
+}
+
+const fn bitaxe(name: &'static str, summary: &'static str) -> Kind {
+    Kind { name, summary, driver: Driver::Bitaxe(name), usb: None }
+}
+
+const fn icarus(name: &'static str, summary: &'static str) -> Kind {
+    Kind { name, summary, driver: Driver::Icarus(name), usb: None }
 }
 
 const fn gekko(vendor: u16, product: u16, name: &'static str) -> UsbMatch {
@@ -110,19 +158,24 @@ impl Kind {
     }
 }
 
-/// A board as it is named, `KIND:PORT[,chips=N][,frequency=MHZ][,baud=B][,zero-bits=Z]`.
+/// A board as it is named, `KIND:PORT[,chips=N][,frequency=MHZ][,baud=B][,zero-bits=Z]`, and with two ports
+/// `KIND:CONTROL,DATA[,frequency=MHZ]…[,millivolts=MV]`. What is not said is as the kind has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BoardSpec {
     /// Its kind.
     pub kind: &'static Kind,
-    /// Its port.
+    /// The port of its chips.
     pub port: PathBuf,
+    /// The port for its reset, power and sensors, where it has one.
+    pub control: Option<PathBuf>,
     /// How many chips it has.
-    pub chips: usize,
-    /// Frequency of its chips.
-    pub frequency: Frequency,
+    pub chips: Option<usize>,
+    /// Frequency of its chips. Unit: MHz.
+    pub mhz: Option<f64>,
+    /// Voltage of a core. Unit: mV.
+    pub millivolts: Option<u32>,
     /// Speed of its line while it hashes, baud.
-    pub baud: u32,
+    pub baud: Option<u32>,
     /// Zero bits of each hash that its chips report; fewer than 32 for a virtual board.
     pub zero_bits: u32,
 }
@@ -133,11 +186,27 @@ pub enum SpecError {
     /// Nothing tells the port.
     #[error("no port, write KIND:PORT, such as bm1370:/dev/ttyACM1")]
     NoPort,
+    /// Nothing tells the second port of a board that has two.
+    #[error("one port, and {0} has two: write {0}:CONTROL,DATA, such as {0}:/dev/ttyACM0,/dev/ttyACM1")]
+    OnePort(&'static str),
+    /// The board's model is not told by its USB identity.
+    #[error(
+        "no kind \"bitaxe\", name its model: max, ultra, supra, gamma or hex, such as gamma:CONTROL,DATA"
+    )]
+    Model,
+    /// An option of another kind of board.
+    #[error("{kind} has no option {option}")]
+    NotOf {
+        /// The board.
+        kind: &'static str,
+        /// What it has not.
+        option: &'static str,
+    },
     /// No such kind.
     #[error("no kind {0:?}, choose one of {names}", names = Kind::names())]
     Kind(String),
     /// No such option.
-    #[error("no option {0:?}, there are chips=N, frequency=MHZ, baud=B and zero-bits=Z")]
+    #[error("no option {0:?}, there are chips=N, frequency=MHZ, millivolts=MV, baud=B and zero-bits=Z")]
     Option(String),
     /// An option that stands there twice.
     #[error("{0} twice, delete one of the two")]
@@ -155,6 +224,35 @@ pub enum SpecError {
     /// Numbers that this kind of board cannot have.
     #[error(transparent)]
     Impossible(#[from] ChainConfigError),
+    /// Settings that a Bitaxe cannot have.
+    #[error(transparent)]
+    Bitaxe(#[from] bitaxe::board::BoardError),
+    /// A frequency that the device cannot have.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
+}
+
+impl From<BeyondLimit> for SpecError {
+    fn from(error: BeyondLimit) -> Self {
+        Self::Bitaxe(error.into())
+    }
+}
+
+/// Why a board did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// For the operator: it cannot be as it is named.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A chain.
+    #[error(transparent)]
+    Chips(#[from] BoardError),
+    /// A Bitaxe.
+    #[error(transparent)]
+    Bitaxe(#[from] bitaxe::shell::OpenError),
+    /// A device of the Icarus family.
+    #[error(transparent)]
+    Icarus(#[from] icarus::shell::OpenError),
 }
 
 impl FromStr for BoardSpec {
@@ -162,10 +260,18 @@ impl FromStr for BoardSpec {
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
         let (kind, rest) = text.split_once(':').ok_or(SpecError::NoPort)?;
+        if kind == "bitaxe" {
+            return Err(SpecError::Model);
+        }
         let kind = Kind::named(kind).ok_or_else(|| SpecError::Kind(kind.to_owned()))?;
-        let mut parts = rest.split(',');
+        let mut parts = rest.split(',').peekable();
         let port = parts.next().filter(|port| !port.is_empty()).ok_or(SpecError::NoPort)?;
         let mut spec = Self::new(kind, port.into());
+        if let Driver::Bitaxe(name) = kind.driver {
+            let is_port = |part: &&str| !part.is_empty() && !part.contains('=');
+            let data = parts.next_if(is_port).ok_or(SpecError::OnePort(name))?;
+            spec.control = Some(std::mem::replace(&mut spec.port, data.into()));
+        }
         let mut seen = Vec::new();
         for part in parts {
             let (option, value) = part.split_once('=').ok_or_else(|| SpecError::Option(part.to_owned()))?;
@@ -183,8 +289,16 @@ impl FromStr for BoardSpec {
 impl BoardSpec {
     /// A board of this kind with nothing else said.
     pub fn new(kind: &'static Kind, port: PathBuf) -> Self {
-        let Kind { chips, mhz, baud, .. } = *kind;
-        Self { kind, port, chips, frequency: Frequency::from_mhz(mhz), baud, zero_bits: ALWAYS_ZERO }
+        Self {
+            kind,
+            port,
+            control: None,
+            chips: None,
+            mhz: None,
+            millivolts: None,
+            baud: None,
+            zero_bits: ALWAYS_ZERO,
+        }
     }
 
     fn set(&mut self, option: &str, value: &str) -> Result<(), SpecError> {
@@ -193,20 +307,38 @@ impl BoardSpec {
             value.parse().map_err(wrong)
         }
         match option {
-            "chips" => self.chips = number(option, value, "a whole number from 1 to 128")?,
-            "frequency" => {
-                self.frequency = Frequency::from_mhz(number(option, value, "a number of megahertz")?);
-            }
-            "baud" => self.baud = number(option, value, "a whole number")?,
+            "chips" => self.chips = Some(number(option, value, "a whole number from 1 to 128")?),
+            "frequency" => self.mhz = Some(number(option, value, "a number of megahertz")?),
+            "millivolts" => self.millivolts = Some(number(option, value, "a whole number of millivolts")?),
+            "baud" => self.baud = Some(number(option, value, "a whole number")?),
             "zero-bits" => self.zero_bits = number(option, value, "a whole number from 0 to 32")?,
             _ => return Err(SpecError::Option(option.to_owned())),
         }
         Ok(())
     }
 
-    /// Whether the board can be as it is named. Errors: see [`ChainConfigError`].
-    pub fn check(&self) -> Result<(), ChainConfigError> {
-        Chain::new(&self.config(), Instant::now()).map(drop)
+    /// Whether the board can be as it is named. Errors: why not.
+    pub fn check(&self) -> Result<(), SpecError> {
+        let has = |option, is_set: bool| {
+            if is_set { Err(SpecError::NotOf { kind: self.kind.name, option }) } else { Ok(()) }
+        };
+        match self.kind.driver {
+            Driver::Chips(chips) => {
+                has("millivolts", self.millivolts.is_some())?;
+                Chain::new(&self.chain(chips), Instant::now())?;
+            }
+            Driver::Bitaxe(name) => {
+                has("chips", self.chips.is_some())?;
+                bitaxe::board::Board::new(self.bitaxe(name)?, Instant::now())?;
+            }
+            Driver::Icarus(name) => {
+                has("chips", self.chips.is_some())?;
+                has("millivolts", self.millivolts.is_some())?;
+                has("baud", self.baud.is_some())?;
+                Icarus::new(&self.icarus(name), Instant::now())?;
+            }
+        }
+        Ok(())
     }
 
     /// Short name for displays: the kind, and the last part of the port's.
@@ -215,21 +347,62 @@ impl BoardSpec {
         format!("{}:{}", self.kind.name, port.display())
     }
 
-    fn config(&self) -> ChainConfig {
+    fn chain(&self, chips: Chips) -> ChainConfig {
         ChainConfig {
-            bring_up: self.kind.list,
-            chips: self.chips,
-            frequency: self.frequency,
-            baud: self.baud,
+            bring_up: chips.list,
+            chips: self.chips.unwrap_or(chips.count),
+            frequency: Frequency::from_mhz(self.mhz.unwrap_or(chips.mhz)),
+            baud: self.baud.unwrap_or(chips.baud),
             zero_bits: self.zero_bits,
         }
     }
 
-    /// Opens the board. Errors: see [`BoardError`].
-    pub async fn open(&self) -> Result<Running, BoardError> {
-        let port = self.port.clone();
-        let opener = Arc::new(move || Port::open(&port, RESET_BAUD));
-        board::open(self.name(), self.config(), opener).await
+    fn bitaxe(&self, name: &str) -> Result<bitaxe::board::BoardSettings, BeyondLimit> {
+        let kind = bitaxe::boards::board(name).expect("a test holds the rows against the table of boards");
+        let megahertz = self.mhz.map_or(kind.megahertz.default, |mhz| mhz.round() as u32);
+        let millivolts = self.millivolts.unwrap_or(kind.millivolts.default);
+        kind.frequency(megahertz)?;
+        kind.voltage(millivolts)?;
+        Ok(bitaxe::board::BoardSettings {
+            kind,
+            point: Point { megahertz, millivolts },
+            line: LineSettings { baud: self.baud.unwrap_or(RESET_BAUD), zero_bits: self.zero_bits },
+            watts: None,
+            tuning: None,
+        })
+    }
+
+    fn icarus(&self, name: &str) -> IcarusConfig {
+        let model = icarus::Model::named(name).expect("a test holds the rows against the table of models");
+        IcarusConfig { model, frequency: self.mhz, zero_bits: self.zero_bits }
+    }
+
+    /// Opens the board. Errors: see [`OpenError`].
+    pub async fn open(&self) -> Result<Running, OpenError> {
+        let opener = |path: &PathBuf, baud| {
+            let path = path.clone();
+            move || Port::open(&path, baud)
+        };
+        match self.kind.driver {
+            Driver::Chips(chips) => {
+                let opener = Arc::new(opener(&self.port, RESET_BAUD));
+                Ok(board::open(self.name(), self.chain(chips), opener).await?)
+            }
+            Driver::Bitaxe(name) => {
+                let control = self.control.as_ref().ok_or(SpecError::OnePort(self.kind.name))?;
+                let ports = bitaxe::shell::Ports {
+                    control: Arc::new(opener(control, CONTROL_BAUD)),
+                    data: Arc::new(opener(&self.port, RESET_BAUD)),
+                };
+                let settings = self.bitaxe(name).map_err(SpecError::from)?;
+                let opened = bitaxe::shell::open(self.name(), settings, ports).await?;
+                Ok((opened.handle, opened.ended))
+            }
+            Driver::Icarus(name) => {
+                let opener = opener(&self.port, icarus::BAUD);
+                Ok(icarus::shell::open(self.name(), self.icarus(name), opener).await?)
+            }
+        }
     }
 }
 
@@ -262,28 +435,28 @@ mod tests {
     #[test]
     fn a_board_is_named_by_kind_and_port_and_may_differ_from_its_kind() {
         let plain = parse("bm1370:/dev/ttyACM1").unwrap();
-        assert_eq!(
-            (plain.chips, plain.frequency.mhz(), plain.baud, plain.zero_bits),
-            (1, 525.0, 115_200, 32)
-        );
+        assert_eq!((plain.chips, plain.mhz, plain.baud, plain.zero_bits), (None, None, None, 32));
         assert_eq!(plain.name(), "bm1370:ttyACM1");
         let all = "bm1368:/dev/serial/by-path/usb-0:2:1.0,chips=4,frequency=400.5,baud=1000000,zero-bits=8";
         let all = parse(all).unwrap();
-        assert_eq!((all.chips, all.frequency.mhz(), all.baud, all.zero_bits), (4, 400.5, 1_000_000, 8));
+        assert_eq!((all.chips, all.mhz, all.baud, all.zero_bits), (Some(4), Some(400.5), Some(1_000_000), 8));
         assert_eq!(all.port, Path::new("/dev/serial/by-path/usb-0:2:1.0"));
     }
 
     #[test]
     fn each_mistake_in_a_name_is_told_with_what_would_be_right() {
-        let kinds = "choose one of bm1370, bm1368, bm1366, bm1362, bm1397, compac-f, r909, compac-a1";
+        let kinds = &format!("choose one of {}", Kind::names());
         for (text, said) in [
             ("/dev/ttyACM0", "no port, write KIND:PORT, such as bm1370:/dev/ttyACM1"),
             ("bm1370:", "no port, write KIND:PORT, such as bm1370:/dev/ttyACM1"),
             ("bm1371:/dev/x", &format!("no kind \"bm1371\", {kinds}")),
-            ("bm1370:x,y", "no option \"y\", there are chips=N, frequency=MHZ, baud=B and zero-bits=Z"),
+            (
+                "bm1370:x,y",
+                "no option \"y\", there are chips=N, frequency=MHZ, millivolts=MV, baud=B and zero-bits=Z",
+            ),
             (
                 "bm1370:x,volt=1",
-                "no option \"volt\", there are chips=N, frequency=MHZ, baud=B and zero-bits=Z",
+                "no option \"volt\", there are chips=N, frequency=MHZ, millivolts=MV, baud=B and zero-bits=Z",
             ),
             ("bm1370:x,chips=1,chips=1", "chips twice, delete one of the two"),
             ("bm1370:x,chips=-1", "chips=-1, expected a whole number from 1 to 128"),
@@ -310,6 +483,31 @@ mod tests {
         for kind in KINDS {
             BoardSpec::new(kind, "x".into()).check().unwrap();
             assert_eq!(Kind::named(kind.name), Some(kind));
+        }
+        let bitaxes = bitaxe::boards::boards().iter().filter(|board| board.name != "chain");
+        let is_there = |name: &str| Kind::named(name).is_some();
+        assert!(bitaxes.clone().all(|board| is_there(&board.name)) && bitaxes.count() == 8);
+        assert!(icarus::MODELS.iter().all(|model| is_there(model.name)));
+    }
+
+    #[test]
+    fn a_board_with_two_ports_is_named_with_both_and_its_limits_hold() {
+        let gamma =
+            parse("gamma:/dev/ttyACM0,/dev/ttyACM1,frequency=500,millivolts=1100,zero-bits=8").unwrap();
+        assert_eq!(gamma.control.as_deref(), Some(Path::new("/dev/ttyACM0")));
+        assert_eq!((gamma.port.as_path(), gamma.mhz), (Path::new("/dev/ttyACM1"), Some(500.0)));
+        for (text, said) in [
+            ("bitaxe:a,b", "name its model: max, ultra, supra, gamma or hex"),
+            ("gamma:a", "one port, and gamma has two: write gamma:CONTROL,DATA"),
+            ("gamma:a,frequency=1", "one port, and gamma has two"),
+            ("gamma:a,b,chips=2", "gamma has no option chips"),
+            ("bm1370:a,millivolts=1100", "bm1370 has no option millivolts"),
+            ("gamma:a,b,millivolts=9000", "9000"),
+            ("block-erupter:a,frequency=9", "block-erupter has a fixed clock"),
+            ("antminer-u1:a,frequency=900", "frequency 900 MHz is not between 100 and 250 MHz"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
         }
     }
 

@@ -32,6 +32,8 @@ const WORKS_BEFORE: usize = 2;
 const ENDING: Duration = Duration::from_secs(1);
 /// Between two reports of hashes.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
+/// Zero bits of what a real device reports.
+const ZERO_BITS: i32 = 32;
 /// Nonces owed that chance explains less than once in a billion times: e^-20.7.
 const MOST_OWED: f64 = 20.7;
 /// And never sooner than this.
@@ -278,8 +280,13 @@ impl Icarus {
         }
     }
 
-    /// Hashes a second that it shall do.
+    /// Hashes a second that it shall do. A virtual device reports as often as a real one, for fewer hashes.
     pub fn expected_rate(&self) -> f64 {
+        self.real_rate() * 2_f64.powi(self.zero_bits as i32 - ZERO_BITS)
+    }
+
+    /// The same of a real device, which the times of its range follow.
+    fn real_rate(&self) -> f64 {
         self.model.rate(self.frequency.map_or(0.0, |frequency| frequency.mhz))
     }
 
@@ -369,7 +376,7 @@ impl Icarus {
 
     /// How long a work lasts.
     fn range(&self) -> Duration {
-        Duration::from_secs_f64(RANGE / self.expected_rate())
+        Duration::from_secs_f64(RANGE / self.real_rate())
     }
 
     /// Whether works and answers carry a number.

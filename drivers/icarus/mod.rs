@@ -6,6 +6,7 @@ mod board;
 mod clock;
 mod detection;
 mod model;
+pub mod shell;
 mod work;
 
 pub use board::{Icarus, IcarusConfig, IcarusCounts, IcarusEvent, IcarusFault};

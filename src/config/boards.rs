@@ -12,12 +12,16 @@ use super::problem::Mistake;
 pub struct Board {
     /// The name of its kind, such as `bm1370`.
     pub kind: String,
-    /// The path of its port.
+    /// The path of the port of its chips.
     pub port: String,
+    /// The path of the port for its reset, power and sensors, where it has one.
+    pub control: Option<String>,
     /// How many chips it has, 1 to 128.
     pub chips: Option<u32>,
     /// Frequency of its chips. Unit: megahertz.
     pub frequency: Option<f64>,
+    /// Voltage of a core. Unit: millivolts.
+    pub millivolts: Option<u32>,
     /// Speed of its line while it hashes. Unit: baud.
     pub baud: Option<u32>,
     /// Zero bits of each hash that its chips report, 0 to 32.
@@ -27,7 +31,8 @@ pub struct Board {
 impl Board {
     /// As `--device` names it.
     pub fn spec(&self) -> String {
-        let mut spec = format!("{}:{}", self.kind, self.port);
+        let control = self.control.as_ref().map_or(String::new(), |control| format!("{control},"));
+        let mut spec = format!("{}:{control}{}", self.kind, self.port);
         let mut option = |name: &str, value: Option<f64>| {
             if let Some(value) = value {
                 _ = write!(spec, ",{name}={value}");
@@ -35,6 +40,7 @@ impl Board {
         };
         option("chips", self.chips.map(f64::from));
         option("frequency", self.frequency);
+        option("millivolts", self.millivolts.map(f64::from));
         option("baud", self.baud.map(f64::from));
         option("zero-bits", self.zero_bits.map(f64::from));
         spec
@@ -46,15 +52,17 @@ impl Board {
 pub(super) struct BoardDraft {
     kind: Option<String>,
     port: Option<String>,
+    control: Option<String>,
     chips: Option<u32>,
     frequency: Option<f64>,
+    millivolts: Option<u32>,
     baud: Option<u32>,
     zero_bits: Option<u32>,
 }
 
 static NAME: TextRule = TextRule {
     expected: "the kind of the board, such as \"bm1370\"",
-    holds: |t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
+    holds: |t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+".contains(&b)),
 };
 /// A comma ends the port where a flag names a board.
 static PORT: TextRule = TextRule {
@@ -76,7 +84,14 @@ pub(super) static BOARD_FIELDS: &[Field<BoardDraft>] = &[
         "SIGNALCORE_BOARD_PORT",
         Kind::OptionalText { place: |b| &mut b.port, rule: &PORT },
         Preset::Required("\"/dev/ttyACM1\""),
-        "Its serial port; `signalcore devices` lists them.",
+        "The serial port of its chips; `signalcore devices` lists them.",
+    ),
+    row(
+        "control",
+        "SIGNALCORE_BOARD_CONTROL",
+        Kind::OptionalText { place: |b| &mut b.control, rule: &PORT },
+        Preset::Unset("\"/dev/ttyACM0\""),
+        "Of a board with two ports, such as a Bitaxe: the one for its reset, power and sensors.",
     ),
     row(
         "chips",
@@ -91,6 +106,13 @@ pub(super) static BOARD_FIELDS: &[Field<BoardDraft>] = &[
         Kind::OptionalNumber { place: |b| &mut b.frequency, from: 1.0, to: 10_000.0 },
         Preset::Unset("525"),
         "Frequency of its chips in MHz; without it that of its kind.",
+    ),
+    row(
+        "millivolts",
+        "SIGNALCORE_BOARD_MILLIVOLTS",
+        Kind::OptionalWhole { place: |b| &mut b.millivolts, from: 1, to: 5000 },
+        Preset::Unset("1150"),
+        "Voltage of a core of a board that can set it, within the limits of its kind.",
     ),
     row(
         "baud",
@@ -123,13 +145,22 @@ impl Element for Board {
     }
 
     fn from_draft(draft: BoardDraft, _: &mut OriginOf) -> Option<Self> {
-        let BoardDraft { kind, port, chips, frequency, baud, zero_bits } = draft;
-        Some(Self { kind: kind?, port: port?, chips, frequency, baud, zero_bits })
+        let BoardDraft { kind, port, control, chips, frequency, millivolts, baud, zero_bits } = draft;
+        Some(Self { kind: kind?, port: port?, control, chips, frequency, millivolts, baud, zero_bits })
     }
 
     fn to_draft(&self) -> BoardDraft {
-        let Self { kind, port, chips, frequency, baud, zero_bits } = self.clone();
-        BoardDraft { kind: Some(kind), port: Some(port), chips, frequency, baud, zero_bits }
+        let Self { kind, port, control, chips, frequency, millivolts, baud, zero_bits } = self.clone();
+        BoardDraft {
+            kind: Some(kind),
+            port: Some(port),
+            control,
+            chips,
+            frequency,
+            millivolts,
+            baud,
+            zero_bits,
+        }
     }
 
     fn identity(&self) -> String {

@@ -22,11 +22,19 @@ fn a_file_reaches_every_field_of_a_board_and_names_it_as_the_command_line_does()
         zero_bits = 8
         [[board]]
         kind = 'bm1370'
-        port = '/dev/ttyACM1'",
+        port = '/dev/ttyACM1'
+        [[board]]
+        kind = 'nerdqaxe++'
+        control = '/dev/ttyACM2'
+        port = '/dev/ttyACM3'
+        millivolts = 1120",
     );
     let specs: Vec<_> = setup.loaded().config.boards.iter().map(Board::spec).collect();
-    let expected =
-        ["bm1368:/dev/ttyUSB7,chips=4,frequency=506.25,baud=1000000,zero-bits=8", "bm1370:/dev/ttyACM1"];
+    let expected = [
+        "bm1368:/dev/ttyUSB7,chips=4,frequency=506.25,baud=1000000,zero-bits=8",
+        "bm1370:/dev/ttyACM1",
+        "nerdqaxe++:/dev/ttyACM2,/dev/ttyACM3,millivolts=1120",
+    ];
     assert_eq!(specs, expected);
 }
 

@@ -4,6 +4,7 @@
 mod bad_input;
 mod bench;
 mod blocks;
+mod boards;
 mod chip_frames;
 mod commands;
 mod failover;

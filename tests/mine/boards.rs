@@ -1,0 +1,158 @@
+//! Boards on serial ports, as a user runs them: the real miner on the practice pool, with virtual boards on pseudo-terminals
+//! that share no code with the drivers.
+#![cfg(unix)] // pseudo-terminals
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::Value;
+use signalcore_hil::pool::{Difficulty, PoolConfig, PoolReport, PracticePool, VardiffConfig};
+use signalcore_hil::virtual_board::{Board, BoardConfig, BoardKind, Fault, Pace, Shell};
+use tokio::sync::oneshot;
+
+use crate::support::Miner;
+
+/// Zero bits of a nonce of the virtual boards: 4096 hashes each.
+const ZERO_BITS: u32 = 12;
+/// Nonces of each in a second, so that they and the processor's hundredth are of one size.
+const NONCES: f64 = 20.0;
+
+/// A virtual board, until it is dropped.
+struct Played {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Played {
+    fn start(kind: &str, prefix: &Path, faults: &[&str], seed: u64) -> Self {
+        let kind = BoardKind::named(kind).unwrap_or_else(|| panic!("no virtual board {kind}"));
+        let faults = faults.iter().map(|text| text.parse::<Fault>().unwrap()).collect();
+        let pace = Pace::PerSecond(NONCES);
+        let config = BoardConfig { zero_bits: ZERO_BITS, pace, faults, seed, ..BoardConfig::new(kind) };
+        let (stop, prefix) = (Arc::new(AtomicBool::new(false)), prefix.to_owned());
+        let (stopped, (opened, is_open)) = (Arc::clone(&stop), mpsc::channel());
+        let thread = thread::spawn(move || {
+            let mut shell = Shell::open(Board::new(config).unwrap(), &prefix, 1e6).unwrap();
+            opened.send(()).unwrap();
+            shell.run(&stopped, |_, _| {}).unwrap();
+        });
+        is_open.recv().unwrap();
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Played {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// The practice pool in a thread with a runtime of its own, at a difficulty that suits all of this.
+struct Practice {
+    address: String,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<PoolReport>,
+}
+
+impl Practice {
+    fn start() -> Self {
+        let (told, address) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let difficulty = |value| Difficulty::new(value).unwrap();
+            // Some 8000 hashes a share.
+            let vardiff = VardiffConfig {
+                start: difficulty(2e-6),
+                lowest: difficulty(2e-6),
+                highest: difficulty(2e-6),
+                share_every: Duration::from_millis(100),
+            };
+            let config = PoolConfig { vardiff, block_every: Duration::from_secs(5), ..PoolConfig::default() };
+            runtime.block_on(async move {
+                let pool = PracticePool::start(config).await.unwrap();
+                told.send(pool.address().to_string()).unwrap();
+                stopped.await.ok();
+                pool.stop().await
+            })
+        });
+        Self { address: address.recv().unwrap(), stop, thread }
+    }
+
+    fn stop(self) -> PoolReport {
+        self.stop.send(()).unwrap();
+        self.thread.join().unwrap()
+    }
+}
+
+fn accepted(event: &Value, board: &str) -> u64 {
+    let boards = event["boards"].as_array().map_or(&[][..], Vec::as_slice);
+    let of = boards.iter().find(|of| of["board"].as_str().is_some_and(|name| name.starts_with(board)));
+    of.and_then(|of| of["accepted"].as_u64()).unwrap_or(0)
+}
+
+/// Mines with these boards and a hundredth of the processor, and gives the summary and the pool's report.
+fn mine(devices: &[String], seconds: &str) -> (Value, PoolReport) {
+    let pool = Practice::start();
+    let mut arguments = vec!["--pool", &pool.address, "--user", "u", "--seconds", seconds];
+    for device in devices {
+        arguments.extend(["--device", device]);
+    }
+    let environment = [("SIGNALCORE_CPU_DUTY_PERCENT", "1"), ("SIGNALCORE_CPU_KERNEL", "scalar")];
+    let ended = Miner::run(&arguments, &environment).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    (ended.summary().clone(), pool.stop())
+}
+
+fn is_sound(report: &PoolReport) {
+    assert_eq!(report.total.invalid_shares(), 0, "{:?}", report.total.rejected);
+}
+
+#[test]
+fn two_kinds_of_chips_on_bad_lines_and_the_processor_mine_together_and_one_that_is_unplugged_disturbs_nobody()
+{
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    // From when they are brought up: a step of that which is lost is noticed only by the silence that follows.
+    let _first = Played::start("bm1370", &path("first"), &["flipped=0.01@8"], 1);
+    let _second = Played::start("bm1366", &path("second"), &["flipped=0.01@8", "unplug@14+4"], 2);
+    let device = |kind: &str, name: &str| {
+        format!("{kind}:{},frequency=200,zero-bits={ZERO_BITS}", path(name).display())
+    };
+    let (summary, report) = mine(&[device("bm1370", "first"), device("bm1366", "second")], "32");
+    is_sound(&report);
+    for board in ["cpu", "bm1370:first", "bm1366:second"] {
+        assert!(accepted(&summary, board) >= 3, "{board}: {summary}");
+    }
+}
+
+#[test]
+fn a_bitaxe_on_its_two_ports_and_sticks_of_the_icarus_family_mine() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let _gamma = Played::start("gamma", &path("gamma"), &[], 3);
+    let _erupter = Played::start("block-erupter", &path("erupter"), &[], 4);
+    let _stick = Played::start("antminer-u1", &path("stick"), &[], 5);
+    let bits = format!("zero-bits={ZERO_BITS}");
+    let devices = [
+        format!(
+            "gamma:{},{},frequency=400,{bits}",
+            path("gamma-control").display(),
+            path("gamma-data").display()
+        ),
+        format!("block-erupter:{},{bits}", path("erupter").display()),
+        format!("antminer-u1:{},{bits}", path("stick").display()),
+    ];
+    let (summary, report) = mine(&devices, "25");
+    is_sound(&report);
+    for board in ["cpu", "gamma:", "block-erupter:", "antminer-u1:"] {
+        assert!(accepted(&summary, board) >= 3, "{board}: {summary}");
+    }
+}
