@@ -62,13 +62,17 @@ impl Guard {
     pub(super) fn look(&mut self, reading: Reading) -> Option<String> {
         let before = (self.is_hot, self.is_on_battery);
         self.is_on_battery = self.options.pause_on_battery && reading.is_on_battery;
+        if reading.hottest.is_some() {
+            self.blind = 0;
+        }
         if let Some(limit) = self.options.max_temperature.map(f64::from) {
             match reading.hottest {
                 Some(degrees) if self.is_hot => self.is_hot = degrees > limit - HYSTERESIS,
                 Some(degrees) => self.is_hot = degrees > limit,
                 None if self.blind < BLIND_LOOKS => {
                     self.blind += 1;
-                    if self.blind == BLIND_LOOKS {
+                    // A pause that begins in the same look is the more urgent word.
+                    if self.blind == BLIND_LOOKS && before.1 == self.is_on_battery {
                         return Some(format!(
                             "the limit of {limit} °C cannot be kept: the system tells no temperature"
                         ));

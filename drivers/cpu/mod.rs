@@ -225,8 +225,13 @@ fn start(
             .map_err(|source| CpuError::Spawn { thread, threads, source })?;
     }
     let Ranked { kernel, rate } = ranking.first();
-    let expected_rate = rate * threads as f64 * f64::from(options.duty_percent) / 100.0;
-    let detail = format!("{threads} × {}", kernel.name);
+    // Threads beyond the cores take turns.
+    let at_once = thread::available_parallelism().map_or(threads, |cores| threads.min(cores.get()));
+    let expected_rate = rate * at_once as f64 * f64::from(options.duty_percent) / 100.0;
+    let unmasked = ranking.for_mask(0).kernel.name;
+    let beside =
+        if unmasked == kernel.name { String::new() } else { format!(", without versions {unmasked}") };
+    let detail = format!("{threads} × {}{beside}", kernel.name);
     Ok(BoardHandle { name: "cpu".to_owned(), detail, expected_rate, job: job_sender, events })
 }
 

@@ -83,6 +83,8 @@ struct Task {
     job: ChipJob,
     ranked: Ranked,
     space: Space,
+    /// Headers that it had at the beginning.
+    size: u64,
     /// The headers of the versions that are tried now.
     headers: Prepared,
     /// This thread has seen that the job ends.
@@ -94,7 +96,8 @@ impl Task {
     fn new(job: &ChipJob, slice: Range<u64>, ranked: Ranked) -> Self {
         let space = Space::new(slice, job.version_mask, ranked.kernel.midstates);
         let versions = space.versions().expect("the slice is not empty");
-        Self { headers: headers(job, versions), job: job.clone(), ranked, space, is_ending: false }
+        let size = space.left();
+        Self { headers: headers(job, versions), job: job.clone(), ranked, space, size, is_ending: false }
     }
 
     fn is_used_up(&self) -> bool {
@@ -244,7 +247,10 @@ impl Shift {
         outbox.count(hashes);
         self.pace.learn(hashes, began.elapsed());
 
-        if !task.is_ending && self.pace.is_last_second(task.space.left(), self.worker.duty_percent) {
+        // Of a job that lasts less than two seconds half: one that ended at its beginning would bring the next at once.
+        let left = task.space.left();
+        let is_half_done = left <= task.size / 2;
+        if !task.is_ending && is_half_done && self.pace.is_last_second(left, self.worker.duty_percent) {
             task.is_ending = true;
             if Elections::is_first(&self.worker.elections.ending, task.job.id) {
                 self.worker.outbox.push(BoardEvent::JobEnding(task.job.id));

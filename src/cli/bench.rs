@@ -32,8 +32,6 @@ Ctrl-C ends it early, with what has been measured until then.
 Exit codes: 0 measured, 1 a kernel computes wrongly, 2 command line, 69 this processor cannot run a kernel that was named,
 130 and 143 second SIGINT and SIGTERM.";
 
-/// The most threads, as in the configuration.
-const MOST_THREADS: u64 = 1024;
 /// The longest time: past an hour no median changes.
 const MOST_SECONDS: f64 = 3600.0;
 
@@ -45,8 +43,8 @@ pub(crate) struct Args {
     #[arg(long = "kernel", value_name = "NAME|all", default_value = "all")]
     kernels: Vec<String>,
     /// Threads that hash at the same time; all cores unless given.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_THREADS))]
-    threads: Option<u64>,
+    #[arg(long, value_name = "N", value_parser = threads)]
+    threads: Option<NonZeroUsize>,
     /// How long all of it takes.
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
     seconds: Duration,
@@ -93,12 +91,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     Ok(if measured.kernels.iter().any(is_wrong) { exit::FAILURE } else { exit::DONE })
 }
 
+/// Cores that this process may use.
+fn cores() -> NonZeroUsize {
+    available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Threads beyond the cores would take turns, and what each does in its turn is not what all do together.
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let threads: usize = text.parse().map_err(|_| "expected a whole number".to_owned())?;
+    let cores = cores();
+    NonZeroUsize::new(threads)
+        .filter(|threads| *threads <= cores)
+        .ok_or_else(|| format!("{threads} is not in 1..={cores}, the cores that this process may use"))
+}
+
 fn options(args: &Args) -> BenchOptions {
     let is_all = args.kernels.iter().any(|name| name == "all");
-    let threads = args.threads.and_then(|threads| NonZeroUsize::new(threads as usize));
     BenchOptions {
         kernels: if is_all { Vec::new() } else { args.kernels.clone() },
-        threads: threads.or(available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
+        threads: args.threads.unwrap_or_else(cores),
         pin: args.pin,
         version_bits: args.versions,
     }

@@ -74,7 +74,7 @@ fn what_cannot_be_measured_is_refused_with_what_can_be() {
         (["--kernel", "abacus"], "no kernel \"abacus\", there are: scalar"),
         (["--seconds", "0"], "expected a number above 0, at most 3600"),
         (["--seconds", "nan"], "expected a number above 0, at most 3600"),
-        (["--threads", "0"], "0 is not in 1..=1024"),
+        (["--threads", "0"], "0 is not in 1..="),
         (["--versions", "17"], "17 is not in 0..=16"),
     ] {
         let output = signalcore(&[&["bench"], &arguments[..]].concat()).output().unwrap();
