@@ -1,7 +1,7 @@
 //! The CPU as a board: hashing threads behind the same [`BoardHandle`] as every chip.
 //!
 //! [`open`] proves the kernels, picks one by measurement and starts the threads. From then on each thread is alone: its
-//! own part of the nonces, its own look at the job, its own end of the event channel.
+//! own part of each job, its own look at the job, its own end of the event channel.
 
 #[cfg(target_arch = "aarch64")]
 #[allow(unsafe_code)] // processor instructions behind run-time detection
@@ -59,6 +59,7 @@ use self::{
     kernel::{KERNELS, Kernel, SCALAR},
     outbox::Outbox,
     sensors::Sensors,
+    space::Part,
     worker::{Elections, Worker},
 };
 use crate::{BoardEvent, BoardHandle, EVENT_CAPACITY};
@@ -200,7 +201,7 @@ fn start(
     }
     for thread in 0..threads {
         let mut worker = Worker {
-            slice: space::slice(nonces, thread, threads),
+            part: Part { nonces, thread, threads },
             ranking: ranking.clone(),
             may_rank: options.kernel.is_none(),
             duty_percent: options.duty_percent,

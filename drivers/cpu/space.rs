@@ -2,13 +2,36 @@
 
 use std::ops::Range;
 
+use super::sha256::MOST_MIDSTATES;
+
 /// Nonces that a header has.
 pub(super) const ALL_NONCES: u64 = 1 << 32;
 
-/// The part of the nonces that thread `thread` of `threads` tries with every version.
-pub(super) fn slice(nonces: u64, thread: usize, threads: usize) -> Range<u64> {
-    let border = |thread: usize| (u128::from(nonces) * thread as u128 / threads as u128) as u64;
-    border(thread)..border(thread + 1)
+/// Versions that stand in one block: as many as any kernel tries together, so that threads share the blocks out alike
+/// whatever kernels they have.
+const BLOCK: u64 = MOST_MIDSTATES as u64;
+
+/// The part of one thread in every job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Nonces of each header.
+    pub(super) nonces: u64,
+    /// Which thread, counted from 0.
+    pub(super) thread: usize,
+    /// How many there are.
+    pub(super) threads: usize,
+}
+
+impl Part {
+    /// Of a job with so many blocks of versions. Shape: places in the order of blocks, and of nonces in each.
+    ///
+    /// Threads take one whole block after the other. Only where their number does not divide that of the blocks, and so
+    /// also where no version may be rolled, a border is within a block: between two nonces.
+    fn places(self, blocks: u64) -> Range<u64> {
+        let all = u128::from(blocks * self.nonces); // at most 2^28 blocks, 2^60 places
+        let border = |thread: usize| (all * thread as u128 / self.threads as u128) as u64;
+        border(self.thread)..border(self.thread + 1)
+    }
 }
 
 /// The version with the bits of `index` put into the places of `mask`, lowest first.
@@ -26,56 +49,80 @@ pub(super) fn rolled_version(version: u32, mask: u32, index: u64) -> u32 {
     rolled
 }
 
-/// What one thread has still to try of one job: its slice of nonces with the first group of versions, then with the next.
+/// What one thread has still to try of one job. Block by block: all its nonces of the block with the first group of the
+/// block's versions, then with the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Space {
-    slice: Range<u64>,
-    next_nonce: u64,
+    nonces: u64,
+    /// Versions of a block.
+    block_size: u64,
     /// Versions that are tried together.
     group_size: u64,
+    /// Places of the block of the moment; none when nothing is left.
+    stretch: Range<u64>,
+    /// Which group of the block's versions.
     group: u64,
-    groups: u64,
+    /// The next place of the stretch.
+    next: u64,
+    /// Where the thread's part ends.
+    end: u64,
 }
 
 impl Space {
-    /// Shape: `group_size` versions at a time, a power of two, and no more than the mask has.
-    pub(super) fn new(slice: Range<u64>, version_mask: u32, group_size: usize) -> Self {
-        let group_size = group_size as u64;
-        let versions = 1_u64 << version_mask.count_ones();
-        assert!(versions.is_multiple_of(group_size), "a kernel that needs more versions than there are");
-        // Without a nonce there is nothing to try with any version either.
-        let groups = if slice.is_empty() { 0 } else { versions / group_size };
-        Self { next_nonce: slice.start, slice, group_size, group: 0, groups }
+    /// Shape: `group_size` versions at a time, a power of two, at most [`MOST_MIDSTATES`], and no more than the mask has.
+    pub(super) fn new(part: Part, version_mask: u32, group_size: usize) -> Self {
+        let (group_size, versions) = (group_size as u64, 1_u64 << version_mask.count_ones());
+        let block_size = versions.min(BLOCK);
+        assert!(block_size.is_multiple_of(group_size), "a kernel that needs more versions than there are");
+        let Range { start, end } = part.places(versions / block_size);
+        let mut space =
+            Self { nonces: part.nonces, block_size, group_size, stretch: 0..0, group: 0, next: start, end };
+        space.begin_block(start);
+        space
+    }
+
+    /// Goes on at this place, up to where its block or the part ends.
+    fn begin_block(&mut self, place: u64) {
+        let block_end = if place < self.end { (place / self.nonces + 1) * self.nonces } else { place };
+        (self.stretch, self.group, self.next) = (place..block_end.min(self.end), 0, place);
     }
 
     /// Which versions to hash with now, by index for [`rolled_version`]; `None` when nothing is left.
     pub(super) fn versions(&self) -> Option<Range<u64>> {
-        let first = self.group * self.group_size;
-        (self.group < self.groups).then_some(first..first + self.group_size)
+        if self.stretch.is_empty() {
+            return None;
+        }
+        let first = self.stretch.start / self.nonces * self.block_size + self.group * self.group_size;
+        Some(first..first + self.group_size)
     }
 
     /// The next nonces of these versions, at most `batch` of them. Shape: the first one and how many.
     pub(super) fn next(&self, batch: u32) -> (u32, u32) {
-        let left = self.slice.end - self.next_nonce;
-        (self.next_nonce as u32, left.min(u64::from(batch)) as u32)
+        let left = self.stretch.end - self.next;
+        ((self.next % self.nonces) as u32, left.min(u64::from(batch)) as u32)
     }
 
     /// Marks this many nonces as tried with all versions of the group.
     pub(super) fn advance(&mut self, done: u32) {
-        self.next_nonce += u64::from(done);
-        if self.next_nonce == self.slice.end {
-            self.next_nonce = self.slice.start;
-            self.group += 1;
+        self.next += u64::from(done);
+        if self.next < self.stretch.end {
+            return;
+        }
+        self.group += 1;
+        self.next = self.stretch.start;
+        if self.group * self.group_size == self.block_size {
+            self.begin_block(self.stretch.end);
         }
     }
 
     /// Headers not yet tried.
     pub(super) fn left(&self) -> u64 {
-        let slice_size = self.slice.end - self.slice.start;
-        (self.groups - self.group)
-            .saturating_mul(slice_size)
-            .saturating_sub(self.next_nonce - self.slice.start)
-            .saturating_mul(self.group_size)
+        let in_later_blocks = (self.end - self.stretch.end).saturating_mul(self.block_size);
+        let later_versions = self.block_size - self.group * self.group_size;
+        // Of the stretch: with all versions from this group on, without what this group has tried.
+        let in_this_block = (self.stretch.end - self.stretch.start) * later_versions
+            - (self.next - self.stretch.start) * self.group_size;
+        in_later_blocks.saturating_add(in_this_block)
     }
 }
 
@@ -102,57 +149,82 @@ mod tests {
         );
     }
 
-    #[test]
-    fn the_slices_of_all_threads_are_all_nonces_without_overlap() {
-        for (nonces, threads) in [(ALL_NONCES, 1), (ALL_NONCES, 3), (ALL_NONCES, 128), (10, 3), (2, 5)] {
-            let slices: Vec<_> = (0..threads).map(|thread| slice(nonces, thread, threads)).collect();
-            assert_eq!(slices[0].start, 0);
-            assert!(slices.windows(2).all(|pair| pair[0].end == pair[1].start));
-            assert_eq!(slices[threads - 1].end, nonces);
+    /// All of a board with one thread.
+    fn whole(nonces: u64) -> Part {
+        Part { nonces, thread: 0, threads: 1 }
+    }
+
+    /// All (version, nonce) that a space yields in batches of at most `batch` nonces, in their order.
+    ///
+    /// Panics if it counts wrongly what is left.
+    fn tried(mut space: Space, mask: u32, batch: u32) -> Vec<(u32, u32)> {
+        let (size, mut tried) = (space.left(), Vec::new());
+        while let Some(versions) = space.versions() {
+            assert_eq!(space.left(), size - tried.len() as u64);
+            let (first, count) = space.next(batch);
+            assert!((1..=batch).contains(&count));
+            for nonce in first..first + count {
+                tried.extend(versions.clone().map(|index| (rolled_version(0, mask, index), nonce)));
+            }
+            space.advance(count);
         }
+        assert_eq!((space.left(), tried.len() as u64), (0, size));
+        tried
     }
 
     proptest! {
         #[test]
-        fn a_space_yields_its_slice_once_with_each_version_in_order_of_groups_and_then_nothing(
-            start in prop_oneof![0..50_u64, ALL_NONCES - 60..ALL_NONCES - 50],
-            nonces in 0..50_u64,
+        fn threads_with_any_kernels_together_try_each_version_with_each_nonce_once(
+            nonces in 1..40_u64,
             mask in prop_oneof![Just(0), Just(0b101), Just(0x1fff_e000 & 0x0003_ffff), any::<u32>().prop_map(|mask| mask & 0x8020_0415)],
-            group_bits in 0..5_u32,
+            group_bits in prop::collection::vec(0..5_u32, 1..9),
             batch in 1..60_u32,
         ) {
-            let bits = mask.count_ones();
-            let group_size = 1 << group_bits.min(bits);
-            let mut space = Space::new(start..start + nonces, mask, group_size);
-            let mut tried = Vec::new();
-            while let Some(versions) = space.versions() {
-                prop_assert_eq!(space.left(), (nonces << bits) - tried.len() as u64);
-                let (first, count) = space.next(batch);
-                prop_assert!(count > 0 && count <= batch);
-                for nonce in (0..count).map(|i| first.wrapping_add(i)) {
-                    tried.extend(versions.clone().map(|index| (rolled_version(0, mask, index), nonce)));
-                }
-                space.advance(count);
-            }
-            prop_assert_eq!(space.left(), 0);
-            prop_assert!(tried.iter().all(|(version, _)| version & !mask == 0));
-            let groups: Vec<_> = tried.chunks(nonces.max(1) as usize * group_size).collect();
-            for pair in groups.windows(2) {
-                prop_assert!(pair[0].iter().all(|(version, _)| *version < pair[1][0].0 || mask == 0));
-            }
-            tried.sort_unstable();
-            let all_nonces = || (start..start + nonces).map(|nonce| nonce as u32);
+            let (bits, threads) = (mask.count_ones(), group_bits.len());
+            let parts: Vec<_> = group_bits.iter().enumerate().map(|(thread, group_bits)| {
+                let space = Space::new(Part { nonces, thread, threads }, mask, 1 << bits.min(*group_bits));
+                tried(space, mask, batch)
+            }).collect();
+            let sizes = || parts.iter().map(Vec::len);
+            let block = 1 << bits.min(4);
+            prop_assert!(sizes().max().unwrap() - sizes().min().unwrap() <= block, "fair to a nonce of a block");
+            let mut all = parts.concat();
+            all.sort_unstable();
             let mut expected: Vec<_> = (0..1_u64 << bits)
-                .flat_map(|index| all_nonces().map(move |nonce| (rolled_version(0, mask, index), nonce)))
+                .flat_map(|index| (0..nonces as u32).map(move |nonce| (rolled_version(0, mask, index), nonce)))
                 .collect();
             expected.sort_unstable();
-            prop_assert_eq!(tried, expected);
+            prop_assert_eq!(all, expected);
         }
     }
 
     #[test]
-    fn the_last_slice_ends_exactly_at_two_to_the_32() {
-        let mut space = Space::new(slice(ALL_NONCES, 1, 2), 0, 1);
+    fn threads_have_versions_of_their_own_as_long_as_there_are_enough_blocks_of_them() {
+        let mask = 0x1fff_e000;
+        for (threads, group_size) in [(1, 16), (2, 16), (4, 8), (4096, 1)] {
+            for thread in [0, threads / 2, threads - 1] {
+                let part = Part { nonces: ALL_NONCES, thread, threads };
+                let space = Space::new(part, mask, group_size);
+                let first = ((1 << 16) * thread / threads) as u64;
+                assert_eq!(space.versions(), Some(first..first + group_size as u64), "{thread} of {threads}");
+                assert_eq!((space.next(4096), space.left()), ((0, 4096), (1 << 48) / threads as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn where_there_are_more_threads_than_blocks_of_versions_nonces_are_shared_out() {
+        for (mask, group_size) in [(0, 1), (0xe000, 8)] {
+            let second = Space::new(Part { nonces: ALL_NONCES, thread: 1, threads: 2 }, mask, group_size);
+            assert_eq!(second.versions(), Some(0..group_size as u64));
+            assert_eq!(second.next(4096), (0x8000_0000, 4096));
+            assert_eq!(second.left(), (1 << 31) * group_size as u64);
+        }
+    }
+
+    #[test]
+    fn the_last_nonces_end_exactly_at_two_to_the_32() {
+        let mut space = Space::new(Part { nonces: ALL_NONCES, thread: 1, threads: 2 }, 0, 1);
         space.advance(0x7fff_ff00);
         assert_eq!(space.next(4096), (0xffff_ff00, 0x100));
         space.advance(0x100);
@@ -160,13 +232,15 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_without_nonces_has_nothing_to_do() {
-        assert_eq!(Space::new(3..3, 0xff, 16).versions(), None);
-        assert_eq!(Space::new(3..3, 0xff, 16).left(), 0);
+    fn a_thread_without_a_part_has_nothing_to_do() {
+        for part in [Part { nonces: 3, thread: 0, threads: 5 }, whole(0)] {
+            let space = Space::new(part, 0, 1);
+            assert_eq!((space.versions(), space.left()), (None, 0));
+        }
     }
 
     #[test]
     fn the_largest_mask_does_not_overflow() {
-        assert_eq!(Space::new(0..ALL_NONCES, u32::MAX, 16).left(), u64::MAX);
+        assert_eq!(Space::new(whole(ALL_NONCES), u32::MAX, 16).left(), u64::MAX);
     }
 }

@@ -20,7 +20,7 @@ use super::{
     news,
     outbox::{Delivery, Outbox},
     sha256::{Prepared, meets_target, top_limit},
-    space::{Space, rolled_version},
+    space::{Part, Space, rolled_version},
 };
 use crate::{BoardEvent, ChipJob, ChipJobId};
 
@@ -92,12 +92,11 @@ struct Task {
 }
 
 impl Task {
-    /// The task of hashing a slice of a job's nonces, which is not empty.
-    fn new(job: &ChipJob, slice: Range<u64>, ranked: Ranked) -> Self {
-        let space = Space::new(slice, job.version_mask, ranked.kernel.midstates);
-        let versions = space.versions().expect("the slice is not empty");
-        let size = space.left();
-        Self { headers: headers(job, versions), job: job.clone(), ranked, space, size, is_ending: false }
+    /// The task of hashing a part of a job; `None` where that is nothing.
+    fn new(job: &ChipJob, part: Part, ranked: Ranked) -> Option<Self> {
+        let space = Space::new(part, job.version_mask, ranked.kernel.midstates);
+        let headers = headers(job, space.versions()?);
+        Some(Self { headers, job: job.clone(), ranked, size: space.left(), space, is_ending: false })
     }
 
     fn is_used_up(&self) -> bool {
@@ -135,8 +134,8 @@ fn headers(job: &ChipJob, versions: Range<u64>) -> Prepared {
 /// What a thread works with.
 #[derive(Debug)]
 pub(super) struct Worker {
-    /// Its part of the nonces of each version.
-    pub(super) slice: Range<u64>,
+    /// What it tries of each job.
+    pub(super) part: Part,
     pub(super) ranking: Ranking,
     /// Whether the ranking may change while the thread hashes.
     pub(super) may_rank: bool,
@@ -223,13 +222,10 @@ impl Shift {
 
     /// The job of the moment, as this thread's task.
     fn take_job(&mut self) -> Option<Task> {
-        if self.worker.slice.is_empty() {
-            return None;
-        }
         let current = self.worker.job.borrow_and_update();
         let job = current.as_ref()?;
         let ranked = self.worker.ranking.for_mask(job.version_mask);
-        let task = Task::new(job, self.worker.slice.clone(), ranked);
+        let task = Task::new(job, self.worker.part, ranked)?;
         // Elect while `current` is borrowed: no later job can be set meanwhile, so none can be started before this
         // one, and a job is never announced again by a thread that comes late.
         let is_first = Elections::is_first(&self.worker.elections.started, task.job.id);
@@ -377,7 +373,7 @@ mod tests {
         let (job_sender, job_receiver) = watch::channel(None);
         let (event_sender, mut events) = mpsc::channel(EVENT_CAPACITY);
         let worker = Worker {
-            slice: 0..space::ALL_NONCES,
+            part: Part { nonces: space::ALL_NONCES, thread: 0, threads: 1 },
             ranking,
             may_rank: false,
             duty_percent,
