@@ -1,12 +1,16 @@
 //! A benchmark: kernels in turn on all threads at once, and what their slices come to.
 //!
 //! The threads begin each round together, so that a kernel has the same company on all of them, and what is compared
-//! stands in one round, so that whatever else the machine does hits all alike.
+//! stands in one round, so that whatever else the machine does hits all alike. They have the lowest priority, as those of
+//! a board: what a board would leave to other programs is left to them here.
 
 use std::{
     collections::VecDeque,
     num::NonZeroUsize,
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -14,10 +18,16 @@ use std::{
 use super::{
     CpuError,
     choice::Ranking,
+    keep_on,
     kernel::{KERNELS, Kernel, SCALAR},
+    lower_priority,
     measure::{KernelInfo, Slice, Turns},
     self_test,
+    take_up::{self, TakeUp},
 };
+
+/// In the place of a kernel's name: all of this build that were not named before it.
+pub const ALL: &str = "all";
 
 /// Length of a slice: long against the clock's steps, short against whatever disturbs.
 pub const SLICE: Duration = Duration::from_millis(4);
@@ -27,7 +37,7 @@ const MOST_SLICES: usize = 1 << 20;
 /// What to measure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BenchOptions {
-    /// Kernels by name; all of this build if empty. The portable one is measured in any case.
+    /// Kernels by name, or [`ALL`]. The portable one is measured in any case.
     pub kernels: Vec<String>,
     /// Threads that hash.
     pub threads: NonZeroUsize,
@@ -45,10 +55,14 @@ pub struct Benchmark {
     pub kernels: Vec<Measured>,
     /// Which of them hashes jobs with that version mask fastest; `None` if all that could do so compute wrongly.
     pub chosen: Option<&'static str>,
-    /// Slices of each kernel on each thread, those no longer kept included.
+    /// Slices of each kernel on each thread, those no longer kept included, without a round that was ended early.
     pub rounds: usize,
-    /// The time all of it took.
+    /// The time that proving and timing the kernels took.
     pub took: Duration,
+    /// How soon a hashing thread takes up a new job; `None` after an early end, or if no kernel was timed.
+    pub take_up: Option<TakeUp>,
+    /// Whether each thread stayed on one core.
+    pub is_pinned: bool,
     /// What did not go as asked, for the operator.
     pub faults: Vec<String>,
 }
@@ -69,6 +83,8 @@ pub enum Standing {
     Unsupported,
     /// It computes wrongly, as this sentence says, so its rate would mean nothing.
     Wrong(String),
+    /// It passed the self-test, and the end came before its first slice.
+    Untimed,
     /// It passed the self-test, and this is how fast it is.
     Timed(Figures),
 }
@@ -113,160 +129,206 @@ impl Spread {
 
 /// Proves kernels on known blocks and against the portable one, and measures those that pass. After each round, of which
 /// there is one at least unless none passes, `go_on` hears how long it has lasted so far and says whether there is
-/// another.
+/// another. At last it measures how soon a board takes up a new job, which takes a fraction of a second. Setting `stop`
+/// ends all of this within a slice.
 ///
 /// Errors: `UnknownKernel`, `UnsupportedKernel` for names, `Spawn` if the system gives no thread.
-pub fn run(options: &BenchOptions, go_on: impl FnMut(Duration) -> bool) -> Result<Benchmark, CpuError> {
-    let mut listed = Vec::new();
-    for name in &options.kernels {
-        let kernel = *Kernel::named(name)?;
-        if listed.iter().all(|listed: &Kernel| listed.name != kernel.name) {
-            listed.push(kernel);
+pub fn run(
+    options: &BenchOptions,
+    stop: &AtomicBool,
+    go_on: impl FnMut(Duration) -> bool,
+) -> Result<Benchmark, CpuError> {
+    run_listed(&listed(&options.kernels)?, options, stop, go_on)
+}
+
+/// The kernels of these names, each once and in their order, with the portable one at the end if it is not among them.
+fn listed(names: &[String]) -> Result<Vec<Kernel>, CpuError> {
+    let mut listed: Vec<Kernel> = Vec::new();
+    let mut list = |kernel: &Kernel| {
+        if listed.iter().all(|listed| listed.name != kernel.name) {
+            listed.push(*kernel);
+        }
+    };
+    for name in names {
+        if name == ALL {
+            KERNELS.iter().for_each(&mut list);
+        } else {
+            list(Kernel::named(name)?);
         }
     }
-    if listed.is_empty() {
-        listed.extend(KERNELS);
-    }
-    if listed.iter().all(|kernel| kernel.name != SCALAR.name) {
-        listed.push(SCALAR);
-    }
-    run_listed(&listed, options, go_on)
+    list(&SCALAR);
+    Ok(listed)
 }
 
 fn run_listed(
     listed: &[Kernel],
     options: &BenchOptions,
+    stop: &AtomicBool,
     go_on: impl FnMut(Duration) -> bool,
 ) -> Result<Benchmark, CpuError> {
     let began = Instant::now();
     let (passed, mismatches) = self_test::run(listed);
-    let Rounds { kept, count, faults } = rounds(&passed, options, began, go_on)?;
+    let Rounds { kept, count, faults, is_pinned } = rounds(&passed, options, (began, stop), go_on)?;
+    let took = began.elapsed();
+    let ranking = ranking(&passed, &kept);
+    let mask = version_mask(options.version_bits);
+    let take_up = match &ranking {
+        Some(ranking) => take_up::measure(ranking.clone(), mask, stop)?,
+        None => None,
+    };
     let at = |name| passed.iter().position(|kernel| kernel.name == name);
     let (portable, first) = (at(SCALAR.name), listed.first().and_then(|kernel| at(kernel.name)));
     let standing = |kernel: &Kernel| {
         let wrong = mismatches.iter().find(|mismatch| mismatch.kernel() == kernel.name);
         match (wrong, at(kernel.name)) {
             (Some(mismatch), _) => Standing::Wrong(mismatch.to_string()),
-            (None, Some(at)) => Standing::Timed(figures(&kept, at, portable, first)),
+            (None, Some(at)) => {
+                figures(&kept, at, portable, first).map_or(Standing::Untimed, Standing::Timed)
+            }
             (None, None) => Standing::Unsupported,
         }
     };
     let measured = |kernel| Measured { kernel: KernelInfo::from(kernel), standing: standing(kernel) };
     Ok(Benchmark {
         kernels: listed.iter().map(measured).collect(),
-        chosen: chosen(&passed, &kept, options.version_bits),
+        chosen: ranking.map(|ranking| ranking.for_mask(mask).kernel.name),
         rounds: count,
-        took: began.elapsed(),
+        took,
+        take_up,
+        is_pinned,
         faults,
     })
 }
 
-/// The slices of one round. Shape: by thread, then by kernel.
+/// The slices of one round. Shape: by thread, then by kernel; in a round that was ended early not of all kernels.
 type Round = Vec<Vec<Slice>>;
 
 struct Rounds {
     kept: VecDeque<Round>,
     count: usize,
     faults: Vec<String>,
+    is_pinned: bool,
+}
+
+/// What a thread has measured in a round, and what the system refused it.
+struct Turn {
+    slices: Vec<Slice>,
+    faults: Vec<String>,
+    is_pinned: bool,
 }
 
 /// Measures kernels that the processor supports until nobody wants to go on.
 fn rounds(
     kernels: &[Kernel],
     options: &BenchOptions,
-    began: Instant,
+    (began, stop): (Instant, &AtomicBool),
     mut go_on: impl FnMut(Duration) -> bool,
 ) -> Result<Rounds, CpuError> {
+    let mut rounds = Rounds { kept: VecDeque::new(), count: 0, faults: Vec::new(), is_pinned: options.pin };
     if kernels.is_empty() {
-        return Ok(Rounds { kept: VecDeque::new(), count: 0, faults: Vec::new() });
+        return Ok(rounds);
     }
     let threads = options.threads.get();
     let cores = if options.pin { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
-    let mut faults = Vec::new();
     if options.pin && cores.is_empty() {
-        faults.push("threads are not pinned: the system does not tell its cores".to_owned());
+        rounds.faults.push("threads are not pinned: the system does not tell its cores".to_owned());
+        rounds.is_pinned = false;
     }
-    let (mut kept, mut count) = (VecDeque::new(), 0);
     thread::scope(|scope| {
         let mut workers = Vec::with_capacity(threads);
         for thread in 0..threads {
             // A word for each round; the thread ends with its sender.
             let (begin, begins) = mpsc::sync_channel::<()>(1);
-            let (results, slices) = mpsc::sync_channel(1);
+            let (results, turns) = mpsc::sync_channel(1);
             let core = cores.get(thread % cores.len().max(1)).copied();
             let work = move || {
-                let is_pinned = core.is_none_or(core_affinity::set_for_current);
+                let refused = core.and_then(|core| keep_on(thread, core));
+                let is_pinned = refused.is_none();
+                let mut faults: Vec<_> = lower_priority(thread).into_iter().chain(refused).collect();
                 let mut turns = Turns::new(kernels, SLICE);
                 for () in begins {
-                    if results.send((is_pinned, turns.round())).is_err() {
+                    let slices = turns.round(stop);
+                    let turn = Turn { slices, faults: std::mem::take(&mut faults), is_pinned };
+                    if results.send(turn).is_err() {
                         return;
                     }
                 }
             };
             // The threads already running end with their senders.
-            let spawned = thread::Builder::new().name(format!("bench-{thread}")).spawn_scoped(scope, work);
+            let spawned = thread::Builder::new().name(format!("cpu-{thread}")).spawn_scoped(scope, work);
             spawned.map_err(|source| CpuError::Spawn { thread, threads, source })?;
-            workers.push((begin, slices));
+            workers.push((begin, turns));
         }
         loop {
             for (begin, _) in &workers {
                 begin.send(()).expect("kernels do not panic where they are supported");
             }
             let mut round = Vec::with_capacity(threads);
-            for (thread, (_, slices)) in workers.iter().enumerate() {
-                let (is_pinned, slices) =
-                    slices.recv().expect("kernels do not panic where they are supported");
-                if count == 0 && !is_pinned {
-                    faults.push(format!("thread {thread} is not pinned: the system refuses its core"));
-                }
-                round.push(slices);
+            for (_, turns) in &workers {
+                let turn = turns.recv().expect("kernels do not panic where they are supported");
+                rounds.faults.extend(turn.faults);
+                rounds.is_pinned &= turn.is_pinned;
+                round.push(turn.slices);
             }
-            count += 1;
-            kept.push_back(round);
-            if kept.len() * threads * kernels.len() > MOST_SLICES && kept.len() > 1 {
-                kept.pop_front();
+            rounds.count += usize::from(round.iter().all(|slices| slices.len() == kernels.len()));
+            rounds.kept.push_back(round);
+            if rounds.kept.len() * threads * kernels.len() > MOST_SLICES && rounds.kept.len() > 1 {
+                rounds.kept.pop_front();
             }
-            if !go_on(began.elapsed()) {
-                return Ok(Rounds { kept, count, faults });
+            if stop.load(Ordering::Relaxed) || !go_on(began.elapsed()) {
+                return Ok(rounds);
             }
         }
     })
 }
 
-/// The figures of the kernel at a place, with the places of those it is compared with.
-fn figures(rounds: &VecDeque<Round>, at: usize, portable: Option<usize>, first: Option<usize>) -> Figures {
+/// The figures of the kernel at a place, with the places of those it is compared with; `None` without a slice of it on
+/// each thread.
+fn figures(
+    rounds: &VecDeque<Round>,
+    at: usize,
+    portable: Option<usize>,
+    first: Option<usize>,
+) -> Option<Figures> {
     let median = |values: Vec<f64>| (!values.is_empty()).then(|| Spread::of(values).median);
-    let slices = || rounds.iter().flatten();
+    let rate_of = |round: &Round| round.iter().map(|slices| slices.get(at).map(Slice::rate)).sum();
+    let rates: Vec<f64> = rounds.iter().filter_map(rate_of).collect();
+    let slices = || rounds.iter().flatten().filter_map(|slices| slices.get(at));
     let ratio = |other: usize| {
-        median(slices().map(|slices| slices[at].cpu_rate() / slices[other].cpu_rate()).collect())
+        let ratio = |slices: &Vec<Slice>| Some(slices.get(at)?.cpu_rate() / slices.get(other)?.cpu_rate());
+        median(rounds.iter().flatten().filter_map(ratio).collect())
     };
-    Figures {
-        rate: Spread::of(
-            rounds.iter().map(|round| round.iter().map(|slices| slices[at].rate()).sum()).collect(),
-        ),
-        cpu_rate: Spread::of(slices().map(|slices| slices[at].cpu_rate()).collect()).median,
-        clock: median(slices().filter_map(|slices| slices[at].clock).collect()),
-        cycles: median(slices().filter_map(|slices| slices[at].cycles()).collect()),
+    (!rates.is_empty()).then(|| Figures {
+        rate: Spread::of(rates),
+        cpu_rate: Spread::of(slices().map(Slice::cpu_rate).collect()).median,
+        clock: median(slices().filter_map(|slice| slice.clock).collect()),
+        cycles: median(slices().filter_map(Slice::cycles).collect()),
         to_portable: portable.and_then(ratio),
         to_first: first.and_then(ratio),
-    }
+    })
 }
 
-/// The kernel that a board chooses, by the same rule, for jobs with so many version bits.
-fn chosen(kernels: &[Kernel], rounds: &VecDeque<Round>, version_bits: u32) -> Option<&'static str> {
-    if kernels.iter().all(|kernel| kernel.midstates > 1) {
-        return None;
-    }
-    let rates = kernels
-        .iter()
-        .enumerate()
-        .map(|(at, kernel)| (*kernel, rounds.iter().flatten().map(|slices| slices[at].rate()).collect()));
-    let mask = u32::MAX.checked_shr(32 - version_bits.min(32)).unwrap_or(0);
-    Some(Ranking::of(rates).for_mask(mask).kernel.name)
+/// The kernels ranked by the rule of a board; `None` if one has no slice or none is for jobs without versions.
+fn ranking(kernels: &[Kernel], rounds: &VecDeque<Round>) -> Option<Ranking> {
+    let rates =
+        |at: usize| rounds.iter().flatten().filter_map(|slices| Some(slices.get(at)?.rate())).collect();
+    let ranked: Vec<(Kernel, Vec<f64>)> =
+        kernels.iter().enumerate().map(|(at, kernel)| (*kernel, rates(at))).collect();
+    let is_whole = ranked.iter().all(|(_, rates)| !rates.is_empty());
+    let has_single = kernels.iter().any(|kernel| kernel.midstates == 1);
+    (is_whole && has_single).then(|| Ranking::of(ranked))
+}
+
+/// A mask with so many bits.
+fn version_mask(bits: u32) -> u32 {
+    u32::MAX.checked_shr(32 - bits.min(32)).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_os = "linux")]
+    use std::sync::atomic::AtomicI32;
+
     use super::*;
 
     fn options(kernels: &[&str]) -> BenchOptions {
@@ -305,7 +367,7 @@ mod tests {
 
     #[test]
     fn every_supported_kernel_is_timed_on_all_threads_and_the_others_are_named() {
-        let bench = run(&options(&[]), rounds_of(3)).unwrap();
+        let bench = run(&options(&[ALL]), &AtomicBool::new(false), rounds_of(3)).unwrap();
         assert_eq!((bench.rounds, bench.kernels.len()), (3, KERNELS.len()));
         for (measured, kernel) in bench.kernels.iter().zip(KERNELS) {
             assert_eq!(measured.kernel, KernelInfo::from(kernel));
@@ -317,6 +379,8 @@ mod tests {
             assert!(0.0 < rate.p10 && rate.p10 <= rate.median && rate.median <= rate.p90, "{measured:?}");
             assert!(cpu_rate > 0.0, "{measured:?}");
         }
+        let take_up = bench.take_up.expect("a board has hashed");
+        assert!(Duration::ZERO < take_up.median && take_up.median <= take_up.worst, "{take_up:?}");
         let portable = figures_of(&bench.kernels[0]);
         assert_eq!((portable.to_portable, portable.to_first), (Some(1.0), Some(1.0)));
         let chosen = bench.kernels.iter().find(|measured| Some(measured.kernel.name) == bench.chosen);
@@ -326,7 +390,7 @@ mod tests {
     #[test]
     fn kernels_that_are_named_are_compared_with_the_first_of_them_and_with_the_portable_one() {
         let best = KERNELS.iter().rfind(|kernel| (kernel.supported)()).unwrap().name;
-        let bench = run(&options(&[best, best]), rounds_of(1)).unwrap();
+        let bench = run(&options(&[best, best]), &AtomicBool::new(false), rounds_of(1)).unwrap();
         let names: Vec<_> = bench.kernels.iter().map(|measured| measured.kernel.name).collect();
         if best == SCALAR.name {
             return assert_eq!(names, [best]);
@@ -338,8 +402,49 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_refused_with_the_names_there_are_and_nothing_is_measured() {
-        let error = run(&options(&["abacus"]), |_| panic!("it is measured")).unwrap_err();
-        assert!(error.to_string().starts_with("no kernel \"abacus\", there are: scalar"), "{error}");
+        for names in [&["abacus"][..], &[ALL, "abacus"], &["abacus", ALL]] {
+            let error =
+                run(&options(names), &AtomicBool::new(false), |_| panic!("it is measured")).unwrap_err();
+            assert!(error.to_string().starts_with("no kernel \"abacus\", there are: scalar"), "{error}");
+        }
+    }
+
+    #[test]
+    fn all_kernels_stand_behind_those_named_before_them_and_none_stands_twice() {
+        let best = KERNELS.iter().rfind(|kernel| (kernel.supported)()).unwrap().name;
+        let names = |named: &[&str]| -> Vec<_> {
+            listed(&options(named).kernels).unwrap().iter().map(|kernel| kernel.name).collect()
+        };
+        let all: Vec<_> = KERNELS.iter().map(|kernel| kernel.name).collect();
+        assert_eq!((names(&[ALL]), names(&[ALL, best])), (all.clone(), all.clone()));
+        let others = all.iter().copied().filter(|name| *name != best);
+        let best_first: Vec<_> = [best].into_iter().chain(others).collect();
+        assert_eq!(names(&[best, ALL, ALL]), best_first);
+    }
+
+    #[test]
+    fn a_stop_ends_a_round_after_the_slice_of_the_moment_and_what_has_none_is_not_judged() {
+        static STOP: AtomicBool = AtomicBool::new(false);
+        let stopping = Kernel {
+            scan: |_, _, count, _, _| {
+                STOP.store(true, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(1));
+                count
+            },
+            ..kernel("stopping", 1)
+        };
+        let never = Kernel { scan: |_, _, _, _, _| panic!("it is timed"), ..kernel("never", 1) };
+        let mut turns = Turns { kernels: vec![(SCALAR, 1), (stopping, 1), (never, 1)], slice: SLICE };
+        let round = vec![turns.round(&STOP)];
+        assert_eq!(round[0].len(), 2, "what was measured until then is kept");
+        let (kernels, rounds) = ([SCALAR, stopping, never], VecDeque::from([round]));
+        assert!(figures(&rounds, 1, Some(0), None).unwrap().to_portable.is_some());
+        assert_eq!(figures(&rounds, 2, Some(0), None), None);
+        assert!(ranking(&kernels, &rounds).is_none(), "a kernel without a slice may be the best");
+
+        let bench = run_listed(&[SCALAR], &options(&[]), &STOP, |_| panic!("it goes on")).unwrap();
+        assert_eq!((bench.rounds, bench.chosen, bench.take_up), (0, None, None));
+        assert_eq!(bench.kernels[0].standing, Standing::Untimed);
     }
 
     #[test]
@@ -350,20 +455,38 @@ mod tests {
             scan: |_, _, _, _, _| panic!("it is not supported"),
             ..kernel("foreign", 1)
         };
-        let bench = run_listed(&[wrong, foreign, SCALAR], &options(&[]), rounds_of(1)).unwrap();
+        let go = AtomicBool::new(false);
+        let bench = run_listed(&[wrong, foreign, SCALAR], &options(&[]), &go, rounds_of(1)).unwrap();
         assert!(matches!(&bench.kernels[0].standing, Standing::Wrong(why) if why.contains("kernel wrong")));
         assert_eq!(bench.kernels[1].standing, Standing::Unsupported);
         assert_eq!(figures_of(&bench.kernels[2]).to_first, None, "the first has no rate");
         assert_eq!(bench.chosen, Some("scalar"));
-        let bench = run_listed(&[wrong], &options(&[]), |_| panic!("there is nothing to measure")).unwrap();
+        let bench =
+            run_listed(&[wrong], &options(&[]), &go, |_| panic!("there is nothing to measure")).unwrap();
         assert_eq!((bench.chosen, bench.rounds), (None, 0));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn kernels_are_timed_at_the_lowest_priority_as_those_of_a_board_are() {
+        static NICE: AtomicI32 = AtomicI32::new(0);
+        let nosy = Kernel {
+            scan: |_, _, count, _, _| {
+                NICE.store(crate::cpu::tests::nice(), Ordering::Relaxed);
+                count
+            },
+            ..kernel("nosy", 1)
+        };
+        let began = (Instant::now(), &AtomicBool::new(false));
+        let rounds = rounds(&[nosy], &options(&[]), began, |_| false).unwrap();
+        assert_eq!((NICE.load(Ordering::Relaxed), rounds.faults), (19, vec![]));
     }
 
     #[test]
     fn ratios_are_medians_of_slices_that_were_taken_side_by_side() {
         // The machine is twice as fast in the second round and four times in the third.
         let rounds = made_up(&[[10, 30], [20, 60], [40, 100]]);
-        let figures = figures(&rounds, 1, Some(0), Some(1));
+        let figures = figures(&rounds, 1, Some(0), Some(1)).unwrap();
         assert_eq!((figures.to_portable, figures.to_first), (Some(3.0), Some(1.0)));
         assert_eq!((figures.rate.median, figures.cpu_rate), (60.0, 60.0));
         assert_eq!((figures.clock, figures.cycles), (Some(1e6), Some(1e6 / 60.0)));
@@ -375,7 +498,7 @@ mod tests {
         for round in &mut rounds {
             round.push(round[0].clone());
         }
-        let rate = figures(&rounds, 0, None, None).rate;
+        let rate = figures(&rounds, 0, None, None).unwrap().rate;
         assert_eq!(rate, Spread { p10: 20.0, median: 100.0, p90: 180.0 });
     }
 
@@ -384,7 +507,8 @@ mod tests {
         let kernels = [kernel("1", 1), kernel("8", 8), kernel("16", 16)];
         let rounds = made_up(&[[1, 2, 3]]);
         for (bits, expected) in [(0, "1"), (2, "1"), (3, "8"), (4, "16"), (32, "16"), (99, "16")] {
-            assert_eq!(chosen(&kernels, &rounds, bits), Some(expected), "{bits}");
+            let ranking = ranking(&kernels, &rounds).unwrap();
+            assert_eq!(ranking.for_mask(version_mask(bits)).kernel.name, expected, "{bits}");
         }
     }
 }

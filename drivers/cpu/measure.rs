@@ -3,6 +3,7 @@
 
 use std::{
     hint,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -76,9 +77,9 @@ pub fn hash(name: &str, nonces: u32) -> Result<Slice, CpuError> {
 /// Kernels that are measured in turn on the calling thread.
 #[derive(Debug)]
 pub(super) struct Turns {
-    slice: Duration,
+    pub(super) slice: Duration,
     /// With the nonces that fill a slice, as far as the last one tells.
-    kernels: Vec<(Kernel, u32)>,
+    pub(super) kernels: Vec<(Kernel, u32)>,
 }
 
 impl Turns {
@@ -89,8 +90,8 @@ impl Turns {
         Self { slice, kernels: kernels.iter().map(first).collect() }
     }
 
-    /// A slice of each. Shape: in their order.
-    pub(super) fn round(&mut self) -> Vec<Slice> {
+    /// A slice of each, but none that begins after `stop` is set. Shape: in their order.
+    pub(super) fn round(&mut self, stop: &AtomicBool) -> Vec<Slice> {
         let slice = self.slice;
         let turn = |(kernel, nonces): &mut (Kernel, u32)| {
             let clock = clock();
@@ -98,7 +99,7 @@ impl Turns {
             *nonces = nonces_in(&measured, *nonces, slice);
             Slice { clock, ..measured }
         };
-        self.kernels.iter_mut().map(turn).collect()
+        self.kernels.iter_mut().take_while(|_| !stop.load(Ordering::Relaxed)).map(turn).collect()
     }
 }
 
@@ -181,7 +182,7 @@ mod tests {
         let supported: Vec<_> = KERNELS.iter().filter(|kernel| (kernel.supported)()).copied().collect();
         let slice = Duration::from_millis(2);
         let mut turns = Turns::new(&supported, slice);
-        let rounds: Vec<_> = (0..9).map(|_| turns.round()).collect();
+        let rounds: Vec<_> = (0..9).map(|_| turns.round(&AtomicBool::new(false))).collect();
         for (at, Kernel { name, .. }) in supported.iter().enumerate() {
             let slices: Vec<_> = rounds.iter().map(|round| round[at]).collect();
             assert!(slices.iter().all(|slice| slice.hashes > 0 && slice.rate() > 0.0), "{name}");

@@ -35,6 +35,7 @@ mod sha256;
 mod sha_ni;
 mod space;
 mod sweep;
+mod take_up;
 #[cfg(test)]
 mod tests;
 mod unroll;
@@ -52,7 +53,6 @@ use core_affinity::CoreId;
 use thread_priority::ThreadPriority;
 use tokio::sync::{mpsc, watch};
 
-pub use self::guard::GuardOptions;
 use self::{
     choice::{Ranked, Ranking},
     guard::{Guard, Watch},
@@ -62,6 +62,7 @@ use self::{
     space::Part,
     worker::{Elections, Worker},
 };
+pub use self::{guard::GuardOptions, take_up::TakeUp};
 use crate::{BoardEvent, BoardHandle, EVENT_CAPACITY};
 
 /// What the operator decides about the CPU board.
@@ -239,12 +240,18 @@ fn start(
 /// Gives the calling thread the lowest priority and, if there is one for it, its core. Returns what did not work, for the
 /// operator.
 fn settle(thread: usize, core: Option<CoreId>) -> Vec<String> {
-    let mut faults = Vec::new();
-    if let Err(error) = ThreadPriority::Min.set_for_current() {
-        faults.push(format!("thread cpu-{thread} keeps its normal priority: {error:?}"));
-    }
-    if core.is_some_and(|core| !core_affinity::set_for_current(core)) {
-        faults.push(format!("thread cpu-{thread} is not pinned: the system refuses its core"));
-    }
-    faults
+    let refused = core.and_then(|core| keep_on(thread, core));
+    lower_priority(thread).into_iter().chain(refused).collect()
+}
+
+/// Gives the calling thread the lowest priority, or says why it has not got it.
+fn lower_priority(thread: usize) -> Option<String> {
+    let error = ThreadPriority::Min.set_for_current().err()?;
+    Some(format!("thread cpu-{thread} keeps its normal priority: {error:?}"))
+}
+
+/// Keeps the calling thread on a core, or says that it is not kept.
+fn keep_on(thread: usize, core: CoreId) -> Option<String> {
+    let is_kept = core_affinity::set_for_current(core);
+    (!is_kept).then(|| format!("thread cpu-{thread} is not pinned: the system refuses its core"))
 }

@@ -13,8 +13,8 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use signalcore::monitor::Style;
-use signalcore_drivers::cpu::CpuError;
 use signalcore_drivers::cpu::bench::{self, BenchOptions, Benchmark, Figures, Measured, SLICE, Standing};
+use signalcore_drivers::cpu::{CpuError, TakeUp};
 
 use super::blocks::terminal_width;
 use super::{block_on, exit, mine, print, signals};
@@ -27,7 +27,7 @@ Examples:
   signalcore bench --versions 0                            for pools without version rolling
   signalcore bench --json | jq .chosen
 
-Ctrl-C ends it early, with what has been measured until then.
+Threads have the lowest priority, as in mining. Ctrl-C ends it early, with what has been measured until then.
 
 Exit codes: 0 measured, 1 a kernel computes wrongly, 2 command line, 69 this processor cannot run a kernel that was named,
 130 and 143 second SIGINT and SIGTERM.";
@@ -39,13 +39,14 @@ const MOST_SECONDS: f64 = 3600.0;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Kernel to measure, beside the portable one, or all; repeatable, and the first is what the others are compared with.
-    #[arg(long = "kernel", value_name = "NAME|all", default_value = "all")]
+    /// Kernel to measure, beside the portable one, or all that were not named yet; repeatable, and the first is what the
+    /// others are compared with.
+    #[arg(long = "kernel", value_name = "NAME|all", default_value = bench::ALL)]
     kernels: Vec<String>,
     /// Threads that hash at the same time; all cores unless given.
     #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZeroUsize>,
-    /// How long all of it takes.
+    /// How long kernels are measured.
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
     seconds: Duration,
     /// Keep each thread on one core.
@@ -106,9 +107,8 @@ fn threads(text: &str) -> Result<NonZeroUsize, String> {
 }
 
 fn options(args: &Args) -> BenchOptions {
-    let is_all = args.kernels.iter().any(|name| name == "all");
     BenchOptions {
-        kernels: if is_all { Vec::new() } else { args.kernels.clone() },
+        kernels: args.kernels.clone(),
         threads: args.threads.unwrap_or_else(cores),
         pin: args.pin,
         version_bits: args.versions,
@@ -124,17 +124,14 @@ async fn measure(
     let is_asked = Arc::new(AtomicBool::new(false));
     let bar = progress(time);
     let go_on = {
-        let is_asked = Arc::clone(&is_asked);
+        let bar = bar.clone();
         move |elapsed: Duration| {
             bar.set_position(elapsed.min(time).as_millis() as u64);
-            let goes_on = elapsed < time && !is_asked.load(Ordering::Relaxed);
-            if !goes_on {
-                bar.finish_and_clear();
-            }
-            goes_on
+            elapsed < time
         }
     };
-    let mut measured = tokio::task::spawn_blocking(move || bench::run(&options, go_on));
+    let stop = Arc::clone(&is_asked);
+    let mut measured = tokio::task::spawn_blocking(move || bench::run(&options, &stop, go_on));
     let measured = tokio::select! {
         measured = &mut measured => measured,
         () = asked => {
@@ -142,6 +139,7 @@ async fn measure(
             measured.await
         }
     };
+    bar.finish_and_clear();
     Ok((is_asked.load(Ordering::Relaxed), measured.context("measure")?))
 }
 
@@ -159,14 +157,23 @@ fn object(options: &BenchOptions, measured: &Benchmark, was_asked: bool) -> Valu
     json!({
         "event": "bench",
         "threads": options.threads,
-        "pinned": options.pin && measured.faults.is_empty(),
+        "pinned": measured.is_pinned,
         "version_bits": options.version_bits,
         "seconds": measured.took.as_secs_f64(),
         "slice_ms": SLICE.as_secs_f64() * 1e3,
         "rounds": measured.rounds,
         "end": if was_asked { "asked" } else { "time" },
         "chosen": measured.chosen,
+        "take_up": measured.take_up.as_ref().map(take_up_object),
         "kernels": measured.kernels.iter().map(kernel_object).collect::<Vec<_>>(),
+    })
+}
+
+fn take_up_object(take_up: &TakeUp) -> Value {
+    json!({
+        "median_ms": take_up.median.as_secs_f64() * 1e3,
+        "worst_ms": take_up.worst.as_secs_f64() * 1e3,
+        "changes": take_up.changes,
     })
 }
 
@@ -174,6 +181,7 @@ fn kernel_object(measured: &Measured) -> Value {
     let (state, reason) = match &measured.standing {
         Standing::Unsupported => ("unsupported", None),
         Standing::Wrong(reason) => ("wrong", Some(reason)),
+        Standing::Untimed => ("untimed", None),
         Standing::Timed(_) => ("timed", None),
     };
     let figures = figures(measured);
@@ -197,6 +205,6 @@ fn kernel_object(measured: &Measured) -> Value {
 fn figures(measured: &Measured) -> Option<&Figures> {
     match &measured.standing {
         Standing::Timed(figures) => Some(figures),
-        Standing::Unsupported | Standing::Wrong(_) => None,
+        Standing::Unsupported | Standing::Wrong(_) | Standing::Untimed => None,
     }
 }

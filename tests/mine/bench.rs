@@ -54,6 +54,9 @@ fn figures_of_a_kernel_agree_with_each_other_and_the_chosen_one_is_among_those_t
     }
     let chosen = named(&object, &object["chosen"]);
     assert_eq!(chosen["state"], "timed", "{object:#}");
+    let take_up = &object["take_up"];
+    let [median, worst] = ["median_ms", "worst_ms"].map(|time| number(take_up, time));
+    assert!(0.0 < median && median <= worst && take_up["changes"] == 100, "{object:#}");
 }
 
 #[test]
@@ -69,15 +72,25 @@ fn a_kernel_that_is_named_is_measured_beside_the_portable_one_alone() {
 }
 
 #[test]
+fn a_kernel_that_is_named_before_all_stays_the_first_which_the_others_are_compared_with() {
+    let best = bench(&["--seconds", "0.2"])["chosen"].as_str().unwrap().to_owned();
+    let object = bench(&["--seconds", "0.2", "--kernel", &best, "--kernel", "all"]);
+    assert_eq!(kernels(&object)[0]["kernel"], best);
+    assert!(kernels(&object)[1..].iter().all(|kernel| kernel["kernel"] != best), "{object:#}");
+    assert_eq!(number(&kernels(&object)[0], "ratio_to_first"), 1.0);
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused_with_what_can_be() {
     for (arguments, text) in [
-        (["--kernel", "abacus"], "no kernel \"abacus\", there are: scalar"),
-        (["--seconds", "0"], "expected a number above 0, at most 3600"),
-        (["--seconds", "nan"], "expected a number above 0, at most 3600"),
-        (["--threads", "0"], "0 is not in 1..="),
-        (["--versions", "17"], "17 is not in 0..=16"),
+        (&["--kernel", "abacus"][..], "no kernel \"abacus\", there are: scalar"),
+        (&["--kernel", "all", "--kernel", "abacus"], "no kernel \"abacus\", there are: scalar"),
+        (&["--seconds", "0"], "expected a number above 0, at most 3600"),
+        (&["--seconds", "nan"], "expected a number above 0, at most 3600"),
+        (&["--threads", "0"], "0 is not in 1..="),
+        (&["--versions", "17"], "17 is not in 0..=16"),
     ] {
-        let output = signalcore(&[&["bench"], &arguments[..]].concat()).output().unwrap();
+        let output = signalcore(&[&["bench"], arguments].concat()).output().unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{errors}");
         assert!(errors.contains(text), "{errors} lacks {text}");
@@ -112,7 +125,13 @@ fn a_signal_ends_it_with_what_was_measured_until_then() {
         assert_eq!(output.status.code(), Some(0));
         let object: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(object["end"], "asked");
-        assert!(number(&object, "rounds") >= 1.0 && number(&object, "seconds") < 600.0, "{object:#}");
+        assert!(number(&object, "seconds") < 600.0 && object["take_up"].is_null(), "{object:#}");
+        // Which kernels had a slice until then is a matter of chance; the others must not be judged.
+        let is_judged = |kernel: &Value| !kernel["hash_rate"].is_null();
+        assert!(
+            kernels(&object).iter().all(|kernel| is_judged(kernel) == (kernel["state"] == "timed")),
+            "{object:#}"
+        );
     }
 }
 
@@ -121,7 +140,15 @@ fn a_person_gets_a_table_of_80_columns_without_colours_in_a_pipe() {
     let output = signalcore(&["bench", "--seconds", "0.2"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for part in ["kernel", "MH/s", "cycles", "scalar", "▶", "is fastest for jobs with 16 version bits"] {
+    for part in [
+        "kernel",
+        "MH/s",
+        "cycles",
+        "scalar",
+        "▶",
+        "is fastest for jobs with 16 version bits",
+        "job taken up in: median",
+    ] {
         assert!(text.contains(part), "{text} lacks {part}");
     }
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");

@@ -463,20 +463,14 @@ fn a_thread_that_cannot_be_pinned_says_so_and_goes_on() {
 #[test]
 fn a_hashing_thread_has_the_lowest_priority_and_its_core() {
     let core = core_affinity::get_core_ids().unwrap()[0];
-    let (faults, stat, cores) = thread::spawn(move || {
+    let (faults, nice, cores) = thread::spawn(move || {
         let faults = settle(0, Some(core));
-        (
-            faults,
-            std::fs::read_to_string("/proc/thread-self/stat").unwrap(),
-            core_affinity::get_core_ids().unwrap(),
-        )
+        (faults, super::nice(), core_affinity::get_core_ids().unwrap())
     })
     .join()
     .unwrap();
     assert_eq!(faults, [""; 0]);
-    // Field 19 is the nice value; the name in field 2 may hold blanks, so count from behind it.
-    let after_name = stat.rsplit_once(')').unwrap().1;
-    assert_eq!(after_name.split_whitespace().nth(16), Some("19"));
+    assert_eq!(nice, 19);
     assert_eq!(cores, [core]);
 }
 

@@ -23,3 +23,11 @@ fn double_sha256(header: &[u32; 19], nonce: u32) -> [u8; 32] {
 fn top_word(hash: [u8; 32]) -> u32 {
     u32::from_le_bytes(hash[28..].try_into().unwrap())
 }
+
+/// The nice value of the calling thread.
+#[cfg(target_os = "linux")]
+pub(super) fn nice() -> i32 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    // Field 19; the name in field 2 may hold blanks, so count from behind it.
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap()
+}

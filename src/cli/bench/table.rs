@@ -5,12 +5,13 @@ use std::ops::RangeInclusive;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table, TableComponent, presets};
 use signalcore::work::HashRate;
-use signalcore_drivers::cpu::bench::{BenchOptions, Benchmark, Measured, SLICE, Standing};
+use signalcore_drivers::cpu::TakeUp;
+use signalcore_drivers::cpu::bench::{BenchOptions, Benchmark, Figures, Measured, SLICE, Standing};
 use signalcore_drivers::cpu::measure;
 
 use super::figures;
 
-/// Characters of a line where no terminal says how many.
+/// Characters of a line where no terminal says how many, and of a sentence on a wider one.
 pub(super) const WIDTH: usize = 80;
 /// Characters of the longest bar: below these there is no bar, above them nobody needs it longer.
 const BAR: RangeInclusive<usize> = 5..=40;
@@ -19,28 +20,85 @@ const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]
 /// Before the kernel that is chosen.
 const MARK: &str = "▶";
 
-const EXPLANATION: &str = "\
-MH/s: all threads, median round; p10, p90: one round in ten is below, above.
-CPU-s: one thread in a second of its own; cycles: of the core, a hash.
-ratio: to the portable kernel, side by side";
+/// A column of numbers.
+struct Column {
+    header: &'static str,
+    figure: fn(&Figures) -> Option<f64>,
+    /// What it is; nothing where the column before says it.
+    meaning: &'static str,
+    /// Where a line is too short, columns are left out in the order of these numbers. None of them for the last one.
+    leaves: Option<u8>,
+}
 
-/// What was measured, in lines of at most `width` characters where the table can be so narrow.
+/// Their order in the table.
+#[rustfmt::skip]
+const COLUMNS: [Column; 7] = [
+    Column { header: "MH/s", figure: |f| Some(f.rate.median / 1e6), leaves: None, meaning: "MH/s: all threads, median round" },
+    Column { header: "p10", figure: |f| Some(f.rate.p10 / 1e6), leaves: Some(1),
+        meaning: "p10, p90: one round in ten is below, above" },
+    Column { header: "p90", figure: |f| Some(f.rate.p90 / 1e6), leaves: Some(1), meaning: "" },
+    Column { header: "CPU-s", figure: |f| Some(f.cpu_rate / 1e6), leaves: Some(2),
+        meaning: "CPU-s: one thread in a second of its own" },
+    Column { header: "cycles", figure: |f| f.cycles, leaves: Some(3), meaning: "cycles: of the core, a hash" },
+    Column { header: "ratio", figure: |f| f.to_portable, leaves: Some(5),
+        meaning: "ratio: to the portable kernel, side by side" },
+    Column { header: FIRST, figure: |f| f.to_first, leaves: Some(4), meaning: "first: to the first one" },
+];
+/// The column that is there only if it says another thing than the ratio.
+const FIRST: &str = "first";
+
+/// What was measured, in lines of at most `width` characters where a kernel's name and its rate leave that much room.
 pub(super) fn text(options: &BenchOptions, measured: &Benchmark, width: usize, colour: bool) -> String {
-    let narrow = table(measured, None);
-    let used = narrow.lines().next().map_or(0, |line| line.chars().count());
-    // A column more has a space on each side.
-    let room = width.saturating_sub(used + 2).min(*BAR.end());
-    let table = if BAR.contains(&room) { table(measured, Some(room)) } else { narrow };
-    let mut lines = vec![head(options, measured)];
+    let (columns, table) = fitting(measured, width);
+    let mut lines = folded(&head(options, measured), width);
     lines.extend(table.lines().map(|line| coloured(line.trim_end(), measured, colour)));
-    let first = if is_compared_with_first(measured) { "; first: to the first one" } else { "" };
-    lines.push(format!("{EXPLANATION}{first}."));
-    lines.extend(measured.kernels.iter().filter_map(|kernel| match &kernel.standing {
+    let meanings: Vec<_> =
+        columns.iter().map(|column| column.meaning).filter(|meaning| !meaning.is_empty()).collect();
+    lines.extend(folded(&(meanings.join("; ") + "."), width));
+    let sentences = measured.kernels.iter().filter_map(|kernel| match &kernel.standing {
         Standing::Wrong(reason) => Some(format!("not timed, for it computes wrongly: {reason}")),
         _ => None,
-    }));
-    lines.extend(verdict(options, measured));
+    });
+    let verdicts = [verdict(options, measured), measured.take_up.as_ref().map(take_up)];
+    for sentence in sentences.chain(verdicts.into_iter().flatten()) {
+        lines.extend(folded(&sentence, width));
+    }
     lines.join("\n") + "\n"
+}
+
+/// The table with as many columns as the width has room for, and with bars if it has more.
+fn fitting(measured: &Benchmark, width: usize) -> (Vec<&'static Column>, String) {
+    let has_first = is_compared_with_first(measured);
+    let mut columns: Vec<_> = COLUMNS.iter().filter(|column| column.header != FIRST || has_first).collect();
+    loop {
+        let narrow = table(measured, &columns, None);
+        let used = narrow.lines().next().map_or(0, |line| line.chars().count());
+        let next = columns.iter().filter_map(|column| column.leaves).min();
+        if let Some(next) = next.filter(|_| used > width) {
+            columns.retain(|column| column.leaves != Some(next));
+            continue;
+        }
+        // A column more has a space on each side.
+        let room = width.saturating_sub(used + 2).min(*BAR.end());
+        let bars = BAR.contains(&room).then(|| table(measured, &columns, Some(room)));
+        return (columns, bars.unwrap_or(narrow));
+    }
+}
+
+/// A sentence in lines of at most `width` characters, as long as no word is longer, and of [`WIDTH`].
+fn folded(sentence: &str, width: usize) -> Vec<String> {
+    let width = width.min(WIDTH);
+    let mut lines: Vec<String> = Vec::new();
+    for word in sentence.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Threads, clock and times.
@@ -59,12 +117,10 @@ fn head(options: &BenchOptions, measured: &Benchmark) -> String {
     )
 }
 
-/// The table, with bars of at most so many characters.
-fn table(measured: &Benchmark, bar: Option<usize>) -> String {
-    let has_first = is_compared_with_first(measured);
-    let mut header = vec!["  kernel", "MH/s", "p10", "p90", "CPU-s", "cycles", "ratio"];
-    header.extend(has_first.then_some("first"));
-    let numbers = header.len() - 1;
+/// The table with these columns, and with bars of at most so many characters.
+fn table(measured: &Benchmark, columns: &[&Column], bar: Option<usize>) -> String {
+    let mut header = vec!["  kernel"];
+    header.extend(columns.iter().map(|column| column.header));
     header.extend(bar.map(|_| ""));
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
@@ -76,10 +132,7 @@ fn table(measured: &Benchmark, bar: Option<usize>) -> String {
         let mut cells = vec![name(kernel, measured)];
         match (&kernel.standing, figures(kernel)) {
             (_, Some(figures)) => {
-                let rates = [figures.rate.median, figures.rate.p10, figures.rate.p90, figures.cpu_rate];
-                cells.extend(rates.map(|rate| digits(Some(rate / 1e6))));
-                cells.extend([figures.cycles, figures.to_portable].map(digits));
-                cells.extend(has_first.then(|| digits(figures.to_first)));
+                cells.extend(columns.iter().map(|column| digits((column.figure)(figures))));
                 cells.extend(bar.map(|width| filled(figures.rate.median / best, width)));
             }
             (Standing::Wrong(_), None) => cells.push("wrong".to_owned()),
@@ -90,7 +143,7 @@ fn table(measured: &Benchmark, bar: Option<usize>) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 1)); // beside the space between two columns
     }
-    for column in table.column_iter_mut().skip(1).take(numbers) {
+    for column in table.column_iter_mut().skip(1).take(columns.len()) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table.to_string()
@@ -152,12 +205,21 @@ fn verdict(options: &BenchOptions, measured: &Benchmark) -> Option<String> {
     Some(format!("{MARK} {} is fastest for {jobs}: {rate}", chosen.kernel.name))
 }
 
+/// How soon a new job is hashed.
+fn take_up(take_up: &TakeUp) -> String {
+    let [median, worst] = [take_up.median, take_up.worst].map(|time| digits(Some(time.as_secs_f64() * 1e3)));
+    format!(
+        "job taken up in: median {median} ms, worst {worst} ms of {} changes on one thread",
+        take_up.changes
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroUsize;
     use std::time::Duration;
 
-    use signalcore_drivers::cpu::bench::{Figures, Spread};
+    use signalcore_drivers::cpu::bench::Spread;
     use signalcore_drivers::cpu::measure::KernelInfo;
 
     use super::*;
@@ -189,18 +251,63 @@ mod tests {
     }
 
     fn benchmark(kernels: Vec<Measured>, chosen: Option<&'static str>) -> Benchmark {
-        Benchmark { kernels, chosen, rounds: 123_456, took: Duration::from_secs(3600), faults: vec![] }
+        let (median, worst) = (Duration::from_micros(270), Duration::from_micros(1234));
+        Benchmark {
+            kernels,
+            chosen,
+            rounds: 123_456,
+            took: Duration::from_secs(3600),
+            take_up: Some(TakeUp { median, worst, changes: 100 }),
+            is_pinned: false,
+            faults: vec![],
+        }
     }
 
     #[test]
-    fn lines_fit_80_columns_also_of_a_large_machine_and_the_longest_names() {
-        let kernels = vec![timed("avx512-16-versions-x2", 2.1e9), timed("avx512-16-versions-x3", 13.14e9)];
+    fn lines_fit_terminals_of_32_columns_and_more_also_on_a_large_machine_with_the_longest_names() {
+        let kernels = vec![
+            timed("avx512-16-versions-x2", 2.1e9),
+            timed("avx512-16-versions-x3", 13.14e9),
+            wrong("odd"),
+        ];
         for chosen in [None, Some("avx512-16-versions-x3")] {
-            let text = text(&options(16), &benchmark(kernels.clone(), chosen), WIDTH, false);
-            for line in text.lines() {
-                assert!(line.chars().count() <= 80, "{line}\nin\n{text}");
+            for width in 32..=120 {
+                let text = text(&options(16), &benchmark(kernels.clone(), chosen), width, false);
+                for line in text.lines() {
+                    assert!(line.chars().count() <= width, "{width}: {line}\nin\n{text}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_narrower_terminal_shows_fewer_columns_with_their_meanings_and_the_rate_to_the_last() {
+        let bench = benchmark(vec![timed("avx512-16-versions-x3", 2e6)], None);
+        for (width, shown) in [
+            (80, "kernel MH/s p10 p90 CPU-s cycles ratio first"),
+            (60, "kernel MH/s CPU-s cycles ratio first"),
+            (44, "kernel MH/s ratio first"),
+            (40, "kernel MH/s ratio"),
+            (32, "kernel MH/s"),
+            (10, "kernel MH/s"),
+        ] {
+            let text = text(&options(16), &bench, width, false);
+            let header = text.lines().find(|line| line.starts_with("  kernel")).unwrap();
+            assert_eq!(header.split_whitespace().collect::<Vec<_>>().join(" "), shown, "{width}");
+            let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            for (name, meaning) in [("cycles", "cycles: of the core"), ("ratio", "ratio: to the portable")] {
+                assert_eq!(one_line.contains(meaning), shown.contains(name), "{width}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_time_to_a_new_job_is_told_in_milliseconds_and_not_where_it_was_not_measured() {
+        let mut bench = benchmark(vec![timed("fast", 2e6)], None);
+        let line = "job taken up in: median 0.27 ms, worst 1.23 ms of 100 changes on one thread\n";
+        assert!(text(&options(3), &bench, 80, false).contains(line));
+        bench.take_up = None;
+        assert!(!text(&options(3), &bench, 80, false).contains("taken up"));
     }
 
     #[test]
