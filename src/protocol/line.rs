@@ -4,14 +4,15 @@
 /// 1500 outputs); past 1 MiB it is an attack on memory.
 pub const MAX_LINE: usize = 1 << 20;
 
-/// A line that never ends.
+/// A line that never ends, with the longest that is taken. Unit: bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a line longer than {MAX_LINE} bytes")]
-pub struct LineTooLong;
+#[error("a line longer than {0} bytes")]
+pub struct LineTooLong(pub usize);
 
 /// Collects bytes and gives back whole lines, each without its ending.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LineBuffer {
+    longest: usize,
     bytes: Vec<u8>,
     /// Start of the first line not yet given out.
     start: usize,
@@ -19,7 +20,18 @@ pub struct LineBuffer {
     searched: usize,
 }
 
+impl Default for LineBuffer {
+    fn default() -> Self {
+        Self::with_longest(MAX_LINE)
+    }
+}
+
 impl LineBuffer {
+    /// One whose lines have at most `longest` bytes.
+    pub fn with_longest(longest: usize) -> Self {
+        Self { longest, bytes: Vec::new(), start: 0, searched: 0 }
+    }
+
     /// Takes in what a read returned.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.start);
@@ -32,8 +44,15 @@ impl LineBuffer {
         self.start < self.bytes.len()
     }
 
+    /// All bytes that are in no line given out yet.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        let rest = self.bytes.split_off(self.start);
+        *self = Self::with_longest(self.longest);
+        rest
+    }
+
     /// The next whole line, `None` when more bytes are needed. CRLF counts as LF, empty lines are skipped, and bytes
-    /// that are no UTF-8 become replacement characters. Errors: the line exceeds [`MAX_LINE`]; the connection is then
+    /// that are no UTF-8 become replacement characters. Errors: the line is longer than lines may be; the connection is then
     /// beyond use.
     pub fn next_line(&mut self) -> Result<Option<String>, LineTooLong> {
         loop {
@@ -41,13 +60,13 @@ impl LineBuffer {
             let Some(length) = rest.iter().position(|byte| *byte == b'\n').map(|at| at + self.searched)
             else {
                 self.searched += rest.len();
-                return if self.searched > MAX_LINE { Err(LineTooLong) } else { Ok(None) };
+                return if self.searched > self.longest { Err(LineTooLong(self.longest)) } else { Ok(None) };
             };
             let line = &self.bytes[self.start..self.start + length];
             self.start += length + 1;
             self.searched = 0;
-            if line.len() > MAX_LINE {
-                return Err(LineTooLong);
+            if line.len() > self.longest {
+                return Err(LineTooLong(self.longest));
             }
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if !line.is_empty() {
@@ -102,6 +121,6 @@ mod tests {
         assert_eq!(buffer.next_line().unwrap().unwrap().len(), MAX_LINE);
         assert!(!buffer.is_within_line());
         buffer.extend(&vec![b'a'; MAX_LINE + 1]);
-        assert_eq!(buffer.next_line(), Err(LineTooLong));
+        assert_eq!(buffer.next_line(), Err(LineTooLong(MAX_LINE)));
     }
 }
