@@ -9,6 +9,7 @@ pub(crate) mod devices;
 pub(crate) mod exit;
 pub(crate) mod log;
 pub(crate) mod mine;
+pub(crate) mod sandboxed;
 pub(crate) mod shell;
 pub(crate) mod signals;
 
@@ -33,6 +34,8 @@ enum Cli {
     Config(config::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
+    #[command(name = signalcore::model::sandbox::SUBCOMMAND)]
+    Sandboxed(sandboxed::Args),
 }
 
 fn help() -> String {
@@ -53,6 +56,7 @@ pub(crate) fn run() -> anyhow::Result<u8> {
         Cli::Config(args) => config::run(args),
         Cli::Completions(args) => Ok(shell::completions(&args)),
         Cli::Man(args) => shell::man(&args),
+        Cli::Sandboxed(args) => sandboxed::run(&args),
     }
 }
 

@@ -96,6 +96,11 @@ impl Tls {
         Ok(Self(Arc::new(config)))
     }
 
+    /// The same for clients of other protocols.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0)
+    }
+
     /// Makes sure that `host` is at the other end, and the line private.
     pub(super) async fn secure(
         &self,

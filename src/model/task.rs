@@ -1,0 +1,191 @@
+//! The shell around an advisor and its back end: a task of its own, for which nobody waits.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::advisor::{Advised, Advisor, Mode, Question};
+use super::backend::{Backend, Health};
+use super::failure::Failure;
+use super::sandbox::Report;
+use super::statistics::Figures;
+use crate::clock::{now, sleep_until};
+
+/// Pieces of advice that may wait to be taken; a full queue loses the newest, which is no loss.
+const WAITING: usize = 4;
+/// How often a model is tried.
+const TRY_EVERY: Duration = Duration::from_secs(300);
+
+/// A model at work. Dropping it ends the model.
+#[derive(Debug)]
+pub struct ModelHandle {
+    /// The newest question; one that has not been asked is replaced.
+    pub questions: watch::Sender<Option<Question>>,
+    /// How many hard events there have been: each voids what was asked before.
+    pub moment: watch::Sender<u64>,
+    /// What it says.
+    pub advice: mpsc::Receiver<Advised>,
+    /// How it does.
+    pub condition: watch::Receiver<Condition>,
+    /// Ends once the model has.
+    pub task: JoinHandle<()>,
+}
+
+/// How a model does.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Condition {
+    /// What it has done; `None` before it has been asked.
+    pub figures: Option<Figures>,
+    /// How the last trial went: how long it took, or why it failed; `None` before the first.
+    pub health: Option<Result<Duration, String>>,
+    /// How much of its sandbox holds, where it has one.
+    pub sandbox: Option<Report>,
+    /// Whether it lost its say.
+    pub is_shadow: bool,
+}
+
+/// Starts a model.
+pub fn start(advisor: Advisor, backend: Backend) -> ModelHandle {
+    let (questions, question) = watch::channel(None);
+    let (moment, moments) = watch::channel(0);
+    let (advise, advice) = mpsc::channel(WAITING);
+    let (conditions, condition) = watch::channel(Condition::default());
+    let task = Task { advisor, backend, question, moments, advise, conditions };
+    ModelHandle { questions, moment, advice, condition, task: tokio::spawn(task.run()) }
+}
+
+struct Task {
+    advisor: Advisor,
+    backend: Backend,
+    question: watch::Receiver<Option<Question>>,
+    moments: watch::Receiver<u64>,
+    advise: mpsc::Sender<Advised>,
+    conditions: watch::Sender<Condition>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        if self.advisor.mode() == Mode::Off {
+            return;
+        }
+        let mut try_at = now();
+        loop {
+            if now() >= try_at {
+                try_at = now() + TRY_EVERY;
+                self.try_it().await;
+            }
+            if self.ask().await.is_err() {
+                break;
+            }
+            self.tell();
+            tokio::select! {
+                biased;
+                changed = self.moments.changed() => match changed {
+                    Ok(()) => drop(self.advisor.hard_event(now())),
+                    Err(_) => break,
+                },
+                changed = self.question.changed() => match changed {
+                    Ok(()) => self.take_question(),
+                    Err(_) => break,
+                },
+                () = sleep_until(Some(try_at)) => {}
+            }
+        }
+        self.backend.finish().await;
+    }
+
+    fn take_question(&mut self) {
+        let question = self.question.borrow_and_update().clone();
+        if let Some(question) = question
+            && let Some(advised) = self.advisor.ask(question, now())
+        {
+            self.advise.try_send(advised).ok();
+        }
+    }
+
+    /// Asks what waits to be asked. A hard event meanwhile gives it up. Errors: nobody wants to know any more.
+    async fn ask(&mut self) -> Result<(), watch::error::RecvError> {
+        while let Some((id, input)) = self.advisor.poll_question(now()) {
+            let input = input.clone();
+            let start = now();
+            let deadline = start + self.advisor.deadline();
+            let asked = self.backend.ask(&input, deadline);
+            let reply = tokio::select! {
+                biased;
+                changed = self.moments.changed() => Err(changed),
+                reply = asked => Ok(reply),
+            };
+            match reply {
+                Ok(reply) => {
+                    let advised =
+                        self.advisor.handle_answer(id, reply.answer, reply.took, reply.retries, now());
+                    if let Some(advised) = advised {
+                        self.advise.try_send(advised).ok();
+                    }
+                }
+                Err(changed) => {
+                    self.advisor.hard_event(now());
+                    changed?;
+                }
+            }
+            if self.question.has_changed()? {
+                self.take_question();
+            }
+            self.tell();
+        }
+        Ok(())
+    }
+
+    async fn try_it(&mut self) {
+        let limit = self.advisor.deadline().max(Duration::from_secs(5));
+        let Health { reply, chose_worse } = tokio::select! {
+            biased;
+            health = self.backend.health(limit) => health,
+            // Hard events do not matter to a trial, the end does.
+            () = closed(&self.advise) => return,
+        };
+        let health = match reply.answer {
+            Ok(_) if chose_worse => Err("it prefers a candidate that is plainly worse".to_owned()),
+            Ok(_) => Ok(reply.took),
+            Err(failure) => Err(told(&failure)),
+        };
+        let before = self.conditions.borrow().health.clone();
+        match (&health, &before) {
+            (Ok(took), None | Some(Err(_))) => {
+                tracing::info!("the model answers, in {:.0} ms", took.as_secs_f64() * 1e3);
+            }
+            (Err(reason), None | Some(Ok(_))) => {
+                tracing::warn!("the model is of no use: {reason}; mathematics decides");
+            }
+            _ => {}
+        }
+        let sandbox = self.backend.sandbox().cloned();
+        if let Some(report) = sandbox.as_ref().filter(|report| !report.missing.is_empty() && before.is_none())
+        {
+            tracing::warn!(
+                "the model's sandbox is {}: without {}",
+                report.sandbox.name(),
+                report.missing.join(", ")
+            );
+        }
+        self.conditions.send_modify(|condition| {
+            (condition.health, condition.sandbox) = (Some(health), sandbox);
+        });
+    }
+
+    fn tell(&self) {
+        let (figures, is_shadow) = (self.advisor.figures(), self.advisor.mode() == Mode::Shadow);
+        self.conditions.send_modify(|condition| {
+            (condition.figures, condition.is_shadow) = (Some(figures), is_shadow);
+        });
+    }
+}
+
+async fn closed(advise: &mpsc::Sender<Advised>) {
+    advise.closed().await;
+}
+
+fn told(failure: &Failure) -> String {
+    failure.to_string()
+}
