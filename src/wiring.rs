@@ -22,6 +22,7 @@
 //! [`Job::epoch`]: crate::work::Job::epoch
 
 mod boards;
+pub mod model;
 mod solo;
 
 use std::future::Future;
@@ -107,6 +108,9 @@ pub enum PlanError {
     /// Blocks of our own cannot be made.
     #[error("solo: {0}")]
     Solo(String),
+    /// No model can be reached this way.
+    #[error("{0}")]
+    Model(String),
     /// No such board.
     #[error("device {spec:?}: {reason}; auto opens boards that are known, none leaves all alone")]
     Device {
@@ -121,6 +125,7 @@ impl Plan {
     /// What a configuration names that this machine or this version does not have. Errors: `Device`, `Cpu`.
     pub fn check(config: &Config) -> Result<(), PlanError> {
         Boards::new(config)?;
+        model::ModelPlan::new(config)?;
         let cpu = cpu_options(config);
         cpu.map_or(Ok(()), |cpu| cpu.check()).map_err(|error| PlanError::Cpu(error.to_string()))
     }

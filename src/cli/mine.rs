@@ -232,6 +232,7 @@ fn flags(args: Args) -> anyhow::Result<Flags> {
         cpu_threads: args.cpu_threads,
         devices: args.devices,
         suggest_difficulty: args.suggest_difficulty,
+        model: config::ModelFlags::default(),
         log_file: args.output.log_file,
         seconds: args.stop.seconds,
         shares: args.stop.shares,

@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::array::{ArrayKind, Element};
-use super::field::{FIELDS, Field, TABLES};
+use super::field::{Field, TABLES, fields};
 use super::kind::Given;
 use super::problem::Mistake;
 use super::{Board, Node, Pool};
@@ -81,11 +81,11 @@ impl Reader<'_> {
                 self.array(kind, &known, value);
             } else if TABLES.iter().any(|(table, _)| *table == name) {
                 self.table(name, value);
-            } else if FIELDS.iter().any(|field| field.path == name) {
+            } else if fields().any(|field| field.path == name) {
                 let entry = self.entry(name.to_owned(), key.span().start, value);
                 self.document.settings.push(entry);
             } else {
-                let top = FIELDS.iter().map(|f| f.path).filter(|path| !path.contains('.'));
+                let top = fields().map(|f| f.path).filter(|path| !path.contains('.'));
                 let arrays = arrays().map(|(kind, _)| kind.table());
                 let known: Vec<_> = top.chain(arrays).chain(TABLES.iter().map(|(table, _)| *table)).collect();
                 self.unknown("", name, key.span().start, &known);
@@ -100,11 +100,11 @@ impl Reader<'_> {
         };
         for (key, value) in entries {
             let path = format!("{table}.{}", key.get_ref());
-            if FIELDS.iter().any(|field| field.path == path) {
+            if fields().any(|field| field.path == path) {
                 let entry = self.entry(path, key.span().start, value);
                 self.document.settings.push(entry);
             } else {
-                let fields = FIELDS.iter().map(Field::table_and_name);
+                let fields = fields().map(Field::table_and_name);
                 let known: Vec<_> = fields.filter(|(t, _)| *t == table).map(|(_, name)| name).collect();
                 self.unknown(table, key.get_ref(), key.span().start, &known);
             }
@@ -219,7 +219,7 @@ fn arrays() -> [(ArrayKind, Vec<&'static str>); 3] {
 
 /// The setting of that name in another table.
 fn elsewhere(name: &str) -> Option<String> {
-    let setting = FIELDS.iter().map(|field| field.path).find(|path| path.ends_with(&format!(".{name}")));
+    let setting = fields().map(|field| field.path).find(|path| path.ends_with(&format!(".{name}")));
     let has_it = |(_, known): &(_, Vec<&str>)| known.contains(&name);
     let of_element = || arrays().into_iter().find(has_it).map(|(kind, _)| kind.path(name));
     setting.map(str::to_owned).or_else(of_element)

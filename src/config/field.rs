@@ -5,7 +5,7 @@ use toml::de::DeValue;
 use super::document::given;
 use super::kind::{Kind, TextRule};
 use super::pools::MAX_PRIORITY;
-use super::{Config, solo};
+use super::{Config, model, solo};
 
 /// One setting of `T`.
 pub(super) struct Field<T: 'static> {
@@ -58,13 +58,18 @@ pub(super) static TABLES: &[(&str, &str)] = &[
     ("upstreams", "Which pool gets the hashing, and when it goes to another."),
     ("stratum", "How to speak with pools."),
     ("solo", "Whom blocks pay that we mine on a [[node]], and which of its templates we mine on."),
+    ("model", "Who may advise on moves between upstreams; mathematics decides whenever it does not answer."),
     ("state", "What outlives a run: what was learnt of pools, and the blocks that were found."),
     ("log", "Where the log goes."),
     ("stop", "When to stop without being asked."),
 ];
 
 /// The settings but those of upstreams, those of one table together.
-pub(super) static FIELDS: &[Field<Config>] = &[
+pub(super) fn fields() -> impl Iterator<Item = &'static Field<Config>> + Clone {
+    FIELDS.iter().chain(model::MODEL_FIELDS)
+}
+
+static FIELDS: &[Field<Config>] = &[
     row(
         "device",
         "SIGNALCORE_DEVICE",
@@ -387,12 +392,18 @@ impl<T> Field<T> {
 }
 
 /// The setting at this path, which is one of the table.
-pub(super) fn named<T>(fields: &'static [Field<T>], path: &str) -> &'static Field<T> {
-    fields.iter().find(|field| field.path == path).expect("every layer names settings of the table")
+pub(super) fn named<T: 'static>(
+    fields: impl IntoIterator<Item = &'static Field<T>>,
+    path: &str,
+) -> &'static Field<T> {
+    fields.into_iter().find(|field| field.path == path).expect("every layer names settings of the table")
 }
 
 /// Fills in the default of every field that has one.
-pub(super) fn store_defaults<T>(fields: &[Field<T>], target: &mut T) {
+pub(super) fn store_defaults<T: 'static>(
+    fields: impl IntoIterator<Item = &'static Field<T>>,
+    target: &mut T,
+) {
     for field in fields {
         let Some(default) = field.default() else { continue };
         let value = DeValue::parse(default).expect("a test reads every default");
@@ -411,23 +422,23 @@ mod tests {
 
     #[test]
     fn every_path_and_every_variable_is_named_once_and_every_table_is_known() {
-        let paths: BTreeSet<_> = FIELDS.iter().map(|f| f.path).collect();
+        let paths: BTreeSet<_> = fields().map(|f| f.path).collect();
         let of_upstreams = POOL_FIELDS.iter().map(|f| f.env).chain(NODE_FIELDS.iter().map(|f| f.env));
         let of_upstreams = of_upstreams.chain(BOARD_FIELDS.iter().map(|f| f.env));
-        let variables: BTreeSet<_> = FIELDS.iter().map(|f| f.env).chain(of_upstreams).collect();
-        assert_eq!(paths.len(), FIELDS.len());
+        let variables: BTreeSet<_> = fields().map(|f| f.env).chain(of_upstreams).collect();
+        assert_eq!(paths.len(), fields().count());
         assert_eq!(
             variables.len(),
-            FIELDS.len() + POOL_FIELDS.len() + NODE_FIELDS.len() + BOARD_FIELDS.len()
+            fields().count() + POOL_FIELDS.len() + NODE_FIELDS.len() + BOARD_FIELDS.len()
         );
-        for (table, _) in FIELDS.iter().map(Field::table_and_name) {
+        for (table, _) in fields().map(Field::table_and_name) {
             assert!(table.is_empty() || TABLES.iter().any(|(name, _)| *name == table), "{table}");
         }
     }
 
     #[test]
     fn a_variable_is_named_after_its_path_except_that_of_the_log_level() {
-        for field in FIELDS.iter().filter(|f| f.path != "log.level") {
+        for field in fields().filter(|f| f.path != "log.level") {
             assert_eq!(field.env, format!("SIGNALCORE_{}", field.path.replace('.', "_").to_uppercase()));
         }
     }

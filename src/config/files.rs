@@ -130,6 +130,14 @@ pub(super) fn read_password(path: &Path) -> Result<Secret, Mistake> {
     }
 }
 
+/// The first line of `model.key_file`. Errors: why there is none, for the operator.
+pub fn read_key(path: &Path) -> Result<Secret, String> {
+    read_password(path).map_err(|mistake| {
+        let origin = Origin::File { path: path.into(), line: 1 };
+        Problem { origin, field: "model.key_file".to_owned(), mistake }.to_string()
+    })
+}
+
 /// The certificates of a file in PEM, each in DER.
 pub(super) fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, Mistake> {
     let text = read_text(path, MAX_FILE)?;

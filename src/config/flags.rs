@@ -25,6 +25,8 @@ pub struct Flags {
     pub devices: Vec<String>,
     /// `--suggest-difficulty`.
     pub suggest_difficulty: Option<String>,
+    /// What names a model.
+    pub model: ModelFlags,
     /// `--log-file`.
     pub log_file: Option<String>,
     /// `--seconds`.
@@ -35,6 +37,21 @@ pub struct Flags {
     pub blocks: Option<String>,
     /// `--require-upstream`, present or not.
     pub require_upstream: bool,
+}
+
+/// A model of the command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelFlags {
+    /// `--backend`.
+    pub backend: Option<String>,
+    /// `--command`, repeated; replaces the list of the other layers.
+    pub command: Vec<String>,
+    /// `--url`.
+    pub url: Option<String>,
+    /// `--name`.
+    pub name: Option<String>,
+    /// `--deadline`.
+    pub deadline: Option<String>,
 }
 
 /// One pool of the command line.

@@ -59,6 +59,7 @@ pub(super) enum Kind<T: 'static> {
     Whole { place: fn(&mut T) -> &mut u32, from: u32, to: u32 },
     OptionalWhole { place: fn(&mut T) -> &mut Option<u32>, from: u32, to: u32 },
     Part(fn(&mut T) -> &mut f64),
+    Number { place: fn(&mut T) -> &mut f64, from: f64, to: f64 },
     OptionalNumber { place: fn(&mut T) -> &mut Option<f64>, from: f64, to: f64 },
     Suggestion(fn(&mut T) -> &mut Suggestion),
     Seconds { place: fn(&mut T) -> &mut Duration, from: u64, to: u64 },
@@ -136,6 +137,9 @@ impl<T> Kind<T> {
             Self::Count(place) => *place(target) = Some(given.integer().filter(|n| *n > 0)?),
             Self::Whole { place, from, to } => *place(target) = given.whole(*from, *to)?,
             Self::OptionalWhole { place, from, to } => *place(target) = Some(given.whole(*from, *to)?),
+            Self::Number { place, from, to } => {
+                *place(target) = given.number().filter(|n| (from..=to).contains(&n))?;
+            }
             Self::OptionalNumber { place, from, to } => {
                 *place(target) = Some(given.number().filter(|n| (from..=to).contains(&n))?);
             }
@@ -190,7 +194,7 @@ impl<T> Kind<T> {
             Self::Count(place) => Given::Integer((*place(target))? as i64),
             Self::Whole { place, .. } => Given::Integer((*place(target)).into()),
             Self::OptionalWhole { place, .. } => Given::Integer((*place(target))?.into()),
-            Self::Part(place) => Given::Number(*place(target)),
+            Self::Part(place) | Self::Number { place, .. } => Given::Number(*place(target)),
             Self::OptionalNumber { place, .. } => Given::Number((*place(target))?),
             Self::Suggestion(place) => match *place(target) {
                 Suggestion::Auto => Given::Text("auto".into()),
@@ -202,7 +206,7 @@ impl<T> Kind<T> {
             Self::RunTime(place) => Given::Number((*place(target))?.as_secs_f64()),
             Self::Text { place, .. } => Given::Text(place(target).clone()),
             Self::OptionalText { place, .. } => Given::Text(place(target).clone()?),
-            Self::Texts(place) => Given::List(place(target).clone()),
+            Self::Texts(place) => Given::List(Some(place(target).clone()).filter(|list| !list.is_empty())?),
             Self::Addresses(place) => printed(place(target))?,
             Self::Payouts(place) => printed(place(target))?,
             Self::Zmq(place) => printed(place(target))?,
@@ -231,7 +235,9 @@ impl<T> Kind<T> {
                 format!("a whole number from {from} to {to}")
             }
             Self::Part(_) => "a number above 0, at most 1".into(),
-            Self::OptionalNumber { from, to, .. } => format!("a number from {from} to {to}"),
+            Self::Number { from, to, .. } | Self::OptionalNumber { from, to, .. } => {
+                format!("a number from {from} to {to}")
+            }
             Self::Suggestion(_) => {
                 format!(r#""auto", "off" or a number above 0, at most {MAX_DIFFICULTY:e}"#)
             }

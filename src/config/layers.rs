@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::array::{self, ArrayKind, Element, OriginOf, Sourced, origin_of};
 use super::boards::BOARD_FIELDS;
 use super::document::{self, Fault};
-use super::field::{self, FIELDS};
+use super::field::{self, fields};
 use super::files::{self, SourceFile};
 use super::kind::Given;
 use super::nodes::NODE_FIELDS;
@@ -140,7 +140,7 @@ impl Layers {
     /// the node and the board.
     fn environment(&mut self, environment: &Environment) {
         self.unknown_variables(environment);
-        for field in FIELDS {
+        for field in fields() {
             if let Some((given, origin)) = self.variable(environment, field.env, field.path) {
                 self.set(field.path, &given, origin, None);
             }
@@ -185,7 +185,7 @@ impl Layers {
     }
 
     fn unknown_variables(&mut self, environment: &Environment) {
-        let ours = FIELDS.iter().map(|field| field.env).chain(POOL_FIELDS.iter().map(|field| field.env));
+        let ours = fields().map(|field| field.env).chain(POOL_FIELDS.iter().map(|field| field.env));
         let ours = ours.chain(NODE_FIELDS.iter().map(|field| field.env));
         let ours = ours.chain(BOARD_FIELDS.iter().map(|field| field.env));
         let known: Vec<_> = ours.chain([files::VARIABLE]).collect();
@@ -208,6 +208,10 @@ impl Layers {
             ("upstreams.strategy", "--strategy", &flags.strategy),
             ("stratum.suggest_difficulty", "--suggest-difficulty", &flags.suggest_difficulty),
             ("solo.coinbase_tag", "--coinbase-tag", &flags.coinbase_tag),
+            ("model.backend", "--backend", &flags.model.backend),
+            ("model.url", "--url", &flags.model.url),
+            ("model.name", "--name", &flags.model.name),
+            ("model.deadline", "--deadline", &flags.model.deadline),
             ("log.file", "--log-file", &flags.log_file),
             ("stop.seconds", "--seconds", &flags.seconds),
             ("stop.shares", "--shares", &flags.shares),
@@ -222,7 +226,11 @@ impl Layers {
             let given = Given::Word("true".to_owned());
             self.set("stop.require_upstream", &given, Origin::Flag("--require-upstream"), None);
         }
-        let lists = [("device", "--device", &flags.devices), (PAYOUT, "--payout", &flags.payouts)];
+        let lists = [
+            ("device", "--device", &flags.devices),
+            ("model.command", "--command", &flags.model.command),
+            (PAYOUT, "--payout", &flags.payouts),
+        ];
         for (path, flag, list) in lists.into_iter().filter(|(_, _, list)| !list.is_empty()) {
             self.set(path, &Given::List(list.clone()), Origin::Flag(flag), None);
         }
@@ -262,7 +270,7 @@ impl Layers {
     }
 
     fn set(&mut self, path: &str, given: &Given, origin: Origin, base: Option<&Path>) {
-        let field = field::named(FIELDS, path);
+        let field = field::named(fields(), path);
         if let Err(mistake) = store(field, &mut self.config, given, &origin, base) {
             self.problems.push(Problem { origin: origin.clone(), field: path.to_owned(), mistake });
         }

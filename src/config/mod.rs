@@ -13,6 +13,7 @@ mod files;
 mod flags;
 mod kind;
 mod layers;
+mod model;
 mod node_url;
 mod nodes;
 mod pool_address;
@@ -36,9 +37,12 @@ pub use array::ArrayKind;
 pub use boards::Board;
 pub use cookies::default_cookies;
 pub use environment::Environment;
-pub use files::{journal_file, state_file, user_file};
-pub use flags::{Flags, NodeFlags, NodeLists, PairingError, PoolFlags, PoolLists, pair_nodes, pair_pools};
+pub use files::{journal_file, read_key, state_file, user_file};
+pub use flags::{
+    Flags, ModelFlags, NodeFlags, NodeLists, PairingError, PoolFlags, PoolLists, pair_nodes, pair_pools,
+};
 pub use layers::{Loaded, Origins, load, load_text};
+pub use model::Model;
 pub use node_url::{NodeUrl, NodeUrlError};
 pub use nodes::{Node, NodeLogin};
 pub use pool_url::{PoolUrl, PoolUrlError};
@@ -70,6 +74,8 @@ pub struct Config {
     pub upstreams: Upstreams,
     /// How to speak with pools.
     pub stratum: Stratum,
+    /// Who may advise on moves between upstreams.
+    pub model: Model,
     /// What outlives a run.
     pub state: State,
     /// Where the log goes.
@@ -89,11 +95,12 @@ impl Default for Config {
             boards: Vec::new(),
             upstreams: Upstreams::default(),
             stratum: Stratum::default(),
+            model: Model::default(),
             state: State::default(),
             log: Log::default(),
             stop: Stop::default(),
         };
-        field::store_defaults(field::FIELDS, &mut config);
+        field::store_defaults(field::fields(), &mut config);
         config
     }
 }

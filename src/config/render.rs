@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::array::Element;
 use super::boards::BOARD_FIELDS;
-use super::field::{FIELDS, Field, Preset, TABLES};
+use super::field::{Field, Preset, TABLES, fields};
 use super::nodes::NODE_FIELDS;
 use super::pools::POOL_FIELDS;
 use super::{Loaded, Origin};
@@ -34,7 +34,7 @@ const BOARD_DOC: &str = "\n# The boards on serial ports, beside those of device:
 /// The default configuration file, every setting with its unit, range and default.
 pub fn annotated_default() -> String {
     let mut text = HEAD.to_owned();
-    for field in FIELDS.iter().filter(|field| field.table_and_name().0.is_empty()) {
+    for field in fields().filter(|field| field.table_and_name().0.is_empty()) {
         annotate(&mut text, field, "");
     }
     text.push_str(POOL_DOC);
@@ -51,7 +51,7 @@ pub fn annotated_default() -> String {
     }
     for (table, doc) in TABLES {
         _ = writeln!(text, "\n# {doc}\n[{table}]");
-        for field in FIELDS.iter().filter(|field| field.table_and_name().0 == *table) {
+        for field in fields().filter(|field| field.table_and_name().0 == *table) {
             annotate(&mut text, field, "");
         }
     }
@@ -74,7 +74,7 @@ fn annotate<T>(text: &mut String, field: &Field<T>, comment: &str) {
 pub fn show_toml(loaded: &Loaded) -> String {
     let mut text = String::new();
     let settings = |text: &mut String, table: &str| {
-        for field in FIELDS.iter().filter(|field| field.table_and_name().0 == table) {
+        for field in fields().filter(|field| field.table_and_name().0 == table) {
             show(text, field, &mut loaded.config.clone(), &loaded.origins.setting(field.path));
         }
     };
@@ -110,7 +110,7 @@ fn show<T>(text: &mut String, field: &Field<T>, target: &mut T, origin: &Origin)
 /// The effective configuration as JSON: the files, and value and origin of each setting.
 pub fn show_json(loaded: &Loaded) -> Value {
     let mut settings = Map::new();
-    for field in FIELDS {
+    for field in fields() {
         let value = value_json(field, &mut loaded.config.clone(), &loaded.origins.setting(field.path));
         settings.insert(field.path.to_owned(), value);
     }

@@ -70,11 +70,6 @@ impl Attempts {
         self.variation
     }
 
-    /// Attempts beyond the first so far.
-    pub fn retries(&self) -> u32 {
-        self.made.saturating_sub(1)
-    }
-
     /// One was made and failed. Returns when to make the next, or `None` when it is to be given up.
     pub fn failed(&mut self, failure: &Failure, now: Instant) -> Option<Instant> {
         self.made += 1;
@@ -109,7 +104,6 @@ mod tests {
             assert!((least..=most).contains(&(pause.as_millis() as u64)), "{pause:?}");
         }
         assert_eq!(attempts.failed(&Failure::Unreachable(String::new()), start), None);
-        assert_eq!(attempts.retries(), 2);
     }
 
     #[test]

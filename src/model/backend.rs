@@ -119,16 +119,20 @@ impl Backend {
     pub async fn ask(&mut self, question: &ModelInput, deadline: Instant) -> Reply {
         let start = now();
         let mut attempts = Attempts::new(deadline);
+        let mut retries = 0;
         let answer = loop {
             match self.ask_once(question, attempts.variation(), deadline).await {
                 Ok(answer) => break Ok(answer),
                 Err(failure) => match attempts.failed(&failure, now()) {
-                    Some(next) => sleep_until(Some(next)).await,
+                    Some(next) => {
+                        sleep_until(Some(next)).await;
+                        retries += 1;
+                    }
                     None => break Err(failure),
                 },
             }
         };
-        Reply { answer, took: now().duration_since(start), retries: attempts.retries() }
+        Reply { answer, took: now().duration_since(start), retries }
     }
 
     /// Tries it on a plain question; a server is first asked whether it is there.

@@ -246,5 +246,4 @@ fn fault(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "dialect_tests.rs"]
 mod tests;

@@ -412,5 +412,4 @@ pub(super) fn canonical(value: &Value) -> String {
 }
 
 #[cfg(test)]
-#[path = "input_tests.rs"]
 mod tests;

@@ -11,6 +11,7 @@ pub mod backend;
 pub mod breaker;
 pub mod cache;
 pub mod dialect;
+pub mod envelope;
 pub mod extract;
 pub mod failure;
 pub mod health;

@@ -211,5 +211,4 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "output_tests.rs"]
 mod tests;

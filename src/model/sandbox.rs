@@ -115,6 +115,8 @@ fn report(parts: Vec<Part>) -> Report {
 
 #[cfg(target_os = "linux")]
 fn restrict(plan: &Plan) -> io::Result<Report> {
+    // Ours are closed as the program begins; those that whoever started us left open are not without this.
+    close_fds::set_fds_cloexec(3, &[]);
     // What is allowed is looked up while it still can be.
     let rules = linux::Rules::new(plan);
     let mut parts = limits::set(plan);

@@ -34,7 +34,8 @@ fn flag_pools(urls: &[&str], users: &[&str]) -> impl FnOnce(&mut Flags) {
 fn without_any_layer_every_value_is_the_documented_default() {
     let config = Setup::with_file("").loaded().config;
     assert_eq!(config, Config::default());
-    let Config { pools, nodes, solo, cpu, devices, boards, upstreams, stratum, state, log, stop } = config;
+    let Config { pools, nodes, solo, cpu, devices, boards, upstreams, stratum, model: _, state, log, stop } =
+        config;
     assert_eq!((state.remember, state.file, state.journal), (true, None, None));
     assert_eq!((pools, nodes, solo.payouts), (vec![], vec![], vec![]));
     assert_eq!((solo.coinbase_tag.as_str(), solo.priority, solo.weight), ("/signalcore/", None, 1));
@@ -125,9 +126,8 @@ fn a_file_reaches_every_field() {
     );
     let authority = rcgen::generate_simple_self_signed(["an authority".to_owned()]).unwrap().cert;
     let setup = setup.beside("ca.pem", authority.pem());
-    // Those of nodes and of solo mining are in nodes.rs, those of boards in boards.rs.
-    let Config { pools, nodes: _, solo: _, cpu, devices, boards: _, upstreams, stratum, state, log, stop } =
-        setup.loaded().config;
+    // Those of nodes and of solo mining are in nodes.rs, those of boards in boards.rs, those of a model in model.rs.
+    let Config { pools, cpu, devices, upstreams, stratum, state, log, stop, .. } = setup.loaded().config;
     assert_eq!((state.remember, state.file), (false, Some(setup.path("pools.json"))));
     assert_eq!(state.journal, Some(setup.path("blocks.journal")));
     assert_eq!(

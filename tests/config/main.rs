@@ -6,5 +6,6 @@ mod boards;
 mod command;
 mod layers;
 mod mistakes;
+mod model;
 mod nodes;
 mod setup;

@@ -82,7 +82,7 @@ fn unknown_names_get_the_nearest_known_one() {
     assert_eq!(
         mistake("\n[startum]\n"),
         "config.toml:2: found the unknown name startum, expected one of device, pool, node, board, cpu, upstreams, \
-         stratum, solo, state, log, stop; \
+         stratum, solo, model, state, log, stop; \
          did you mean stratum?"
     );
     assert_eq!(
