@@ -16,7 +16,7 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags},
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
-    io::Errno,
+    io::{Errno, FdFlags, fcntl_setfd},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{OptionalActions, tcgetattr, tcsetattr},
 };
@@ -85,6 +85,8 @@ impl LinkedPty {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).map_err(pty)?;
         grantpt(&master).map_err(pty)?;
         unlockpt(&master).map_err(pty)?;
+        // A child that kept it would keep a board plugged in that is gone.
+        fcntl_setfd(&master, FdFlags::CLOEXEC).map_err(pty)?;
         let flags = fcntl_getfl(&master).map_err(pty)?;
         fcntl_setfl(&master, flags | OFlags::NONBLOCK).map_err(pty)?;
         let mut settings = tcgetattr(&master).map_err(pty)?;
