@@ -23,6 +23,8 @@ const IDLE_POWER: f64 = 0.1;
 const CHIPS_HOTTEST: f64 = 125.0;
 /// How often heat is looked at when nothing else happens.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often heat is told of.
+const TELL_HEAT_EVERY: Duration = Duration::from_secs(5);
 
 /// One board.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ pub(super) struct ChainBoard {
     on: bool,
     overheated: bool,
     looked_at: Duration,
+    heat_told: Duration,
     events: VecDeque<Event>,
 }
 
@@ -65,6 +68,7 @@ impl ChainBoard {
             on: false,
             overheated: false,
             looked_at: now,
+            heat_told: now,
             events: VecDeque::new(),
         }
     }
@@ -103,6 +107,16 @@ impl ChainBoard {
         }
         self.switch(now);
         self.watts = BOARD_WATTS + self.chip_watts();
+        self.tell_heat(now);
+    }
+
+    fn tell_heat(&mut self, now: Duration) {
+        if self.control.is_none() || now < self.heat_told + TELL_HEAT_EVERY {
+            return;
+        }
+        self.heat_told = now;
+        let (celsius, watts) = (self.thermal.celsius.round() as i32, self.watts.round() as u32);
+        self.events.push_back(Event::Heat { celsius, fan_percent: (100.0 * self.fan).round() as u32, watts });
     }
 
     fn switch(&mut self, now: Duration) {

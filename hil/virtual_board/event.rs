@@ -105,6 +105,15 @@ pub enum Event {
         /// Their temperature.
         celsius: i32,
     },
+    /// How hot it is, now and then, on a board with a control port.
+    Heat {
+        /// Of the chips.
+        celsius: i32,
+        /// How fast the fan turns, of its fastest.
+        fan_percent: u32,
+        /// What the board takes.
+        watts: u32,
+    },
     /// A frequency was set by a command of the Antminer sticks.
     Frequency {
         /// In MHz, rounded.
@@ -155,6 +164,9 @@ impl fmt::Display for Event {
             Self::Power { millivolts, on: true } => write!(f, "core power on, {millivolts} mV"),
             Self::Power { millivolts, on: false } => write!(f, "core power off, {millivolts} mV"),
             Self::Overheated { celsius } => write!(f, "chips overheated at {celsius} C and turned off"),
+            Self::Heat { celsius, fan_percent, watts } => {
+                write!(f, "chips at {celsius} C, fan at {fan_percent} %, {watts} W")
+            }
             Self::Frequency { megahertz } => write!(f, "frequency {megahertz} MHz"),
             Self::Closed { port } => write!(f, "{} port closed", port.name()),
             Self::Overrun { port, bytes } => {
