@@ -1,6 +1,8 @@
-//! `signalcore-hil`: the practice pool and the virtual boards as a program.
+//! `signalcore-hil`: the practice pool, the virtual boards and the checks of boards as a program.
 
 mod pool_command;
+#[cfg(unix)]
+mod run_command;
 mod signals;
 #[cfg(unix)]
 mod virtual_command;
@@ -15,6 +17,8 @@ use clap::Parser;
 enum Command {
     Pool(pool_command::PoolArgs),
     #[cfg(unix)]
+    Run(run_command::RunArgs),
+    #[cfg(unix)]
     Virtual(virtual_command::VirtualArgs),
 }
 
@@ -22,6 +26,8 @@ enum Command {
 async fn main() -> anyhow::Result<ExitCode> {
     match Command::parse() {
         Command::Pool(args) => pool_command::run(args).await,
+        #[cfg(unix)]
+        Command::Run(args) => run_command::run(args).await,
         #[cfg(unix)]
         Command::Virtual(args) => virtual_command::run(args).await,
     }

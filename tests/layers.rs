@@ -146,6 +146,7 @@ const PURE_ELSEWHERE: &[(&str, &[&str])] = &[
     ("drivers/bitaxe", &["shell.rs"]),
     ("drivers/bm13xx", &["board.rs"]),
     ("drivers/icarus", &["shell.rs"]),
+    ("hil/bench", &["known_pool.rs", "miner.rs", "player.rs", "runner.rs"]),
     ("hil/virtual_board", &["pty.rs", "shell.rs"]),
 ];
 

@@ -3,18 +3,30 @@
 /// The longest line a client may send, without its LF. A share is about 150 bytes.
 pub(crate) const LONGEST_LINE: usize = 8192;
 
-/// A line grew past [`LONGEST_LINE`]; what follows can no longer be told apart.
+/// A line grew past so many bytes; what follows can no longer be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a line is longer than {LONGEST_LINE} bytes")]
-pub(crate) struct LineTooLong;
+#[error("a line is longer than {0} bytes")]
+pub(crate) struct LineTooLong(usize);
 
 /// What has arrived of the line that is not complete yet.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct LineBuffer {
     partial: Vec<u8>,
+    longest: usize,
+}
+
+impl Default for LineBuffer {
+    fn default() -> Self {
+        Self::up_to(LONGEST_LINE)
+    }
 }
 
 impl LineBuffer {
+    /// For lines of so many bytes without their LF.
+    pub(crate) fn up_to(longest: usize) -> Self {
+        Self { partial: Vec::new(), longest }
+    }
+
     /// The complete lines that `bytes` brings, without line ends; empty lines are skipped. An error is the last
     /// item, and the connection has to be closed.
     pub(crate) fn lines(&mut self, bytes: &[u8]) -> Vec<Result<Vec<u8>, LineTooLong>> {
@@ -24,8 +36,8 @@ impl LineBuffer {
                 Some((b'\n', content)) => (content, true),
                 _ => (piece, false),
             };
-            if self.partial.len() + content.len() > LONGEST_LINE {
-                lines.push(Err(LineTooLong));
+            if self.partial.len() + content.len() > self.longest {
+                lines.push(Err(LineTooLong(self.longest)));
                 return lines;
             }
             self.partial.extend_from_slice(content);
@@ -58,6 +70,6 @@ mod tests {
         line.push(b'\n');
         assert!(LineBuffer::default().lines(&line)[0].is_ok());
         line.insert(0, b'x');
-        assert_eq!(LineBuffer::default().lines(&line), [Err(LineTooLong)]);
+        assert_eq!(LineBuffer::default().lines(&line), [Err(LineTooLong(LONGEST_LINE))]);
     }
 }

@@ -9,7 +9,7 @@ mod chain;
 mod difficulty;
 mod event;
 mod judge;
-mod line;
+pub(crate) mod line;
 mod message;
 mod practice;
 mod report;
@@ -27,6 +27,7 @@ use std::{
 pub use difficulty::{Difficulty, HASHES_PER_DIFFICULTY, NotADifficulty};
 pub use event::{Event, Finder, PoolEvent};
 pub use judge::{Reject, Verdict};
+pub(crate) use report::rate_text;
 pub use report::{ConnectionReport, PoolReport, Tally};
 pub use server::PracticePool;
 pub use vardiff::VardiffConfig;

@@ -139,7 +139,7 @@ impl fmt::Display for PoolReport {
 }
 
 /// A hash rate in the unit that suits it.
-fn rate_text(rate: f64) -> String {
+pub(crate) fn rate_text(rate: f64) -> String {
     let units = ["H/s", "kH/s", "MH/s", "GH/s", "TH/s", "PH/s"];
     let (mut scaled, mut unit) = (rate, 0);
     while scaled >= 999.5 && unit + 1 < units.len() {
