@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod decision;
 pub mod engine;
 pub mod model;
 pub mod monitor;

@@ -44,7 +44,8 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("model::http", &["reqwest", "upstream"], &["tokio"]),
     ("model::backend", &["clock"], PURE),
     ("model::task", &["clock"], &["tokio"]),
-    ("engine", &["work", "signalcore_drivers"], PURE),
+    ("decision", &["work"], PURE),
+    ("engine", &["work", "decision", "model", "signalcore_drivers"], PURE),
     ("engine::task", &["clock", "upstream"], &["tokio"]),
     ("monitor", &["work", "protocol", "engine", "upstream", "bitcoin"], SHELL),
     (

@@ -1,0 +1,279 @@
+//! Which job to hash and when to change it, by expected value. Pure: what happened and when in, one action with its
+//! reason out.
+//!
+//! The rule in lines, to which decisions refer:
+//!
+//! 1. Every candidate job has a value rate `w` of 0 to about 1: the part of an ideal second's revenue that a second of
+//!    hashing on it earns, `pay · acceptance · availability · V · R` ([`value`]).
+//! 2. A job that fails a check has none; nor has one whose parent is behind the tip, for PPLNS and solo. For PPS that
+//!    keeps its value for 60 s.
+//! 3. What runs and has no value is left at once for the best candidate; where there is none the last job is kept for
+//!    30 s, then the boards idle.
+//! 4. A new parent of our upstream, not lower than ours, is switched to at once, whatever the clean flag says.
+//! 5. A newer job on the same parent, not clean, is taken at the boundary, unless its fees outweigh the lost hashes.
+//! 6. A clean one is flushed for, unless a flush is slow and this pool has been seen to accept shares of older jobs.
+//! 7. Where another upstream has the new tip first, PPLNS and solo weigh the hazard of ours catching up against the cost
+//!    of going there and back ([`lag`]). PPS stays.
+//! 8. Otherwise another upstream is moved to only if its index beats ours by more than the cost over 600 s, by 0.1 % at
+//!    least, and 120 s after the last such move.
+//! 9. An upstream is dead when it is silent for too long or leaves 3 shares without an answer; failures lower its value
+//!    by the time that they cost us.
+//! 10. A jump in the reject rate is found by a CUSUM ([`rejects`]); the upstream is left and probed again after 600 s,
+//!     1200 s, up to 3600 s.
+//! 11. Luck alone moves nothing; it raises a warning with a p-value ([`luck`]).
+//! 12. Advice may amend choices of line 8 only, inside an envelope that bounds the damage ([`Advice`]).
+//! 13. Decisions take below 100 µs, without I/O, and are pure functions of state, event and time.
+//! 14. Every decision is recorded with its value, its reason and what the alternatives were worth ([`record`]).
+//!
+//! Under PPS a miner gains nothing from newer templates or from chasing tips, for the pool bears both; who does not want
+//! to burn power on dead parents all the same sets [`StalePolicy::Network`].
+
+pub mod acceptance;
+pub mod board_health;
+pub mod chain;
+mod chance;
+mod choose;
+pub mod envelope;
+mod flush;
+pub mod input;
+pub mod lag;
+mod learn;
+pub mod link;
+pub mod luck;
+pub mod output;
+pub mod quota;
+pub mod record;
+pub mod rejects;
+pub mod settings;
+mod upstream;
+pub mod value;
+mod weigh;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+pub use envelope::Budget;
+pub use input::{Checked, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Scheme, Terms, UpstreamId};
+pub use output::{
+    Action, Advice, Candidate, Decision, Delays, Observed, ObservedJob, Reason, Refused, Spell, Spoke,
+    Warning, Worthless,
+};
+pub use record::{Alternative, Counts, Record};
+pub use settings::{Alarms, Bounds, Deadlines, Graces, Learning, Moves, Settings, StalePolicy};
+
+use self::chain::Chain;
+use self::chance::Chance;
+use self::envelope::{Envelope, Standing};
+use self::record::Journal;
+use self::upstream::{Offer, Upstream};
+use self::value::Reward;
+
+/// Decides which job to hash.
+#[derive(Debug, Clone)]
+pub struct Decider {
+    settings: Settings,
+    upstreams: Vec<Upstream>,
+    chain: Chain,
+    reward: Reward,
+    device: DeviceFigures,
+    hashing: Hashing,
+    envelope: Envelope,
+    journal: Journal,
+    chance: Chance,
+    warnings: VecDeque<Warning>,
+    /// Hard events so far.
+    moment: u64,
+    wake: Option<Instant>,
+}
+
+/// What the boards do, and since when.
+#[derive(Debug, Clone)]
+struct Hashing {
+    running: Option<Running>,
+    /// What is taken at the boundary, and when that is.
+    pending: Option<(Running, Instant)>,
+    /// The last change of jobs.
+    switched_at: Option<Instant>,
+    /// The last move for gain.
+    moved_at: Option<Instant>,
+    /// Gains were last weighed then.
+    weighed_at: Option<Instant>,
+    /// Nothing has been worth hashing since then.
+    nothing_since: Option<Instant>,
+    was_worthless: bool,
+    /// When each upstream was last hashed for.
+    used: Vec<Option<Instant>>,
+}
+
+/// A job that is hashed.
+#[derive(Debug, Clone, Copy)]
+struct Running {
+    upstream: UpstreamId,
+    facts: JobFacts,
+    /// When it came.
+    since: Instant,
+    /// Chance that the pool refuses its shares, once a clean notify on its parent has come.
+    refusal: Option<f64>,
+    /// Why it is worth nothing whatever its parent.
+    void: Option<Worthless>,
+}
+
+impl Running {
+    fn new(upstream: UpstreamId, offer: Offer) -> Self {
+        Self { upstream, facts: offer.facts, since: offer.since, refusal: None, void: None }
+    }
+}
+
+/// The subsidy until a height is known, satoshi: that of heights 840,000 to 1,049,999.
+const SUBSIDY: u64 = 312_500_000;
+
+impl Decider {
+    /// For upstreams of these terms, in the operator's order. The same seed and events give the same decisions.
+    pub fn new(settings: Settings, upstreams: &[Terms], seed: u64, now: Instant) -> Self {
+        Self {
+            settings,
+            upstreams: upstreams.iter().map(|terms| Upstream::new(*terms, &settings, now)).collect(),
+            chain: Chain::new(upstreams.len(), settings.graces),
+            reward: Reward { subsidy: SUBSIDY as f64, mean_fees: settings.mean_fees as f64 },
+            device: DeviceFigures::default(),
+            hashing: Hashing {
+                running: None,
+                pending: None,
+                switched_at: None,
+                moved_at: None,
+                weighed_at: None,
+                nothing_since: None,
+                was_worthless: false,
+                used: vec![None; upstreams.len()],
+            },
+            envelope: Envelope::new(settings.bounds, now),
+            journal: Journal::default(),
+            chance: Chance::new(seed),
+            warnings: VecDeque::new(),
+            moment: 0,
+            wake: None,
+        }
+    }
+
+    /// Something happened. Events of an upstream that nobody named change nothing.
+    pub fn handle(&mut self, event: Event, now: Instant) -> Decision {
+        self.advance(now);
+        let is_ours = self.learn(event, now);
+        self.find_dead(now);
+        self.decide(is_ours, now)
+    }
+
+    /// The time has come that [`Self::poll_timeout`] named.
+    pub fn handle_timeout(&mut self, now: Instant) -> Decision {
+        self.advance(now);
+        self.decide(false, now)
+    }
+
+    /// When to call [`Self::handle_timeout`]; later than the last call.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    /// What the boards hash. A job for the boundary runs from the boundary on that [`DeviceFigures`] foretell, or from
+    /// [`Self::taken`] on.
+    pub fn running(&self) -> Option<(UpstreamId, JobKey)> {
+        self.hashing.running.as_ref().map(|running| (running.upstream, running.facts.key))
+    }
+
+    /// The boards have taken up the job that was waiting for the boundary.
+    pub fn taken(&mut self, job: JobKey, now: Instant) {
+        if self.hashing.pending.as_ref().is_some_and(|(pending, _)| pending.facts.key == job) {
+            self.take_pending(now);
+        }
+    }
+
+    /// All upstreams, the best index first; ties in the operator's order.
+    pub fn candidates(&self, now: Instant) -> Vec<Candidate> {
+        self.list(now)
+    }
+
+    /// `w` of an upstream: of the running job for the one that we hash for, else of its newest. 0 for an unknown one.
+    pub fn value(&self, upstream: UpstreamId, now: Instant) -> f64 {
+        self.weigh(now).of.get(upstream.0).map_or(0.0, |weighed| weighed.value)
+    }
+
+    /// Counts hard events: a new parent, a death, a failed check, a block that the node refuses, a jump in rejects, and
+    /// what runs becoming worthless. Advice made before one is refused.
+    pub fn moment(&self) -> u64 {
+        self.moment
+    }
+
+    /// Takes advice inside its envelope, and decides anew. Errors: the rule of the envelope that it breaks.
+    pub fn advise(&mut self, advice: Advice, now: Instant) -> Result<Decision, Refused> {
+        self.advance(now);
+        let table = self.weigh(now);
+        let target = advice.target;
+        let is_here = !advice.hold || self.is_running(target);
+        let standing = self.standing_of(target, &table).filter(|_| is_here);
+        let unfit = Standing { is_fit: false, value: 0.0, best: 0.0 };
+        self.envelope.take(advice, standing.unwrap_or(unfit), self.moment, now)?;
+        Ok(self.decide(true, now))
+    }
+
+    /// What advice may still do.
+    pub fn budget(&self, now: Instant) -> Budget {
+        self.envelope.budget(now)
+    }
+
+    /// When the day ends by UTC, after which advice has a new budget. Until told, a day from the start on.
+    pub fn midnight(&mut self, next: Instant) {
+        self.envelope.set_midnight(next);
+    }
+
+    /// The last 1000 decisions, the oldest first.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.journal.records()
+    }
+
+    /// How often what was decided.
+    pub fn counts(&self) -> Counts {
+        self.journal.counts
+    }
+
+    /// The next word for the operator that no decision shows.
+    pub fn poll_warning(&mut self) -> Option<Warning> {
+        self.warnings.pop_front()
+    }
+
+    /// Puts the probe of an upstream in alarm there, 240 s to 6 h after its last alarm. Each alarm makes its own plan
+    /// first.
+    pub fn set_probe_plan(&mut self, upstream: UpstreamId, not_before: Instant) {
+        if let Some(upstream) = self.upstreams.get_mut(upstream.0) {
+            upstream.shares.watch.plan(not_before);
+            let probe_at = upstream.shares.watch.probe_at();
+            self.wake = self.wake.into_iter().chain(probe_at).min();
+        }
+    }
+
+    /// The last 12 times in which an upstream rejected more than usual, the oldest first.
+    pub fn spells(&self, upstream: UpstreamId) -> &[Spell] {
+        self.upstreams.get(upstream.0).map_or(&[], |upstream| upstream.shares.watch.spells())
+    }
+
+    /// The variance of one second's income of an upstream, in ideal seconds: rate of payouts · payout². It counts with
+    /// [`Moves::risk_aversion`].
+    pub fn set_variance(&mut self, upstream: UpstreamId, variance: f64) {
+        if let Some(upstream) = self.upstreams.get_mut(upstream.0) {
+            upstream.variance = variance;
+        }
+    }
+
+    fn is_running(&self, upstream: UpstreamId) -> bool {
+        self.hashing.running.as_ref().is_some_and(|running| running.upstream == upstream)
+    }
+
+    fn take_pending(&mut self, now: Instant) {
+        if let Some((pending, _)) = self.hashing.pending.take() {
+            self.hashing.running = Some(pending);
+            self.hashing.switched_at = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
