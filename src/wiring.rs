@@ -39,7 +39,9 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use self::boards::Boards;
+use self::model::ModelPlan;
 use crate::config::{self, Config, Environment, Pool, Secret, Stratum, Threads, Upstreams};
+use crate::decision::{self, Bounds, Scheme, StalePolicy};
 use crate::engine::policy::{Policy, Strategy, UpstreamTerms};
 use crate::engine::task::{End, EngineTask, Limits};
 use crate::monitor::{Context, Display, Monitor, UpstreamAbout};
@@ -68,6 +70,7 @@ pub struct Plan {
     cpu: Option<CpuOptions>,
     boards: Boards,
     limits: Limits,
+    model: Option<ModelPlan>,
     memory: Option<PathBuf>,
     journal: Option<PathBuf>,
 }
@@ -125,7 +128,7 @@ impl Plan {
     /// What a configuration names that this machine or this version does not have. Errors: `Device`, `Cpu`.
     pub fn check(config: &Config) -> Result<(), PlanError> {
         Boards::new(config)?;
-        model::ModelPlan::new(config)?;
+        ModelPlan::new(config)?;
         let cpu = cpu_options(config);
         cpu.map_or(Ok(()), |cpu| cpu.check()).map_err(|error| PlanError::Cpu(error.to_string()))
     }
@@ -143,7 +146,7 @@ impl Plan {
         }
         Ok(Self {
             upstreams: upstreams(config, environment)?,
-            policy: policy(&config.upstreams),
+            policy: policy(config),
             cpu,
             boards,
             limits: Limits {
@@ -152,6 +155,7 @@ impl Plan {
                 blocks: config.stop.blocks,
                 require_upstream: config.stop.require_upstream,
             },
+            model: ModelPlan::new(config)?,
             memory: None,
             journal: None,
         })
@@ -232,8 +236,19 @@ pub async fn run(
         board_sender.blocking_send(board).ok();
         Ok::<_, cpu::CpuError>(())
     });
+    let (model, model_end) = match plan.model {
+        Some(plan) => {
+            let (handle, end) = plan.start()?;
+            (Some((handle, plan.ask_terms())), Some(end))
+        }
+        None => (None, None),
+    };
     let engine = EngineTask::new(upstreams, plan.policy, plan.limits, |notice| monitor.notify(notice));
-    let finish = engine.run(boards, stop).await;
+    let finish = engine.with_model(model).run(boards, stop).await;
+    if let Some(end) = model_end {
+        // It is asked to end and then killed, within a few seconds.
+        end.await.ok();
+    }
     keeper.iter().for_each(AbortHandle::abort);
     let told = |(name, reason): (&String, &Option<String>)| Some(format!("{name}: {}", reason.as_ref()?));
     let failures = names.iter().zip(&finish.failures).filter_map(told).collect();
@@ -254,7 +269,8 @@ fn upstreams(config: &Config, environment: &Environment) -> Result<Vec<(Source, 
     let mut all = Vec::new();
     for pool in &config.pools {
         let options = pool_options(pool, &config.stratum)?;
-        all.push((Source::Pool(Box::new(options)), UpstreamTerms::pool(pool.terms.weight)));
+        let terms = UpstreamTerms { value: worth(&pool.terms), ..UpstreamTerms::pool(pool.terms.weight) };
+        all.push((Source::Pool(Box::new(options)), terms));
     }
     if let Some(options) = solo::options(config, environment)? {
         let priority = config.solo.priority.unwrap_or(0);
@@ -263,6 +279,17 @@ fn upstreams(config: &Config, environment: &Environment) -> Result<Vec<(Source, 
         all.insert(place, (source, solo::engine_terms(&config.solo)));
     }
     Ok(all)
+}
+
+/// What a hash for a pool is worth, as far as the operator says.
+fn worth(terms: &config::Terms) -> decision::Terms {
+    let scheme = match terms.scheme {
+        config::Scheme::Pps => Scheme::Pps,
+        config::Scheme::Pplns => Scheme::Pplns,
+        config::Scheme::Solo => Scheme::SoloPool,
+    };
+    let (fee, payout_factor) = (terms.fee_percent / 100.0, terms.payout_factor);
+    decision::Terms { fee, payout_factor, scheme, kappa: None, vouches: false }
 }
 
 fn about(source: &Source) -> UpstreamAbout {
@@ -276,8 +303,10 @@ fn about(source: &Source) -> UpstreamAbout {
     }
 }
 
-fn policy(upstreams: &Upstreams) -> Policy {
-    let Upstreams { strategy, return_after, rotate, hot_standbys, slow_answer, frozen_tip } = *upstreams;
+fn policy(config: &Config) -> Policy {
+    let Upstreams { strategy, return_after, rotate, hot_standbys, slow_answer, frozen_tip, ref stale_policy } =
+        config.upstreams;
+    let model = &config.model;
     Policy {
         strategy: match strategy {
             config::Strategy::Failover => Strategy::Failover,
@@ -285,11 +314,19 @@ fn policy(upstreams: &Upstreams) -> Policy {
             config::Strategy::Quota => Strategy::Quota,
             config::Strategy::RoundRobin => Strategy::RoundRobin,
             config::Strategy::Rotate => Strategy::Rotate(rotate),
+            config::Strategy::Value => Strategy::Value,
         },
         return_after,
         hot_standbys: hot_standbys as usize,
         slow_answer,
         frozen_tip,
+        stale_policy: if stale_policy == "network" { StalePolicy::Network } else { StalePolicy::OwnRevenue },
+        bounds: Bounds {
+            epsilon: model.epsilon,
+            min_confidence: model.min_confidence,
+            regret_a_day: model.regret_per_day,
+            ..Bounds::default()
+        },
     }
 }
 

@@ -47,7 +47,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("decision", &["work"], PURE),
     ("engine", &["work", "decision", "model", "signalcore_drivers"], PURE),
     ("engine::task", &["clock", "upstream"], &["tokio"]),
-    ("monitor", &["work", "protocol", "engine", "upstream", "bitcoin"], SHELL),
+    ("monitor", &["work", "protocol", "decision", "model", "engine", "upstream", "bitcoin"], SHELL),
     (
         "wiring",
         &[
@@ -56,6 +56,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
             "protocol",
             "config",
             "upstream",
+            "decision",
             "model",
             "engine",
             "monitor",

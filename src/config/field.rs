@@ -37,6 +37,10 @@ static SOME: TextRule = TextRule {
     expected: "a text that is not empty, without control characters",
     holds: |t| !t.is_empty() && !t.contains(char::is_control),
 };
+static STALE_POLICY: TextRule = TextRule {
+    expected: "\"own_revenue\" or \"network\"",
+    holds: |t| ["own_revenue", "network"].contains(&t),
+};
 static AGENT: TextRule = TextRule {
     expected: "1 to 64 ASCII characters without spaces",
     holds: |t| (1..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_graphic()),
@@ -124,7 +128,7 @@ static FIELDS: &[Field<Config>] = &[
         "SIGNALCORE_UPSTREAMS_STRATEGY",
         Kind::Strategy(|c| &mut c.upstreams.strategy),
         Preset::Value("\"failover\""),
-        "Always the best pool that is alive, a split by weight, or one after another.",
+        "Always the best pool that is alive, a split by weight, one after another, or the one worth most.",
     ),
     row(
         "upstreams.return_after",
@@ -160,6 +164,13 @@ static FIELDS: &[Field<Config>] = &[
         Kind::Seconds { place: |c| &mut c.upstreams.frozen_tip, from: 30, to: 7200 },
         Preset::Value("120"),
         "How long a pool may stay on an older block than the others.",
+    ),
+    row(
+        "upstreams.stale_policy",
+        "SIGNALCORE_UPSTREAMS_STALE_POLICY",
+        Kind::Text { place: |c| &mut c.upstreams.stale_policy, rule: &STALE_POLICY },
+        Preset::Value("\"own_revenue\""),
+        "With value: whether a pool that pays for each share may be late with a new block; \"network\" says no.",
     ),
     row(
         "stratum.suggest_difficulty",

@@ -11,8 +11,8 @@ use super::pool_address::PoolAddress;
 use super::solo::payouts;
 use super::zmq_url::MAX_ENDPOINTS;
 use super::{
-    NodeUrl, Payout, PoolUrlError, Proxy, ProxyError, Secret, Strategy, Suggestion, Threads, TlsPin, ZmqUrl,
-    ZmqUrlError, node_url, pool_url, proxy, solo, zmq_url,
+    NodeUrl, Payout, PoolUrlError, Proxy, ProxyError, Scheme, Secret, Strategy, Suggestion, Threads, TlsPin,
+    ZmqUrl, ZmqUrlError, node_url, pool_url, proxy, solo, zmq_url,
 };
 
 /// The most hashing threads. More than any machine has; a larger number is a slip of the hand.
@@ -71,6 +71,7 @@ pub(super) enum Kind<T: 'static> {
     Path(fn(&mut T) -> &mut Option<PathBuf>),
     Threads(fn(&mut T) -> &mut Threads),
     Strategy(fn(&mut T) -> &mut Strategy),
+    Scheme(fn(&mut T) -> &mut Scheme),
     Addresses(fn(&mut T) -> &mut Vec<Address>),
     Payouts(fn(&mut T) -> &mut Vec<Payout>),
     Url(fn(&mut T) -> &mut Option<PoolAddress>),
@@ -168,6 +169,10 @@ impl<T> Kind<T> {
                 *place(target) = Some(base.map_or_else(|| path.to_owned(), |base| base.join(path)));
             }
             Self::Threads(place) => *place(target) = given.threads()?,
+            Self::Scheme(place) => {
+                let name = given.text()?;
+                *place(target) = Scheme::ALL.into_iter().find(|scheme| scheme.name() == name)?;
+            }
             Self::Strategy(place) => {
                 let name = given.text()?;
                 *place(target) = Strategy::ALL.into_iter().find(|strategy| strategy.name() == name)?;
@@ -211,6 +216,7 @@ impl<T> Kind<T> {
             Self::Payouts(place) => printed(place(target))?,
             Self::Zmq(place) => printed(place(target))?,
             Self::Strategy(place) => Given::Text(place(target).name().into()),
+            Self::Scheme(place) => Given::Text(place(target).name().into()),
             Self::Path(place) => Given::Text(place(target).as_ref()?.display().to_string()),
             Self::Threads(place) => match *place(target) {
                 Threads::Auto => Given::Text("auto".into()),
@@ -249,6 +255,10 @@ impl<T> Kind<T> {
             Self::Path(_) => "a path".into(),
             Self::Addresses(_) => ADDRESSES.into(),
             Self::Payouts(_) => solo::EXPECTED.into(),
+            Self::Scheme(_) => {
+                let [others @ .., last] = Scheme::ALL.map(|scheme| quoted(scheme.name()));
+                format!("{} or {last}", others.join(", "))
+            }
             Self::Strategy(_) => {
                 let [others @ .., last] = Strategy::ALL.map(|strategy| quoted(strategy.name()));
                 format!("{} or {last}", others.join(", "))

@@ -143,6 +143,12 @@ pub struct Terms {
     pub expect_payout: Vec<Address>,
     /// The part of a job's outputs that has to go there. Unit: above 0, at most 1.
     pub min_share: f64,
+    /// What it keeps of the revenue. Unit: percent.
+    pub fee_percent: f64,
+    /// What of a payout arrives after the cost of withdrawing it. Unit: above 0, at most 1.
+    pub payout_factor: f64,
+    /// What it pays for.
+    pub scheme: Scheme,
     /// Whether to ask for version rolling, instead of what holds for all pools.
     pub version_rolling: Option<bool>,
     /// Whether to send `mining.extranonce.subscribe`, instead of what holds for all pools.
@@ -164,6 +170,33 @@ pub struct Upstreams {
     pub slow_answer: Duration,
     /// How long a pool may stay on an older block than the others.
     pub frozen_tip: Duration,
+    /// Whether one that pays for each share is held to the newest block as well: `own_revenue` or `network`.
+    pub stale_policy: String,
+}
+
+/// What a pool pays for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// Each share (PPS, FPPS).
+    #[default]
+    Pps,
+    /// A part of found blocks (PPLNS, TIDES).
+    Pplns,
+    /// The whole block that we find.
+    Solo,
+}
+
+impl Scheme {
+    const ALL: [Self; 3] = [Self::Pps, Self::Pplns, Self::Solo];
+
+    /// Its name in files and variables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pps => "pps",
+            Self::Pplns => "pplns",
+            Self::Solo => "solo",
+        }
+    }
 }
 
 /// How pools take turns.
@@ -180,11 +213,14 @@ pub enum Strategy {
     RoundRobin,
     /// The next one after some minutes.
     Rotate,
+    /// The one that is worth most.
+    Value,
 }
 
 impl Strategy {
     /// All of them.
-    const ALL: [Self; 5] = [Self::Failover, Self::LoadBalance, Self::Quota, Self::RoundRobin, Self::Rotate];
+    const ALL: [Self; 6] =
+        [Self::Failover, Self::LoadBalance, Self::Quota, Self::RoundRobin, Self::Rotate, Self::Value];
 
     /// Its name in files, variables and flags.
     pub fn name(self) -> &'static str {
@@ -194,6 +230,7 @@ impl Strategy {
             Self::Quota => "quota",
             Self::RoundRobin => "round-robin",
             Self::Rotate => "rotate",
+            Self::Value => "value",
         }
     }
 }

@@ -105,6 +105,27 @@ pub(super) static POOL_FIELDS: &[Field<PoolDraft>] = &[
         "How much of a block has to go there; the rest may be the pool's fee.",
     ),
     row(
+        "scheme",
+        "SIGNALCORE_POOL_SCHEME",
+        Kind::Scheme(|p| &mut p.terms.scheme),
+        Preset::Value("\"pps\""),
+        "What it pays for: each share (also FPPS), a part of found blocks (also TIDES), or the block that you find.",
+    ),
+    row(
+        "fee_percent",
+        "SIGNALCORE_POOL_FEE_PERCENT",
+        Kind::Number { place: |p| &mut p.terms.fee_percent, from: 0.0, to: 100.0 },
+        Preset::Value("0.0"),
+        "What it keeps, for the strategy value.",
+    ),
+    row(
+        "payout_factor",
+        "SIGNALCORE_POOL_PAYOUT_FACTOR",
+        Kind::Part(|p| &mut p.terms.payout_factor),
+        Preset::Value("1.0"),
+        "What of a payout arrives after the cost of withdrawing it, for the strategy value.",
+    ),
+    row(
         "version_rolling",
         "SIGNALCORE_POOL_VERSION_ROLLING",
         Kind::OptionalBool(|p| &mut p.terms.version_rolling),

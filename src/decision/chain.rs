@@ -68,6 +68,19 @@ pub(super) struct Testimony {
 /// An upstream that gives work, and what it builds on.
 pub(super) type Builder = (UpstreamId, ParentHash);
 
+/// How the tip stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainView {
+    /// Since it was first heard of.
+    pub tip_age: Duration,
+    /// Upstreams that build on it.
+    pub tip_sources: usize,
+    /// Upstreams that build on anything.
+    pub sources: usize,
+    /// Blocks of its height that somebody builds on.
+    pub sides: usize,
+}
+
 /// The last blocks.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Chain {
@@ -183,6 +196,20 @@ impl Chain {
             Some(Rival { upstream: *upstream, height: parent.height, is_known: parent.is_known() })
         });
         Survey { chain: self, tip, node: self.node_height(), builders, rivals: rivals.collect(), now }
+    }
+
+    /// How the tip stands among those who build now.
+    pub(super) fn view(&self, builders: &[Builder], now: Instant) -> ChainView {
+        let tip = self.survey(builders, now).tip;
+        let at_tip = |parent: &&Parent| tip.is_some() && parent.height == tip;
+        let on = |parent: &Parent| builders.iter().filter(|(_, hash)| *hash == parent.hash).count();
+        let first = self.parents.iter().filter(at_tip).map(|parent| parent.seen.first).min();
+        ChainView {
+            tip_age: first.map_or(Duration::ZERO, |first| now.saturating_duration_since(first)),
+            tip_sources: self.parents.iter().filter(at_tip).map(on).sum(),
+            sources: builders.len(),
+            sides: self.parents.iter().filter(at_tip).filter(|parent| on(parent) > 0).count(),
+        }
     }
 
     fn can_be_tip(&self, parent: &Parent, now: Instant) -> bool {

@@ -197,6 +197,21 @@ impl Decider {
         self.weigh(now).of.get(upstream.0).map_or(0.0, |weighed| weighed.value)
     }
 
+    /// How the tip stands.
+    pub fn chain_view(&self, now: Instant) -> chain::ChainView {
+        self.chain.view(&self.builders(), now)
+    }
+
+    /// Since when the running job's upstream is hashed for without a change.
+    pub fn running_since(&self) -> Option<Instant> {
+        self.hashing.switched_at.filter(|_| self.hashing.running.is_some())
+    }
+
+    /// What a change of work costs, as it was told.
+    pub fn device(&self) -> DeviceFigures {
+        self.device
+    }
+
     /// Counts hard events: a new parent, a death, a failed check, a block that the node refuses, a jump in rejects, and
     /// what runs becoming worthless. Advice made before one is refused.
     pub fn moment(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! A board as the engine knows it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::UpstreamId;
 use super::meter::{BoardCounts, RateMeter, ShareCounts};
@@ -38,6 +38,9 @@ pub(super) struct Board {
     pub(super) hashing_for: Option<UpstreamId>,
     /// When it is given to the upstream that needs it most, where hashing is shared.
     pub(super) slice_ends: Option<Instant>,
+    /// When it last asked for more work, and how long before it had asked the time before.
+    asked_at: Option<Instant>,
+    asked_after: Option<Duration>,
     /// The pool difficulty below which it was last told that the board reports less.
     pub(super) ceiling_told: Option<Difficulty>,
 }
@@ -66,6 +69,8 @@ impl Board {
             upstream: None,
             hashing_for: None,
             slice_ends: None,
+            asked_at: None,
+            asked_after: None,
             ceiling_told: None,
         }
     }
@@ -73,6 +78,18 @@ impl Board {
     /// What it does, or should do until that is known.
     pub(super) fn likely_rate(&self, now: Instant) -> HashRate {
         self.rate.measured_or(self.expected_rate, now)
+    }
+
+    /// It asks for more work.
+    pub(super) fn asked(&mut self, now: Instant) {
+        self.asked_after = self.asked_at.map(|before| now.saturating_duration_since(before));
+        self.asked_at = Some(now);
+    }
+
+    /// How often it takes new work by itself, when it did so within `limit`.
+    pub(super) fn rhythm(&self, limit: Duration, now: Instant) -> Option<Duration> {
+        let is_recent = self.asked_at.is_some_and(|at| now.saturating_duration_since(at) < limit);
+        self.asked_after.filter(|_| is_recent).map(|after| after.min(limit))
     }
 
     /// Hashes it will do until its slice is over.

@@ -293,6 +293,11 @@ fn has_work(tip: &Tip) -> bool {
     reached(tip) * MOST_RETARGET >= difficulty(tip.nbits)
 }
 
+/// The same of a previous hash with the nbits of the job that names it.
+pub(super) fn parent_has_work(prev_hash: &[u8; 32], nbits: u32) -> bool {
+    Target::from_le_bytes(*prev_hash).difficulty().value() * MOST_RETARGET >= difficulty(nbits)
+}
+
 /// Whether the parent's hash is far from the difficulty of another upstream whose own parent has the work: then easy
 /// nbits are no excuse for it.
 fn is_far_below(tip: &Tip, other: &Tip) -> bool {

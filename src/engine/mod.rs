@@ -2,6 +2,7 @@
 //! nobody and does no I/O; `task` is the shell around it.
 
 pub mod account;
+pub mod advice;
 mod assignment;
 mod boards;
 pub mod crosscheck;
@@ -16,6 +17,7 @@ mod steering;
 pub mod task;
 pub mod throttle;
 mod upstreams;
+mod value;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use std::time::{Duration, Instant};
 use signalcore_drivers::{BoardEvent, ChipJob, ChipJobId};
 
 use self::account::Times;
+use self::advice::{AdviceEnd, Asking};
 use self::assignment::Switch;
 pub use self::boards::BoardAbout;
 use self::boards::{Board, BoardState};
@@ -36,11 +39,11 @@ use self::policy::{Policy, Strategy, UpstreamTerms};
 use self::steering::Steering;
 use self::throttle::Throttle;
 use self::upstreams::Upstreams;
+use self::value::Value;
+pub use crate::decision::UpstreamId;
+use crate::model::advisor::Question;
+use crate::model::output::Word;
 use crate::work::{Answered, Difficulty, Job, NotAShare, Outcome, Share};
-
-/// An upstream's place in the operator's order; the first is the most wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UpstreamId(pub usize);
 
 /// A board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,6 +62,10 @@ pub enum Action {
     Submit(UpstreamId, Box<Share>),
     /// Keep the upstream connected, or no longer.
     Want(UpstreamId, bool),
+    /// So many hard events there have been: what a model was asked before is out of date.
+    Moment(u64),
+    /// Ask a model, without waiting.
+    Ask(Box<Question>),
     /// Tell the operator.
     Report(Report),
 }
@@ -86,6 +93,17 @@ pub enum Report {
     },
     /// Something is held against an upstream, or no longer.
     Judged(UpstreamId, Verdict),
+    /// A model would have another upstream hashed for, or this one kept.
+    Advice {
+        /// Which.
+        upstream: UpstreamId,
+        /// What it says.
+        word: Word,
+        /// Why, in its words, cleaned.
+        reason: String,
+        /// What became of it.
+        end: AdviceEnd,
+    },
     /// A share has come to its end.
     Share(UpstreamId, Answered),
     /// A board came, went or complains.
@@ -135,6 +153,13 @@ pub struct Engine {
     switches: Times,
     /// From losing an upstream to the last board on another's work.
     failovers: Times,
+    value: Value,
+    asking: Asking,
+    /// The last time of day told, and when that was.
+    time_of_day: (u64, Instant),
+    /// The last one told.
+    moment: u64,
+    is_stopped: bool,
     outbox: VecDeque<Action>,
 }
 
@@ -158,6 +183,16 @@ impl Engine {
             switch: None,
             switches: Times::default(),
             failovers: Times::default(),
+            value: Value::new(
+                &policy.settings(terms),
+                &terms.iter().map(|terms| terms.value).collect::<Vec<_>>(),
+                0,
+                now,
+            ),
+            asking: Asking::default(),
+            time_of_day: (0, now),
+            moment: 0,
+            is_stopped: false,
             outbox: VecDeque::new(),
         };
         engine.update_wanted(now);
@@ -183,7 +218,7 @@ impl Engine {
             BoardState::Starved => self.upstreams.find(board.upstream?).source.as_ref()?.next_second(),
             _ => board.slice_ends,
         });
-        let others = [self.review_at, self.steering.turn_ends()];
+        let others = [self.review_at, self.steering.turn_ends(), self.value_due(), self.next_question()];
         boards.chain(others.into_iter().flatten()).chain(self.paces.iter().filter_map(Pace::due)).min()
     }
 
@@ -218,9 +253,15 @@ impl Engine {
         now: Instant,
         unix: u64,
     ) {
+        self.time_of_day = (unix, now);
         let clean = self.upstreams.take_job(upstream, &job, arrived, now, unix);
         self.settle(now);
-        self.hand_on(upstream, now);
+        self.value_job(upstream, &job, clean, now);
+        self.soft_event();
+        self.ask(now);
+        if self.strategy != Strategy::Value {
+            self.hand_on(upstream, now);
+        }
         if self.steering.active().contains(&upstream) {
             self.report(Report::Job { upstream, job, clean });
         }
@@ -231,11 +272,13 @@ impl Engine {
     pub fn handle_upstream_lost(&mut self, upstream: UpstreamId, reason: Option<String>, now: Instant) {
         self.upstreams.lose(upstream, reason, now);
         self.settle(now);
+        self.value_lost(upstream, now);
     }
 
     /// A share has come to its end at its upstream.
     pub fn handle_answer(&mut self, upstream: UpstreamId, answered: Answered, now: Instant) {
         let board = self.upstreams.ended(upstream, answered.share.hash());
+        self.value_answered(upstream, &answered, now);
         let account = &mut self.upstreams.find_mut(upstream).account;
         account.shares.count(&answered);
         if let Some(latency) = answered.latency {
@@ -255,6 +298,9 @@ impl Engine {
             BoardEvent::Started { job, at } => self.handle_started(board, job, at),
             BoardEvent::Hashes(hashes) => self.handle_hashes(board, hashes, now),
             BoardEvent::JobEnding(job) if self.in_flight.newest_id(board) == Some(job) => {
+                if let Some(place) = self.boards.get_mut(&board) {
+                    place.asked(now);
+                }
                 self.dispatch(board, now);
             }
             BoardEvent::Overflow(nonces) => self.count(board, |counts| counts.overflowed += nonces),
@@ -267,6 +313,8 @@ impl Engine {
     /// The time has come that [`Self::poll_timeout`] named.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.settle(now);
+        self.value_timeout(now);
+        self.ask(now);
         for index in 0..self.paces.len() {
             if self.paces[index].due().is_some_and(|due| now >= due) {
                 self.hand_on(UpstreamId(index), now);
@@ -283,6 +331,7 @@ impl Engine {
 
     /// All boards idle; nonces and answers on their way are still taken.
     pub fn stop(&mut self) {
+        self.is_stopped = true;
         self.upstreams.stop();
         self.steering.stop();
         self.idle_all();
@@ -292,6 +341,9 @@ impl Engine {
     fn settle(&mut self, now: Instant) {
         for (upstream, verdict) in self.upstreams.review(now) {
             self.report(Report::Judged(upstream, verdict));
+        }
+        for index in 0..self.paces.len() {
+            self.value_judged(UpstreamId(index), now);
         }
         let standings = self.upstreams.standings(now);
         let changed = self.steering.steer(&standings, now);
@@ -378,6 +430,7 @@ impl Engine {
             self.handle_answer(upstream, Answered { share, outcome: Outcome::Stale, latency: None }, now);
         } else if share.solves_block() || self.throttle.allows(now) {
             self.upstreams.sent(upstream, *share.hash(), board, now);
+            self.value_sent(upstream, &share, now);
             self.review_at = self.upstreams.next_change(now);
             self.outbox.push_back(Action::Submit(upstream, share));
         } else {
@@ -389,6 +442,20 @@ impl Engine {
         if let Some(board) = self.boards.get_mut(&board) {
             change(&mut board.counts);
         }
+    }
+
+    /// Tells of hard events, if there was one.
+    fn tell_moment(&mut self) {
+        let moment = self.value.decider().moment();
+        if std::mem::replace(&mut self.moment, moment) != moment {
+            self.outbox.push_back(Action::Moment(moment));
+        }
+    }
+
+    /// Seconds since 1970, as far as jobs have told.
+    fn unix_at(&self, now: Instant) -> u64 {
+        let (unix, at) = self.time_of_day;
+        unix + now.saturating_duration_since(at).as_secs()
     }
 
     fn report(&mut self, report: Report) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::decision::{Bounds, Scheme, Settings, StalePolicy, Terms};
+
 /// Which upstreams are hashed for. Only those that are alive and above suspicion count, while there are such.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Strategy {
@@ -16,10 +18,12 @@ pub enum Strategy {
     RoundRobin,
     /// One after the other, each for as long.
     Rotate(Duration),
+    /// The one that is worth most, by the value rule.
+    Value,
 }
 
 /// What steers the engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Policy {
     /// Whom to hash for.
     pub strategy: Strategy,
@@ -31,6 +35,21 @@ pub struct Policy {
     pub slow_answer: Duration,
     /// So long an upstream may stay on an older block than another.
     pub frozen_tip: Duration,
+    /// What becomes of pay per share behind the tip, by the value rule.
+    pub stale_policy: StalePolicy,
+    /// What advice may do.
+    pub bounds: Bounds,
+}
+
+impl Policy {
+    /// The value rule's settings. The last job is kept for as long as that of the most patient upstream.
+    pub(super) fn settings(&self, terms: &[UpstreamTerms]) -> Settings {
+        let mut settings =
+            Settings { stale_policy: self.stale_policy, bounds: self.bounds, ..Settings::default() };
+        let longest = terms.iter().map(|terms| terms.grace).max().unwrap_or(GRACE);
+        settings.graces.idle_after = longest;
+        settings
+    }
 }
 
 impl Default for Policy {
@@ -41,6 +60,8 @@ impl Default for Policy {
             hot_standbys: 1,
             slow_answer: Duration::from_secs(30),
             frozen_tip: Duration::from_secs(120),
+            stale_policy: StalePolicy::default(),
+            bounds: Bounds::default(),
         }
     }
 }
@@ -50,7 +71,7 @@ impl Default for Policy {
 pub(super) const GRACE: Duration = Duration::from_secs(30);
 
 /// What the engine has to know of an upstream beforehand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UpstreamTerms {
     /// Its part of the hashing in relation to the others, where that is split.
     pub weight: u32,
@@ -59,16 +80,23 @@ pub struct UpstreamTerms {
     /// Whether it knows the chain first-hand: what it says of it is held against the others, and never the other way
     /// round.
     pub vouches: bool,
+    /// What a hash for it is worth, for the value rule.
+    pub value: Terms,
 }
 
 impl UpstreamTerms {
     /// A pool.
     pub fn pool(weight: u32) -> Self {
-        Self { weight, grace: GRACE, vouches: false }
+        Self { weight, grace: GRACE, vouches: false, value: worth(Scheme::Pps, false) }
     }
 
     /// Nodes of our own. They take a block of the last job whenever they are back.
     pub fn own_node(weight: u32, grace: Duration) -> Self {
-        Self { weight, grace, vouches: true }
+        Self { weight, grace, vouches: true, value: worth(Scheme::SoloNode, true) }
     }
+}
+
+/// Without fee and cost.
+fn worth(scheme: Scheme, vouches: bool) -> Terms {
+    Terms { fee: 0.0, payout_factor: 1.0, scheme, kappa: None, vouches }
 }

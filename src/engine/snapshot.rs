@@ -4,10 +4,13 @@ use std::ops::Add;
 use std::time::{Duration, Instant};
 
 use super::account::{Account, Times};
+use super::advice::AdviceCounts;
 use super::boards::{Board, BoardState};
 use super::crosscheck::Verdict;
 use super::meter::{BoardCounts, ShareCounts};
 use super::{BoardId, Engine, UpstreamId};
+use crate::decision::Counts;
+use crate::model::task::Condition;
 use crate::work::HashRate;
 
 /// The engine at one moment.
@@ -29,6 +32,12 @@ pub struct Snapshot {
     pub switches: Times,
     /// From losing the upstream in use to the last board's first batch on another's work.
     pub failovers: Times,
+    /// How often the value rule decided what, also where it is not followed.
+    pub decisions: Counts,
+    /// What became of a model's advice.
+    pub advice: AdviceCounts,
+    /// How the model does, if there is one.
+    pub model: Option<Condition>,
 }
 
 /// One upstream at one moment.
@@ -44,6 +53,8 @@ pub struct UpstreamSnapshot {
     pub is_live: bool,
     /// Why it does not, where it should.
     pub failure: Option<String>,
+    /// Its value rate: the share of an ideal second's revenue that a second of hashing for it earns.
+    pub value: f64,
     /// Bytes that came from it, over all its connections.
     pub bytes_read: u64,
     /// Bytes that went to it.
@@ -104,7 +115,8 @@ impl Engine {
         let sum = |rate: fn(&BoardSnapshot) -> HashRate| {
             HashRate(boards.iter().map(|board| rate(board).0).fold(0.0, f64::add))
         };
-        let upstream = |upstream: &super::upstreams::Upstream| UpstreamSnapshot {
+        let upstream = |(index, upstream): (usize, &super::upstreams::Upstream)| UpstreamSnapshot {
+            value: self.value.decider().value(UpstreamId(index), now),
             account: upstream.account.clone(),
             connected_for: upstream.account.connected_for(now),
             verdict: upstream.verdict.clone(),
@@ -118,9 +130,12 @@ impl Engine {
             active: self.steering.active().to_vec(),
             recent_rate: sum(|board| board.recent_rate),
             mean_rate: sum(|board| board.mean_rate),
-            upstreams: self.upstreams.iter().map(upstream).collect(),
+            upstreams: self.upstreams.iter().enumerate().map(upstream).collect(),
             switches: self.switches.clone(),
             failovers: self.failovers.clone(),
+            decisions: self.value.decider().counts(),
+            advice: self.advice_counts(),
+            model: None,
             boards,
         }
     }

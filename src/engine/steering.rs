@@ -57,6 +57,12 @@ impl Steering {
         self.turn_ends
     }
 
+    /// Takes what the value rule has chosen. Returns the choice before.
+    pub(super) fn choose(&mut self, next: Vec<UpstreamId>) -> Vec<UpstreamId> {
+        self.last = next.first().copied().or(self.last);
+        std::mem::replace(&mut self.active, next)
+    }
+
     /// Chooses anew; `standings` are in the operator's order. Returns the choice before when it was another.
     pub(super) fn steer(&mut self, standings: &[Standing], now: Instant) -> Option<Vec<UpstreamId>> {
         let candidates = self.candidates(standings);
@@ -70,6 +76,8 @@ impl Steering {
                 let better = candidates.iter().copied().find(is_settled);
                 better.or(stay).or(candidates.first().copied()).into_iter().collect()
             }
+            // Chosen by `choose`.
+            Strategy::Value => return None,
             Strategy::RoundRobin => stay.or_else(|| self.next_turn(&candidates)).into_iter().collect(),
             Strategy::Rotate(every) => {
                 let is_over = self.turn_ends.is_some_and(|end| now >= end);

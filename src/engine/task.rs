@@ -13,10 +13,13 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tokio_stream::{Stream, StreamExt, StreamMap};
 
+use super::advice::AskTerms;
 use super::policy::{Policy, UpstreamTerms};
 use super::snapshot::{Snapshot, Tally};
 use super::{Action, BoardAbout, BoardId, Engine, Report, UpstreamId};
 use crate::clock::{now, sleep_until, unix_now};
+use crate::model::advisor::Advised;
+use crate::model::task::ModelHandle;
 use crate::upstream::solo::SoloFigures;
 use crate::upstream::{Arrival, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::work::{Answered, HashRate, LostReason, Outcome, Share};
@@ -102,6 +105,14 @@ fn any_number() -> u128 {
     half() << 64 | half()
 }
 
+/// The next advice; never without a model, nor once it has ended.
+async fn advice(model: &mut Option<ModelHandle>) -> Option<Advised> {
+    match model {
+        Some(model) => model.advice.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The events of a board, and a `None` when it is gone.
 type BoardEvents = Pin<Box<dyn Stream<Item = Option<BoardEvent>> + Send>>;
 
@@ -122,6 +133,7 @@ pub struct EngineTask<N> {
     /// By upstream: what it may be hashed for with.
     rates: Vec<watch::Sender<HashRate>>,
     upstreams: UpstreamStreams,
+    model: Option<ModelHandle>,
     progress: Progress,
 }
 
@@ -163,6 +175,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             solo: None,
             rates: Vec::new(),
             upstreams: UpstreamStreams { jobs: StreamMap::new(), events: StreamMap::new() },
+            model: None,
             progress: Progress {
                 failures: vec![None; upstreams.len()],
                 boards_to_come: true,
@@ -179,6 +192,13 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             task.rates.push(upstream.rate);
         }
         task
+    }
+
+    /// Asks a model, which nobody waits for.
+    #[must_use]
+    pub fn with_model(self, model: Option<(ModelHandle, AskTerms)>) -> Self {
+        let Some((model, terms)) = model else { return self };
+        Self { engine: self.engine.with_model(terms), model: Some(model), ..self }
     }
 
     /// Runs until `stop` is ready or a limit is reached; then stops in order: boards idle and hand over their last
@@ -205,6 +225,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
                 Some((upstream, event)) = self.upstreams.events.next() => self.take_event(upstream, event),
                 Some((upstream, arrival)) = self.upstreams.jobs.next() => self.take_job(upstream, arrival),
                 Some((board, event)) = self.board_events.next() => self.take_board_event(board, event),
+                Some(advised) = advice(&mut self.model) => self.engine.handle_advice(&advised, now()),
                 board = boards.recv(), if self.progress.boards_to_come => match board {
                     Some(board) => self.add_board(board),
                     None => self.progress.boards_to_come = false,
@@ -225,6 +246,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             upstream.bytes_read = traffic.read.load(Ordering::Relaxed);
             upstream.bytes_written = traffic.written.load(Ordering::Relaxed);
         }
+        snapshot.model = self.model.as_ref().map(|model| model.condition.borrow().clone());
         snapshot
     }
 
@@ -322,6 +344,16 @@ impl<N: FnMut(Notice)> EngineTask<N> {
                 }
                 Action::Submit(upstream, share) => self.submit(upstream, share),
                 Action::Want(upstream, is_wanted) => drop(self.wanted[upstream.0].send_replace(is_wanted)),
+                Action::Moment(moment) => {
+                    if let Some(model) = &self.model {
+                        model.moment.send_replace(moment);
+                    }
+                }
+                Action::Ask(question) => {
+                    if let Some(model) = &self.model {
+                        model.questions.send_replace(Some(*question));
+                    }
+                }
                 Action::Report(report) => self.notify(NoticeEvent::Engine(report)),
             }
         }

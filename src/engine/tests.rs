@@ -1,4 +1,5 @@
 mod upstreams;
+mod value;
 
 use super::policy::GRACE;
 use super::*;
@@ -15,6 +16,8 @@ struct Mine {
     chip_jobs: BTreeMap<BoardId, Option<ChipJob>>,
     reports: Vec<Report>,
     wanted: BTreeMap<UpstreamId, bool>,
+    questions: Vec<Question>,
+    moments: Vec<u64>,
 }
 
 const POOL: UpstreamId = UpstreamId(0);
@@ -37,6 +40,8 @@ impl Mine {
             chip_jobs: BTreeMap::new(),
             reports: vec![],
             wanted: BTreeMap::new(),
+            questions: vec![],
+            moments: vec![],
         }
     }
 
@@ -60,6 +65,8 @@ impl Mine {
                 Action::Submit(upstream, share) => self.submitted.push((upstream, share)),
                 Action::Want(upstream, is_wanted) => drop(self.wanted.insert(upstream, is_wanted)),
                 Action::Report(report) => self.reports.push(report),
+                Action::Ask(question) => self.questions.push(*question),
+                Action::Moment(moment) => self.moments.push(moment),
             }
         }
     }

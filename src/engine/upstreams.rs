@@ -32,8 +32,10 @@ struct Sent {
 #[derive(Debug)]
 pub(super) struct Upstream {
     terms: UpstreamTerms,
-    /// The newest job, kept for a while after the connection is lost.
+    /// The job that is hashed, kept for a while after the connection is lost.
     pub(super) source: Option<Source>,
+    /// A newer one that waits to be taken up, where the value rule says when.
+    waiting: Option<Source>,
     /// Hands out its extranonces.
     pub(super) extranonces: Extranonce2Allocator,
     /// What it has done for us.
@@ -66,6 +68,7 @@ impl Upstream {
         Self {
             terms,
             source: None,
+            waiting: None,
             extranonces: Extranonce2Allocator::default(),
             account: Account::default(),
             verdict: Verdict::Fine,
@@ -80,9 +83,19 @@ impl Upstream {
         }
     }
 
+    /// Takes up the job that waits.
+    pub(super) fn promote(&mut self) {
+        self.source = self.waiting.take().or_else(|| self.source.take());
+    }
+
     /// Whether it gives work.
     pub(super) fn is_live(&self) -> bool {
         self.source.is_some() && self.lost_at.is_none()
+    }
+
+    /// Whether all work of its newest job has been handed out.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.waiting.is_none() && self.source.as_ref().is_some_and(Source::is_used_up)
     }
 
     fn settles_at(&self, policy: &Policy) -> Option<Instant> {
@@ -165,12 +178,19 @@ impl Upstreams {
         unix: u64,
     ) -> bool {
         let upstream = &mut self.all[id.0];
-        let is_clean = upstream.source.as_ref().is_none_or(|source| source.job.epoch < job.epoch);
+        let newest = upstream.waiting.as_ref().or(upstream.source.as_ref());
+        let is_clean = newest.is_none_or(|source| source.job.epoch < job.epoch);
         if !upstream.is_live() {
             upstream.good_since = Some(now);
         }
         (upstream.lost_at, upstream.is_failing) = (None, false);
-        upstream.source = Some(Source::new(Arc::clone(job), arrived));
+        let source = Source::new(Arc::clone(job), arrived);
+        // The first job, and one that voids all others, is taken up by whatever is hashed for the upstream.
+        if self.policy.strategy == Strategy::Value && upstream.source.is_some() {
+            upstream.waiting = Some(source);
+        } else {
+            upstream.source = Some(source);
+        }
         upstream.account.job(arrived);
         self.check.saw(id, job, is_clean, now, unix);
         is_clean
@@ -183,7 +203,7 @@ impl Upstreams {
         upstream.account.disconnected(now);
         self.check.lost(id);
         if !upstream.is_wanted {
-            upstream.source = None; // it left because we wished so
+            (upstream.source, upstream.waiting) = (None, None); // it left because we wished so
             return;
         }
         match reason {
@@ -333,6 +353,8 @@ impl Upstreams {
 
     /// Nobody gives work any more.
     pub(super) fn stop(&mut self) {
-        self.all.iter_mut().for_each(|upstream| upstream.source = None);
+        for upstream in &mut self.all {
+            (upstream.source, upstream.waiting) = (None, None);
+        }
     }
 }

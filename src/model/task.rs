@@ -28,8 +28,6 @@ pub struct ModelHandle {
     pub advice: mpsc::Receiver<Advised>,
     /// How it does.
     pub condition: watch::Receiver<Condition>,
-    /// Ends once the model has.
-    pub task: JoinHandle<()>,
 }
 
 /// How a model does.
@@ -45,14 +43,14 @@ pub struct Condition {
     pub is_shadow: bool,
 }
 
-/// Starts a model.
-pub fn start(advisor: Advisor, backend: Backend) -> ModelHandle {
+/// Starts a model. What comes beside the handle ends once the model has.
+pub fn start(advisor: Advisor, backend: Backend) -> (ModelHandle, JoinHandle<()>) {
     let (questions, question) = watch::channel(None);
     let (moment, moments) = watch::channel(0);
     let (advise, advice) = mpsc::channel(WAITING);
     let (conditions, condition) = watch::channel(Condition::default());
     let task = Task { advisor, backend, question, moments, advise, conditions };
-    ModelHandle { questions, moment, advice, condition, task: tokio::spawn(task.run()) }
+    (ModelHandle { questions, moment, advice, condition }, tokio::spawn(task.run()))
 }
 
 struct Task {

@@ -6,12 +6,15 @@ use bitcoin::Network;
 use serde_json::{Map, Value, json};
 
 use super::{Context, outcome_reason, outcome_word, solo};
+use crate::decision::Counts;
 use crate::engine::account::Times;
+use crate::engine::advice::{AdviceCounts, AdviceEnd};
 use crate::engine::crosscheck::Verdict;
 use crate::engine::meter::ShareCounts;
 use crate::engine::snapshot::{BoardSnapshot, Snapshot, UpstreamSnapshot};
 use crate::engine::task::{End, Finish, Notice, NoticeEvent};
 use crate::engine::{BoardReport, Report, UpstreamId};
+use crate::model::task::Condition;
 use crate::protocol::text::printable;
 use crate::upstream::UpstreamNews;
 use crate::upstream::solo::SoloFigures;
@@ -41,6 +44,16 @@ pub fn line(context: &Context, notice: &Notice) -> String {
         NoticeEvent::Engine(Report::Judged(upstream, verdict)) => {
             let members = json!({ "state": verdict.word(), "reason": verdict.reason() });
             ("upstream", [pool(*upstream), members])
+        }
+        NoticeEvent::Engine(Report::Advice { upstream, word, reason, end }) => {
+            let (result, refused) = match end {
+                AdviceEnd::Applied => ("applied", None),
+                AdviceEnd::Shadowed => ("shadow", None),
+                AdviceEnd::Refused(why) => ("refused", Some(why)),
+            };
+            let members =
+                json!({ "decision": word.name(), "result": result, "refused": refused, "reason": reason });
+            ("advice", [pool(*upstream), members])
         }
         NoticeEvent::Stats(snapshot, solo) => {
             let members = [share_counts(&snapshot.totals()), figures(context, snapshot, solo.as_deref())];
@@ -107,8 +120,37 @@ fn figures(context: &Context, snapshot: &Snapshot, solo: Option<&SoloFigures>) -
         "failovers": snapshot.failovers.count(),
         "failover_ms": milliseconds_of(&snapshot.failovers),
         "upstreams": snapshot.upstreams.iter().enumerate().map(upstream).collect::<Vec<_>>(),
+        "decisions": decisions(&snapshot.decisions),
+        "model": snapshot.model.as_ref().map(|model| model_figures(model, snapshot.advice)),
         "solo": solo.map(|solo| solo::figures(solo, snapshot.recent_rate)),
         "boards": snapshot.boards.iter().map(board_figures).collect::<Vec<_>>(),
+    })
+}
+
+/// By the line of the value rule that each followed, where there were any.
+fn decisions(counts: &Counts) -> Value {
+    let by_line = counts.by_line.iter().enumerate().filter(|(_, count)| **count > 0);
+    let by_line: Map<_, _> = by_line.map(|(line, count)| (line.to_string(), json!(count))).collect();
+    json!({ "by_line": by_line, "flushes": counts.flushes, "boundaries": counts.boundaries, "moves": counts.moves })
+}
+
+fn model_figures(model: &Condition, advice: AdviceCounts) -> Value {
+    let (answers_ms, error) = match &model.health {
+        Some(Ok(took)) => (Some(milliseconds(*took)), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    };
+    json!({
+        "healthy": model.health.as_ref().map(Result::is_ok),
+        "answers_ms": answers_ms,
+        "error": error,
+        "sandbox": model.sandbox,
+        "shadow": model.is_shadow,
+        "figures": model.figures,
+        "questions": advice.questions,
+        "applied": advice.applied,
+        "shadowed": advice.shadowed,
+        "refused_by_rule": advice.refused[1..],
     })
 }
 
@@ -123,6 +165,7 @@ fn upstream_figures(upstream: &UpstreamSnapshot) -> Value {
     json!({
         "state": state,
         "reason": reason,
+        "value": upstream.value,
         "hashes": account.hashes,
         "jobs": account.jobs,
         "job_gap_seconds": { "p50": seconds(0.5), "p95": seconds(0.95), "p99": seconds(0.99), "max": seconds(1.0) },

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::{Context, outcome_reason, solo};
+use crate::engine::advice::AdviceEnd;
 use crate::engine::crosscheck::Verdict;
 use crate::engine::snapshot::Tally;
 use crate::engine::task::{Notice, NoticeEvent};
@@ -61,6 +62,9 @@ pub fn line(context: &Context, notice: &Notice) -> Option<Line> {
         NoticeEvent::Engine(Report::Judged(upstream, verdict)) => {
             judged_text(*upstream, context.upstream(*upstream), verdict)
         }
+        NoticeEvent::Engine(Report::Advice { upstream, word, reason, end }) => {
+            advice_text(context.upstream(*upstream), word.name(), reason, end)?
+        }
         NoticeEvent::Engine(Report::Share(upstream, answered)) => {
             share_text(notice, *upstream, context.is_solo(*upstream), answered)
         }
@@ -97,6 +101,17 @@ fn switch_text(context: &Context, from: &[UpstreamId], to: &[UpstreamId], reason
         }
         [one] => (Tone::Usual, format!("Switching to pool {} {} ({reason})", one.0, context.upstream(*one))),
         several => (Tone::Usual, format!("Hashing is split among pools {} ({reason})", numbers(several))),
+    }
+}
+
+/// A shadow's advice is for programs and figures alone.
+fn advice_text(upstream: &str, word: &str, reason: &str, end: &AdviceEnd) -> Option<(Tone, String)> {
+    match end {
+        AdviceEnd::Shadowed => None,
+        AdviceEnd::Applied => Some((Tone::Usual, format!("The model says {word} {upstream}: {reason}"))),
+        AdviceEnd::Refused(why) => {
+            Some((Tone::Usual, format!("The model says {word} {upstream}, and may not, by rule {why}")))
+        }
     }
 }
 

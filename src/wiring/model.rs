@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
+use tokio::task::JoinHandle;
+
 use super::PlanError;
 use crate::config::{self, Config};
-use crate::model::advisor::Mode;
-use crate::model::backend::Choice;
+use crate::engine::advice::AskTerms;
+use crate::model::advisor::{Advisor, Mode};
+use crate::model::backend::{Backend, Choice};
 use crate::model::dialect::{Dialect, Terms};
 use crate::model::envelope::Envelope;
 use crate::model::http::{Server, check_base};
 use crate::model::process::Program;
+use crate::model::task::{self, ModelHandle};
 
 /// A model that is configured.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +40,20 @@ impl ModelPlan {
         let deadline = model.deadline.map_or(choice.deadline(), Duration::from_secs_f64);
         let envelope = Envelope { epsilon: model.epsilon, min_confidence: model.min_confidence };
         Ok(Some(Self { choice, mode, deadline, envelope, ask_every: model.ask_every }))
+    }
+}
+
+impl ModelPlan {
+    /// Starts it. Errors: its server's address cannot be used.
+    pub(super) fn start(&self) -> anyhow::Result<(ModelHandle, JoinHandle<()>)> {
+        let backend = Backend::new(self.choice.clone()).context("reach the model")?;
+        let advisor = Advisor::new(self.mode, self.choice.who(), self.deadline);
+        Ok(task::start(advisor, backend))
+    }
+
+    /// How the engine asks it.
+    pub(super) fn ask_terms(&self) -> AskTerms {
+        AskTerms { every: self.ask_every, deadline: self.deadline }
     }
 }
 

@@ -88,8 +88,8 @@ fn unknown_names_get_the_nearest_known_one() {
     assert_eq!(
         mistake("[[pool]]\nurl = 'a'\npass = 'hunter2'"),
         "config.toml:3: pool: found the unknown name pass, expected one of url, user, password, password_file, \
-         tls_ca, tls_pin, proxy, priority, weight, expect_payout, min_share, version_rolling, \
-         extranonce_subscribe; did you mean password?"
+         tls_ca, tls_pin, proxy, priority, weight, expect_payout, min_share, scheme, fee_percent, \
+         payout_factor, version_rolling, extranonce_subscribe; did you mean password?"
     );
 }
 
@@ -202,7 +202,7 @@ fn a_strategy_that_there_is_not_gets_those_that_there_are() {
     assert_eq!(
         mistake("upstreams.strategy = 'balance'"),
         "config.toml:1: upstreams.strategy: found \"balance\", expected \"failover\", \"load-balance\", \"quota\", \
-         \"round-robin\" or \"rotate\"; correct it, or delete the line for the default \"failover\""
+         \"round-robin\", \"rotate\" or \"value\"; correct it, or delete the line for the default \"failover\""
     );
 }
 

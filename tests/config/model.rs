@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use signalcore::config::{Config, Model};
+use signalcore::config::{Config, Model, Scheme, Strategy};
 
 use crate::setup::Setup;
 
@@ -64,4 +64,29 @@ fn a_file_reaches_every_field_of_a_model() {
         ask_every: Duration::from_secs(30),
     };
     assert_eq!(setup.loaded().config.model, expected);
+}
+
+#[test]
+fn a_file_says_what_a_hash_for_a_pool_is_worth() {
+    let setup = Setup::with_file(
+        "[upstreams]
+        strategy = 'value'
+        stale_policy = 'network'
+        [[pool]]
+        url = 'a:1'
+        scheme = 'pplns'
+        fee_percent = 1.5
+        payout_factor = 0.99
+        [[pool]]
+        url = 'b:1'",
+    );
+    let config = setup.loaded().config;
+    assert_eq!(
+        (config.upstreams.strategy, config.upstreams.stale_policy.as_str()),
+        (Strategy::Value, "network")
+    );
+    let worth =
+        config.pools.iter().map(|pool| (pool.terms.scheme, pool.terms.fee_percent, pool.terms.payout_factor));
+    assert_eq!(worth.collect::<Vec<_>>(), [(Scheme::Pplns, 1.5, 0.99), (Scheme::Pps, 0.0, 1.0)]);
+    assert_eq!(Config::default().upstreams.stale_policy, "own_revenue");
 }

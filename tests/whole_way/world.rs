@@ -310,7 +310,7 @@ impl World {
                     upstream.session.submit(share, self.now);
                     self.drain_session(at);
                 }
-                Action::Want(..) | Action::Report(_) => {}
+                Action::Want(..) | Action::Moment(_) | Action::Ask(_) | Action::Report(_) => {}
             }
         }
         (0..UPSTREAMS).for_each(|at| self.drain_session(at));

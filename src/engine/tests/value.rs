@@ -1,0 +1,175 @@
+//! The strategy `value`: whom the value rule has the engine hash for, and when boards change over.
+
+use super::*;
+use crate::decision::{Scheme, Terms};
+use crate::engine::advice::AskTerms;
+use crate::model::advisor::Advised;
+use crate::model::output::Word;
+use crate::work::{Reject, RejectKind};
+
+impl Mine {
+    /// Pools that pay for each share, with these fees.
+    fn of_value(fees: &[f64]) -> Self {
+        let mut mine = Self::with_policy(Policy { strategy: Strategy::Value, ..Policy::default() }, &[1]);
+        let pool = |fee: &f64| UpstreamTerms {
+            value: Terms { fee: *fee, payout_factor: 1.0, scheme: Scheme::Pps, kappa: None, vouches: false },
+            ..UpstreamTerms::pool(1)
+        };
+        let terms: Vec<_> = fees.iter().map(pool).collect();
+        let policy = Policy { strategy: Strategy::Value, ..Policy::default() };
+        mine.engine = Engine::new(policy, &terms, mine.now);
+        mine.add_board(CPU);
+        mine
+    }
+
+    fn goes_on(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.passes(1);
+            self.engine.handle_timeout(self.now);
+            self.drain();
+        }
+    }
+
+    fn chosen(&self) -> Vec<usize> {
+        self.engine.steering.active().iter().map(|id| id.0).collect()
+    }
+
+    /// The id of the job that a board has.
+    fn hashed_by(&self, board: BoardId) -> String {
+        self.engine.in_flight.newest(board).unwrap().work.job().id.to_string()
+    }
+}
+
+/// A job of this name on this parent; `tip` grows when older ones are void.
+fn on(id: &str, parent: u8, tip: u64) -> Job {
+    let mut job = job(id);
+    job.header.prev_hash = [parent; 32];
+    job.epoch = Epoch { session: 0, tip };
+    job
+}
+
+#[test]
+fn the_pool_that_pays_most_is_moved_to_once_it_has_been_usable() {
+    let mut mine = Mine::of_value(&[0.02, 0.005]);
+    mine.job(POOL, &on("a", 1, 0));
+    assert_eq!(mine.chosen(), [0]);
+    mine.goes_on(10);
+    mine.job(SPARE, &on("b", 1, 0));
+    mine.goes_on(15);
+    assert_eq!(mine.chosen(), [0], "it has given work for 15 s");
+    mine.goes_on(10);
+    assert_eq!((mine.chosen(), mine.hashed_by(CPU)), (vec![1], "b".to_owned()));
+}
+
+#[test]
+fn a_new_block_is_taken_up_at_once_and_a_newer_job_at_the_boundary() {
+    let mut mine = Mine::of_value(&[0.0]);
+    mine.add_board(BoardId(1));
+    mine.job(POOL, &on("a", 1, 0));
+    // One board works its jobs up every ten seconds, the other never.
+    for _ in 0..2 {
+        mine.goes_on(10);
+        let ending = mine.chip_job(BoardId(1)).id;
+        mine.says(BoardId(1), BoardEvent::JobEnding(ending));
+    }
+    mine.job(POOL, &on("b", 1, 0));
+    assert_eq!((mine.hashed_by(CPU), mine.hashed_by(BoardId(1))), ("b".to_owned(), "a".to_owned()));
+    let ending = mine.chip_job(BoardId(1)).id;
+    mine.says(BoardId(1), BoardEvent::JobEnding(ending));
+    assert_eq!(mine.hashed_by(BoardId(1)), "b");
+    mine.job(POOL, &on("c", 2, 1));
+    assert_eq!((mine.hashed_by(CPU), mine.hashed_by(BoardId(1))), ("c".to_owned(), "c".to_owned()));
+}
+
+#[test]
+fn a_lost_pool_is_left_at_once_and_with_none_left_boards_idle_after_half_a_minute() {
+    let mut mine = Mine::of_value(&[0.01, 0.02]);
+    mine.job(POOL, &on("a", 1, 0));
+    mine.job(SPARE, &on("b", 1, 0));
+    mine.lost(POOL);
+    assert_eq!((mine.chosen(), mine.hashed_by(CPU)), (vec![1], "b".to_owned()));
+    mine.lost(SPARE);
+    mine.goes_on(25);
+    assert!(mine.chip_jobs[&CPU].is_some(), "the last job is worth something yet");
+    mine.goes_on(10);
+    assert_eq!((mine.chosen(), mine.chip_jobs[&CPU].is_none()), (vec![], true));
+    mine.job(POOL, &on("c", 1, 0));
+    assert_eq!((mine.chosen(), mine.hashed_by(CPU)), (vec![0], "c".to_owned()));
+}
+
+#[test]
+fn a_jump_in_rejects_is_fled_from() {
+    let mut mine = Mine::of_value(&[0.01, 0.02]);
+    mine.job(POOL, &on("a", 1, 0));
+    mine.job(SPARE, &on("b", 1, 0));
+    mine.goes_on(30);
+    assert_eq!(mine.chosen(), [0]);
+    let reject = Reject { kind: RejectKind::Other, code: Some(20), text: String::new() };
+    for nth in 0..12 {
+        mine.goes_on(1);
+        let nonce = Mine::nonces(&mine.chip_job(CPU), true).nth(nth).unwrap();
+        mine.says(CPU, nonce);
+        let (upstream, share) = mine.submitted.pop().unwrap();
+        let outcome = Outcome::Rejected(reject.clone());
+        let answered = Answered { share, outcome, latency: Some(Duration::from_millis(5)) };
+        mine.engine.handle_answer(upstream, answered, mine.now);
+        mine.drain();
+        if mine.chosen() == [1] {
+            break;
+        }
+    }
+    assert_eq!((mine.chosen(), mine.hashed_by(CPU)), (vec![1], "b".to_owned()));
+}
+
+fn advised(word: Word, target: usize, moment: u64, now: Instant) -> Advised {
+    Advised {
+        word,
+        target: Some(target),
+        confidence: 0.9,
+        until: now + Duration::from_secs(60),
+        moment,
+        is_cached: false,
+        may_apply: true,
+        reason: "because".to_owned(),
+    }
+}
+
+/// Two pools half a per cent apart, and the question that was asked of a model.
+fn asked() -> (Mine, Question) {
+    let mut mine = Mine::of_value(&[0.01, 0.015]);
+    let engine = std::mem::replace(&mut mine.engine, Engine::new(Policy::default(), &[], mine.now));
+    mine.engine =
+        engine.with_model(AskTerms { every: Duration::from_secs(60), deadline: Duration::from_secs(2) });
+    mine.job(POOL, &on("a", 1, 0));
+    mine.job(SPARE, &on("b", 1, 0));
+    mine.goes_on(70);
+    let question = mine.questions.last().unwrap().clone();
+    (mine, question)
+}
+
+#[test]
+fn a_model_is_asked_in_figures_and_its_advice_is_followed_inside_the_envelope() {
+    let (mut mine, question) = asked();
+    assert_eq!(question.upstreams, [0, 1]);
+    assert_eq!((question.input.baseline.target.as_str(), question.input.candidates[0].pay), ("c0", 0.99));
+    let advice = advised(Word::Switch, 1, question.moment, mine.now);
+    mine.engine.handle_advice(&Advised { may_apply: false, ..advice.clone() }, mine.now);
+    assert_eq!(mine.chosen(), [0], "a shadow");
+    mine.engine.handle_advice(&Advised { confidence: 0.5, ..advice.clone() }, mine.now);
+    assert_eq!(mine.chosen(), [0], "not sure enough");
+    mine.engine.handle_advice(&advice, mine.now);
+    mine.drain();
+    assert_eq!((mine.chosen(), mine.hashed_by(CPU)), (vec![1], "b".to_owned()));
+    let counts = mine.engine.advice_counts();
+    assert_eq!((counts.applied, counts.shadowed, counts.refused[4]), (1, 1, 1));
+}
+
+#[test]
+fn advice_from_before_a_hard_event_is_refused() {
+    let (mut mine, question) = asked();
+    mine.job(POOL, &on("c", 2, 1));
+    mine.job(SPARE, &on("d", 2, 1));
+    mine.engine.handle_advice(&advised(Word::Switch, 1, question.moment, mine.now), mine.now);
+    assert_eq!((mine.chosen(), mine.engine.advice_counts().refused[1]), (vec![0], 1));
+    assert!(mine.moments.last().copied().unwrap_or_default() > question.moment, "the model was told");
+}

@@ -1,0 +1,261 @@
+//! The value rule around the engine: what happens goes to the decider, and with the strategy `value` its decisions say
+//! whom is hashed for and when. With the other strategies it only watches, for figures and for models.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::crosscheck::{self, Verdict};
+use super::policy::Strategy;
+use super::{BoardState, Engine, Report, UpstreamId};
+use crate::decision::{
+    self, Checked, Decider, Decision, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Settings, Terms,
+};
+use crate::work::coinbase::height;
+use crate::work::payout::Payouts;
+use crate::work::{Answered, Job, Outcome, RejectKind, Share};
+
+/// Jobs of an upstream whose names are kept: shares of older ones are stale.
+const KEPT: usize = 32;
+/// A board that asked for work within so long will ask again: its work has an end.
+const RHYTHM: Duration = Duration::from_secs(60);
+/// `B` of a board whose work does not end: a batch of nonces.
+const BATCH: Duration = Duration::from_millis(50);
+/// Until it is measured what a change of work costs.
+const FLUSH: Duration = Duration::from_millis(2);
+/// What changes of work cost is measured again after so long.
+const MEASURE_EVERY: Duration = Duration::from_secs(60);
+
+/// The decider with the names it knows things by.
+#[derive(Debug)]
+pub(super) struct Value {
+    decider: Decider,
+    terms: Vec<Terms>,
+    /// By upstream: its jobs, the newest last.
+    jobs: Vec<VecDeque<(Arc<Job>, JobFacts)>>,
+    next_key: u64,
+    measured_at: Option<Instant>,
+    /// Names of blocks that our own node has built on, so that each is told once.
+    node_tip: Option<ParentHash>,
+}
+
+impl Value {
+    /// For upstreams of these terms, in the operator's order.
+    pub(super) fn new(settings: &Settings, terms: &[Terms], seed: u64, now: Instant) -> Self {
+        Self {
+            decider: Decider::new(*settings, terms, seed, now),
+            terms: terms.to_vec(),
+            jobs: vec![VecDeque::new(); terms.len()],
+            next_key: 0,
+            measured_at: None,
+            node_tip: None,
+        }
+    }
+
+    /// What it would do, for displays and models.
+    pub(super) fn decider(&self) -> &Decider {
+        &self.decider
+    }
+
+    /// The same, to be told something.
+    pub(super) fn decider_mut(&mut self) -> &mut Decider {
+        &mut self.decider
+    }
+
+    /// The parent of the newest job of an upstream.
+    pub(super) fn parent(&self, upstream: UpstreamId) -> Option<ParentHash> {
+        self.jobs.get(upstream.0)?.back().map(|(_, facts)| facts.parent)
+    }
+
+    /// A job as the decider knows it; the name is new.
+    fn facts(&mut self, upstream: UpstreamId, job: &Job, clean: bool, checked: Checked) -> JobFacts {
+        self.next_key += 1;
+        let height = height(&job.coinbase.coinb1);
+        // Taking a coinbase apart is only worth it where its fees count.
+        let has_fees = self.terms[upstream.0].kappa() > 0.0;
+        let total = || Payouts::of(&job.coinbase).ok().map(|payouts| payouts.total().to_sat());
+        let fees =
+            height.filter(|_| has_fees).and_then(|height| Some(total()?.saturating_sub(subsidy(height))));
+        JobFacts {
+            key: JobKey(self.next_key),
+            parent: job.header.prev_hash,
+            height,
+            clean,
+            fees,
+            connection: job.epoch.session,
+            proven_parent: crosscheck::parent_has_work(&job.header.prev_hash, job.header.nbits),
+            checked,
+        }
+    }
+
+    fn key_of(&self, upstream: UpstreamId, share: &Share) -> Option<JobKey> {
+        let jobs = self.jobs[upstream.0].iter().rev();
+        jobs.into_iter().find(|(job, _)| Arc::ptr_eq(job, share.job())).map(|(_, facts)| facts.key)
+    }
+}
+
+fn subsidy(height: u32) -> u64 {
+    decision::value::subsidy(height)
+}
+
+/// A share's number: the part of its hash that is not zero.
+fn number(share: &Share) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&share.hash().0[..8]);
+    u64::from_le_bytes(bytes)
+}
+
+/// Codes that the decider knows. Source: the error codes of Stratum V1.
+fn code(kind: RejectKind) -> i64 {
+    match kind {
+        RejectKind::Stale => 21,
+        RejectKind::Duplicate => 22,
+        RejectKind::LowDifficulty => 23,
+        RejectKind::Unauthorized => 24,
+        RejectKind::Ntime | RejectKind::Version | RejectKind::Other => 20,
+    }
+}
+
+impl Engine {
+    /// An upstream gave a job, which is its newest now.
+    pub(super) fn value_job(&mut self, upstream: UpstreamId, job: &Arc<Job>, clean: bool, now: Instant) {
+        let checked = self.checked(upstream);
+        let facts = self.value.facts(upstream, job, clean, checked);
+        let jobs = &mut self.value.jobs[upstream.0];
+        if jobs.len() == KEPT {
+            jobs.pop_front();
+        }
+        jobs.push_back((Arc::clone(job), facts));
+        let vouches = self.value.terms[upstream.0].vouches;
+        if let Some(height) = facts.height.filter(|_| vouches && self.value.node_tip != Some(facts.parent)) {
+            self.value.node_tip = Some(facts.parent);
+            let tip = Event::NodeTip { parent: facts.parent, height: height.saturating_sub(1) };
+            self.value_event(tip, now);
+        }
+        self.value_event(Event::Job(upstream, facts), now);
+    }
+
+    /// What is held against an upstream has changed: its newest job counts otherwise.
+    pub(super) fn value_judged(&mut self, upstream: UpstreamId, now: Instant) {
+        let checked = self.checked(upstream);
+        let Some((_, facts)) = self.value.jobs[upstream.0].back_mut() else { return };
+        if facts.checked != checked && self.upstreams.find(upstream).is_live() {
+            facts.checked = checked;
+            let event = Event::Job(upstream, *facts);
+            self.value_event(event, now);
+        }
+    }
+
+    fn checked(&self, upstream: UpstreamId) -> Checked {
+        let upstream = self.upstreams.find(upstream);
+        match &upstream.verdict {
+            _ if upstream.is_used_up() => Checked::Rejected("all work of its job has been done"),
+            Verdict::Quarantine(_) => Checked::Rejected("its upstream is in quarantine"),
+            Verdict::Fine | Verdict::Flag(_) | Verdict::Suspect(_) => Checked::Passed,
+        }
+    }
+
+    /// A share was handed over.
+    pub(super) fn value_sent(&mut self, upstream: UpstreamId, share: &Share, now: Instant) {
+        self.value_event(Event::Submitted(upstream, number(share)), now);
+    }
+
+    /// A share came to its end. Only what the pool said of it teaches anything.
+    pub(super) fn value_answered(&mut self, upstream: UpstreamId, answered: &Answered, now: Instant) {
+        let (accepted, code) = match &answered.outcome {
+            Outcome::Accepted => (true, None),
+            Outcome::Rejected(reject) => (false, Some(code(reject.kind))),
+            Outcome::Stale | Outcome::Withheld | Outcome::Lost(_) => return,
+        };
+        let Some(job) = self.value.key_of(upstream, &answered.share) else { return };
+        let share = number(&answered.share);
+        self.value_event(Event::Answered { upstream, share, job, accepted, code, weight: 1.0 }, now);
+    }
+
+    /// An upstream is gone.
+    pub(super) fn value_lost(&mut self, upstream: UpstreamId, now: Instant) {
+        self.value_event(Event::Lost(upstream), now);
+    }
+
+    /// The decider's time has come, or what a change of work costs is measured anew.
+    pub(super) fn value_timeout(&mut self, now: Instant) {
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= MEASURE_EVERY;
+        if self.value.measured_at.is_none_or(is_old) {
+            self.value.measured_at = Some(now);
+            let figures = self.device_figures(now);
+            self.value_event(Event::Device(figures), now);
+        }
+        if self.value.decider.poll_timeout().is_some_and(|at| now >= at) {
+            let decision = self.value.decider.handle_timeout(now);
+            self.carry_out(decision, now);
+        }
+    }
+
+    /// When the decider wants to look again, where somebody follows it.
+    pub(super) fn value_due(&self) -> Option<Instant> {
+        let is_followed = self.strategy == Strategy::Value || self.asking.is_on();
+        self.value.decider.poll_timeout().filter(|_| is_followed)
+    }
+
+    fn device_figures(&self, now: Instant) -> DeviceFigures {
+        let flush = self.switches.quantile(0.5).unwrap_or(FLUSH);
+        let rhythms = self.boards.values().filter_map(|board| board.rhythm(RHYTHM, now));
+        let boundary = rhythms.max().unwrap_or(BATCH);
+        DeviceFigures { flush, cross: flush, boundary, next_boundary: None }
+    }
+
+    fn value_event(&mut self, event: Event, now: Instant) {
+        let decision = self.value.decider.handle(event, now);
+        self.carry_out(decision, now);
+    }
+
+    /// Does what the decider says, where it is to be followed.
+    pub(super) fn carry_out(&mut self, decision: Decision, now: Instant) {
+        self.tell_moment();
+        if self.strategy != Strategy::Value || self.is_stopped {
+            return;
+        }
+        match decision.action {
+            decision::Action::Keep => {}
+            decision::Action::Boundary(upstream, key) => {
+                self.upstreams.find_mut(upstream).promote();
+                let quick = |board: &super::Board| {
+                    board.upstream == Some(upstream) && board.rhythm(RHYTHM, now).is_none()
+                };
+                self.dispatch_where(now, quick);
+                self.value.decider.taken(key, now);
+            }
+            decision::Action::Flush(upstream, _) => {
+                self.upstreams.find_mut(upstream).promote();
+                if self.steering.active() == [upstream] {
+                    self.hand_on(upstream, now);
+                } else {
+                    let reason = decision.reason.to_string();
+                    let from = self.steering.choose(vec![upstream]);
+                    self.leave(&from, reason, now);
+                }
+            }
+            decision::Action::Idle => {
+                let from = self.steering.choose(Vec::new());
+                self.leave(&from, decision.reason.to_string(), now);
+            }
+        }
+    }
+
+    fn leave(&mut self, from: &[UpstreamId], reason: String, now: Instant) {
+        if from.is_empty() && self.steering.active().is_empty() {
+            return;
+        }
+        let to = self.steering.active().to_vec();
+        self.left_at = self.upstreams.all_lost_at(from).filter(|_| !from.is_empty());
+        self.report(Report::Switched { from: from.to_vec(), to: to.clone(), reason });
+        if to.is_empty() {
+            return self.idle_all();
+        }
+        for board in self.boards_where(|board| board.state != BoardState::Gone) {
+            self.assign(board, now);
+            self.dispatch(board, now);
+        }
+        self.left_at = None;
+    }
+}
