@@ -9,5 +9,6 @@ pub mod engine;
 pub mod monitor;
 pub mod protocol;
 pub mod upstream;
+pub mod validate;
 pub mod wiring;
 pub mod work;

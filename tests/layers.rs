@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("protocol", &["work"], PURE),
     ("protocol::payout_watch", &["bitcoin"], PURE),
     ("protocol::solo_session", &["bitcoin"], PURE),
+    ("validate", &["work", "bitcoin"], PURE),
     ("config", &["bitcoin"], PURE),
     ("config::solo", &["work"], PURE),
     ("config::environment", &[], &["std::env"]),
@@ -48,9 +49,20 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("lib", &[], PURE),
     (
         "cli",
-        &["work", "protocol", "config", "upstream", "engine", "monitor", "wiring", "signalcore_drivers"],
+        &[
+            "work",
+            "protocol",
+            "validate",
+            "config",
+            "upstream",
+            "engine",
+            "monitor",
+            "wiring",
+            "signalcore_drivers",
+        ],
         SHELL,
     ),
+    ("cli::validate::input", &["bitcoin"], PURE), // addresses
     ("cli::demo", &["signalcore_hil"], PURE),
     ("main", &["cli"], SHELL),
 ];
