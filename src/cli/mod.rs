@@ -11,6 +11,7 @@ pub(crate) mod log;
 pub(crate) mod mine;
 pub(crate) mod shell;
 pub(crate) mod signals;
+pub(crate) mod validate;
 
 use std::future::Future;
 use std::io::{self, ErrorKind, Write};
@@ -28,6 +29,8 @@ enum Cli {
     Demo(demo::Args),
     Bench(bench::Args),
     Decode(decode::Args),
+    #[command(visible_alias = "check-job")]
+    Validate(validate::Args),
     Blocks(blocks::Args),
     Devices(devices::Args),
     Config(config::Args),
@@ -48,6 +51,7 @@ pub(crate) fn run() -> anyhow::Result<u8> {
         Cli::Demo(args) => demo::run(args),
         Cli::Bench(args) => bench::run(&args),
         Cli::Decode(args) => decode::run(args),
+        Cli::Validate(args) => validate::run(&args),
         Cli::Blocks(args) => blocks::run(&args),
         Cli::Devices(args) => devices::run(&args),
         Cli::Config(args) => config::run(args),
