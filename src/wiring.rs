@@ -38,7 +38,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use self::boards::Boards;
-use crate::config::{self, Config, Environment, Pool, Secret, Stratum, Threads, Upstreams};
+use crate::config::{self, Config, Environment, Pool, Secret, Stratum, Threads, Upstreams, Validation};
 use crate::engine::policy::{Policy, Strategy, UpstreamTerms};
 use crate::engine::task::{End, EngineTask, Limits};
 use crate::monitor::{Context, Display, Monitor, UpstreamAbout};
@@ -53,6 +53,7 @@ use crate::upstream::proxy::Proxy;
 use crate::upstream::solo::SoloOptions;
 use crate::upstream::tls::{Tls, TlsError, Trust};
 use crate::upstream::transport::Route;
+use crate::validate::Level;
 use crate::work::Difficulty;
 
 /// Boards that may wait to be taken in.
@@ -138,7 +139,7 @@ impl Plan {
         }
         Ok(Self {
             upstreams: upstreams(config, environment)?,
-            policy: policy(&config.upstreams),
+            policy: policy(&config.upstreams, &config.validation),
             cpu,
             boards,
             limits: Limits {
@@ -271,7 +272,7 @@ fn about(source: &Source) -> UpstreamAbout {
     }
 }
 
-fn policy(upstreams: &Upstreams) -> Policy {
+fn policy(upstreams: &Upstreams, validation: &Validation) -> Policy {
     let Upstreams { strategy, return_after, rotate, hot_standbys, slow_answer, frozen_tip } = *upstreams;
     Policy {
         strategy: match strategy {
@@ -285,6 +286,7 @@ fn policy(upstreams: &Upstreams) -> Policy {
         hot_standbys: hot_standbys as usize,
         slow_answer,
         frozen_tip,
+        validation: Level::new(validation.level).expect("the table of settings has the same range"),
     }
 }
 

@@ -56,6 +56,7 @@ pub(super) const fn row<T>(
 pub(super) static TABLES: &[(&str, &str)] = &[
     ("cpu", "Hashing on the processor."),
     ("upstreams", "Which pool gets the hashing, and when it goes to another."),
+    ("validation", "What a job has to pass before it is hashed."),
     ("stratum", "How to speak with pools."),
     ("solo", "Whom blocks pay that we mine on a [[node]], and which of its templates we mine on."),
     ("state", "What outlives a run: what was learnt of pools, and the blocks that were found."),
@@ -155,6 +156,13 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         Kind::Seconds { place: |c| &mut c.upstreams.frozen_tip, from: 30, to: 7200 },
         Preset::Value("120"),
         "How long a pool may stay on an older block than the others.",
+    ),
+    row(
+        "validation.level",
+        "SIGNALCORE_VALIDATION_LEVEL",
+        Kind::Whole { place: |c| &mut c.validation.level, from: 0, to: 16_000 },
+        Preset::Value("16000"),
+        "The checks up to this one run, see signalcore validate; 16000 are all, 0 leaves the limits of parsing alone.",
     ),
     row(
         "stratum.suggest_difficulty",

@@ -68,6 +68,8 @@ pub struct Config {
     pub boards: Vec<Board>,
     /// Which pool gets the hashing, and when it goes to another.
     pub upstreams: Upstreams,
+    /// What a job has to pass before it is hashed.
+    pub validation: Validation,
     /// How to speak with pools.
     pub stratum: Stratum,
     /// What outlives a run.
@@ -88,6 +90,7 @@ impl Default for Config {
             devices: Vec::new(),
             boards: Vec::new(),
             upstreams: Upstreams::default(),
+            validation: Validation::default(),
             stratum: Stratum::default(),
             state: State::default(),
             log: Log::default(),
@@ -157,6 +160,13 @@ pub struct Upstreams {
     pub slow_answer: Duration,
     /// How long a pool may stay on an older block than the others.
     pub frozen_tip: Duration,
+}
+
+/// What a job has to pass before it is hashed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Validation {
+    /// The checks up to this one run. Unit: 0 to 16000.
+    pub level: u32,
 }
 
 /// How pools take turns.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::validate::Level;
+
 /// Which upstreams are hashed for. Only those that are alive and above suspicion count, while there are such.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Strategy {
@@ -31,6 +33,8 @@ pub struct Policy {
     pub slow_answer: Duration,
     /// So long an upstream may stay on an older block than another.
     pub frozen_tip: Duration,
+    /// Which checks a job has to pass.
+    pub validation: Level,
 }
 
 impl Default for Policy {
@@ -41,6 +45,7 @@ impl Default for Policy {
             hot_standbys: 1,
             slow_answer: Duration::from_secs(30),
             frozen_tip: Duration::from_secs(120),
+            validation: Level::ALL,
         }
     }
 }

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use super::account::{Account, Times};
 use super::boards::{Board, BoardState};
 use super::crosscheck::Verdict;
+use super::gate::CheckCounts;
 use super::meter::{BoardCounts, ShareCounts};
 use super::{BoardId, Engine, UpstreamId};
+use crate::validate::search_space_bits;
 use crate::work::HashRate;
 
 /// The engine at one moment.
@@ -40,6 +42,10 @@ pub struct UpstreamSnapshot {
     pub connected_for: Duration,
     /// What is held against it.
     pub verdict: Verdict,
+    /// What the checks of its jobs came to.
+    pub checks: CheckCounts,
+    /// Headers that its newest job has for one ntime, as a power of two; `None` before the first.
+    pub search_space_bits: Option<u32>,
     /// Whether it gives work.
     pub is_live: bool,
     /// Why it does not, where it should.
@@ -104,7 +110,9 @@ impl Engine {
         let sum = |rate: fn(&BoardSnapshot) -> HashRate| {
             HashRate(boards.iter().map(|board| rate(board).0).fold(0.0, f64::add))
         };
-        let upstream = |upstream: &super::upstreams::Upstream| UpstreamSnapshot {
+        let upstream = |(index, upstream): (usize, &super::upstreams::Upstream)| UpstreamSnapshot {
+            checks: self.gate.counts(UpstreamId(index)),
+            search_space_bits: upstream.source.as_ref().map(|source| search_space_bits(&source.job)),
             account: upstream.account.clone(),
             connected_for: upstream.account.connected_for(now),
             verdict: upstream.verdict.clone(),
@@ -118,7 +126,7 @@ impl Engine {
             active: self.steering.active().to_vec(),
             recent_rate: sum(|board| board.recent_rate),
             mean_rate: sum(|board| board.mean_rate),
-            upstreams: self.upstreams.iter().map(upstream).collect(),
+            upstreams: self.upstreams.iter().enumerate().map(upstream).collect(),
             switches: self.switches.clone(),
             failovers: self.failovers.clone(),
             boards,

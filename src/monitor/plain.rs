@@ -11,6 +11,7 @@ use crate::engine::snapshot::Tally;
 use crate::engine::task::{Notice, NoticeEvent};
 use crate::engine::{BoardReport, Report, UpstreamId};
 use crate::upstream::UpstreamNews;
+use crate::validate::{self, Finding};
 use crate::work::coinbase::height;
 use crate::work::{Answered, BlockHash, Difficulty, HashRate, Job, LostReason, Outcome};
 
@@ -60,6 +61,9 @@ pub fn line(context: &Context, notice: &Notice) -> Option<Line> {
         NoticeEvent::Engine(Report::Switched { from, to, reason }) => switch_text(context, from, to, reason),
         NoticeEvent::Engine(Report::Judged(upstream, verdict)) => {
             judged_text(*upstream, context.upstream(*upstream), verdict)
+        }
+        NoticeEvent::Engine(Report::Checked(upstream, finding)) => {
+            checked_text(*upstream, context.upstream(*upstream), finding)
         }
         NoticeEvent::Engine(Report::Share(upstream, answered)) => {
             share_text(notice, *upstream, context.is_solo(*upstream), answered)
@@ -201,6 +205,15 @@ fn board_text(board: &str, report: &BoardReport) -> (Tone, String) {
         BoardReport::Fault(fault) => (Tone::Warning, format!("{board}: {fault}")),
         BoardReport::HardwareError(error) => (Tone::Bad, format!("{board}: hardware error: {error}")),
     }
+}
+
+fn checked_text(id: UpstreamId, name: &str, finding: &Finding) -> (Tone, String) {
+    let (tone, what) = match finding.outcome {
+        validate::Outcome::Reject => (Tone::Bad, "its job is refused"),
+        validate::Outcome::Hold => (Tone::Warning, "its job is held back"),
+        _ => (Tone::Warning, "its job is strange"),
+    };
+    (tone, format!("Pool {} {name}: {what}: {finding}", id.0))
 }
 
 fn upstream_text(id: UpstreamId, name: &str, rate: HashRate, news: &UpstreamNews) -> (Tone, String) {

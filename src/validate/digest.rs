@@ -6,12 +6,14 @@ use std::fmt;
 use sha2::{Digest, Sha512};
 
 use super::context::Sent;
-use super::{Context, JobUnderTest, Judgement, merkle};
+use super::{Context, Finding, JobUnderTest, Judgement, Outcome, merkle};
 use crate::work::block::MAX_AHEAD;
 use crate::work::{Job, JobId};
 
 /// What the digest begins with; another layout gets another tag.
 const TAG: &[u8] = b"signalcore/job/1";
+/// What check 15000 expects.
+const EXPECTED: &str = "what was received, and a header made of it";
 /// How far a rolled ntime may run ahead of the seconds that passed since the job came.
 const MAX_ROLL: u64 = 60;
 
@@ -111,6 +113,18 @@ pub enum Changed {
 }
 
 impl Changed {
+    /// As a finding of check 15000.
+    pub fn finding(&self) -> Finding {
+        Finding {
+            level: 15_000,
+            name: "unchanged",
+            outcome: Outcome::Reject,
+            code: self.code(),
+            found: self.to_string(),
+            expected: EXPECTED.to_owned(),
+        }
+    }
+
     fn code(&self) -> &'static str {
         match self {
             Self::Job { .. } => "job-changed",
@@ -157,7 +171,7 @@ pub(super) fn stamped(test: &JobUnderTest<'_>, _: &Context) -> Judgement {
 /// Check 15000.
 pub(super) fn unchanged(test: &JobUnderTest<'_>, context: &Context) -> Judgement {
     let after = &context.after;
-    let expected = "what was received, and a header made of it";
+    let expected = EXPECTED;
     let by_stamp = after.stamp.map(|stamp| intact(test.job, test.origin, &stamp));
     let by_header = after.sent.as_ref().map(|sent| fits(test.job, sent, Some(context.unix)));
     match (by_stamp, by_header) {
