@@ -12,8 +12,8 @@ use crate::work::{Extranonce1, Extranonce2, HashRate, Header, Target};
 pub const PERIOD: u32 = 2016;
 
 /// Difficulty from which on a job is taken for one of the main chain where nobody says which chain it is. The main chain
-/// has had more since 2017; test networks stay ten thousand times below it.
-const MAIN_CHAIN: f64 = 1e12;
+/// has had more since August 2019; other chains of the same hash, whose nbits change with each block, stay far below.
+const MAIN_CHAIN: f64 = 1e13;
 
 /// All of it; what is not known is empty.
 #[derive(Debug, Clone, Default)]
