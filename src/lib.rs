@@ -11,5 +11,6 @@ pub mod model;
 pub mod monitor;
 pub mod protocol;
 pub mod upstream;
+pub mod validate;
 pub mod wiring;
 pub mod work;

@@ -56,6 +56,7 @@ use crate::upstream::proxy::Proxy;
 use crate::upstream::solo::SoloOptions;
 use crate::upstream::tls::{Tls, TlsError, Trust};
 use crate::upstream::transport::Route;
+use crate::validate::Level;
 use crate::work::Difficulty;
 
 /// Boards that may wait to be taken in.
@@ -327,6 +328,7 @@ fn policy(config: &Config) -> Policy {
             regret_a_day: model.regret_per_day,
             ..Bounds::default()
         },
+        validation: Level::new(config.validation.level).expect("the table of settings has the same range"),
     }
 }
 

@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("protocol", &["work"], PURE),
     ("protocol::payout_watch", &["bitcoin"], PURE),
     ("protocol::solo_session", &["bitcoin"], PURE),
+    ("validate", &["work", "bitcoin"], PURE),
     ("config", &["bitcoin"], PURE),
     ("config::solo", &["work"], PURE),
     ("config::environment", &[], &["std::env"]),
@@ -45,15 +46,20 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("model::backend", &["clock"], PURE),
     ("model::task", &["clock"], &["tokio"]),
     ("decision", &["work"], PURE),
-    ("engine", &["work", "decision", "model", "signalcore_drivers"], PURE),
+    ("engine", &["work", "validate", "decision", "model", "signalcore_drivers"], PURE),
     ("engine::task", &["clock", "upstream"], &["tokio"]),
-    ("monitor", &["work", "protocol", "decision", "model", "engine", "upstream", "bitcoin"], SHELL),
+    (
+        "monitor",
+        &["work", "protocol", "validate", "decision", "model", "engine", "upstream", "bitcoin"],
+        SHELL,
+    ),
     (
         "wiring",
         &[
             "bitcoin",
             "work",
             "protocol",
+            "validate",
             "config",
             "upstream",
             "decision",
@@ -70,6 +76,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
         &[
             "work",
             "protocol",
+            "validate",
             "config",
             "upstream",
             "model",
@@ -80,6 +87,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
         ],
         SHELL,
     ),
+    ("cli::validate::input", &["bitcoin"], PURE), // addresses
     ("cli::demo", &["signalcore_hil"], PURE),
     ("main", &["cli"], SHELL),
 ];

@@ -93,7 +93,8 @@ fn shares(file: &Path) -> anyhow::Result<Value> {
     })
 }
 
-fn read(file: &Path) -> anyhow::Result<String> {
+/// The text of a file, or of the standard input where it is `-`, up to the longest input.
+pub(super) fn read(file: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     if file == Path::new("-") {
         std::io::stdin().take(MAX_INPUT).read_to_string(&mut text).context("read the standard input")?;

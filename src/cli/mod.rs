@@ -13,6 +13,7 @@ pub(crate) mod model;
 pub(crate) mod sandboxed;
 pub(crate) mod shell;
 pub(crate) mod signals;
+pub(crate) mod validate;
 
 use std::future::Future;
 use std::io::{self, ErrorKind, Write};
@@ -30,6 +31,8 @@ enum Cli {
     Demo(demo::Args),
     Bench(bench::Args),
     Decode(decode::Args),
+    #[command(visible_alias = "check-job")]
+    Validate(validate::Args),
     Blocks(blocks::Args),
     Devices(devices::Args),
     Model(model::Args),
@@ -53,6 +56,7 @@ pub(crate) fn run() -> anyhow::Result<u8> {
         Cli::Demo(args) => demo::run(args),
         Cli::Bench(args) => bench::run(&args),
         Cli::Decode(args) => decode::run(args),
+        Cli::Validate(args) => validate::run(&args),
         Cli::Blocks(args) => blocks::run(&args),
         Cli::Devices(args) => devices::run(&args),
         Cli::Model(args) => model::run(args),

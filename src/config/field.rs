@@ -60,6 +60,7 @@ pub(super) const fn row<T>(
 pub(super) static TABLES: &[(&str, &str)] = &[
     ("cpu", "Hashing on the processor."),
     ("upstreams", "Which pool gets the hashing, and when it goes to another."),
+    ("validation", "What a job has to pass before it is hashed."),
     ("stratum", "How to speak with pools."),
     ("solo", "Whom blocks pay that we mine on a [[node]], and which of its templates we mine on."),
     ("model", "Who may advise on moves between upstreams; mathematics decides whenever it does not answer."),
@@ -171,6 +172,13 @@ static FIELDS: &[Field<Config>] = &[
         Kind::Text { place: |c| &mut c.upstreams.stale_policy, rule: &STALE_POLICY },
         Preset::Value("\"own_revenue\""),
         "With value: whether a pool that pays for each share may be late with a new block; \"network\" says no.",
+    ),
+    row(
+        "validation.level",
+        "SIGNALCORE_VALIDATION_LEVEL",
+        Kind::Whole { place: |c| &mut c.validation.level, from: 0, to: 16_000 },
+        Preset::Value("16000"),
+        "The checks up to this one run, see signalcore validate; 16000 are all, 0 leaves the limits of parsing alone.",
     ),
     row(
         "stratum.suggest_difficulty",

@@ -72,6 +72,8 @@ pub struct Config {
     pub boards: Vec<Board>,
     /// Which pool gets the hashing, and when it goes to another.
     pub upstreams: Upstreams,
+    /// What a job has to pass before it is hashed.
+    pub validation: Validation,
     /// How to speak with pools.
     pub stratum: Stratum,
     /// Who may advise on moves between upstreams.
@@ -94,6 +96,7 @@ impl Default for Config {
             devices: Vec::new(),
             boards: Vec::new(),
             upstreams: Upstreams::default(),
+            validation: Validation::default(),
             stratum: Stratum::default(),
             model: Model::default(),
             state: State::default(),
@@ -197,6 +200,13 @@ impl Scheme {
             Self::Solo => "solo",
         }
     }
+}
+
+/// What a job has to pass before it is hashed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Validation {
+    /// The checks up to this one run. Unit: 0 to 16000.
+    pub level: u32,
 }
 
 /// How pools take turns.

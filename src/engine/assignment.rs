@@ -84,6 +84,10 @@ impl Engine {
         let Some(source) = &mut upstream.source else { return };
         let was_used_up = source.is_used_up();
         let work = source.next_work(&mut upstream.extranonces, now);
+        if let Some(changed) = work.as_ref().and_then(|work| source.check(work, now).err()) {
+            return self.distrust(current, &changed, now);
+        }
+        let stamp = source.verdict.stamp;
         // Another pool may have some.
         if source.is_used_up() && !was_used_up {
             self.review_at = Some(now);
@@ -115,7 +119,7 @@ impl Engine {
             self.in_flight.insert(
                 board,
                 id,
-                Dispatched::new(current, work, target, began.map(|(began, _)| began)),
+                Dispatched::new(current, work, target, began.map(|(began, _)| began)).stamped(stamp),
             );
             // Once for each difficulty: a person then knows why fewer shares come than the pool asks for.
             if let Some(reported) = ceiling.filter(|_| place.ceiling_told != Some(asked)) {

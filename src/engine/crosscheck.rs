@@ -5,11 +5,15 @@
 //! carries the work of its block is real whoever names it. Two live branches are worth the same until one wins
 //! (a block of ours ends the tie), so a fork alone convicts nobody. A node of our own has checked every block itself: its
 //! word counts like that of two, and nobody's word counts against it.
+//!
+//! Of the staged checks (`validate`) it carries on what only time tells: 8000, a parent that others do not come to know, and
+//! 14000, a tip that stays behind.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::UpstreamId;
+use crate::validate::context::{Chain, LastJob, NodeView, OtherJob};
 use crate::work::coinbase::height;
 use crate::work::{Job, Target};
 
@@ -50,6 +54,9 @@ struct Tip {
     /// Of the block that would be found.
     height: Option<u32>,
     nbits: u32,
+    ntime: u32,
+    /// Time of day in seconds when its newest job came.
+    seen: u64,
     /// When the upstream named this parent first.
     since: Instant,
     /// How much the upstream's word counts: [`ENOUGH`] convict.
@@ -96,6 +103,8 @@ impl CrossCheck {
             prev_hash: job.header.prev_hash,
             height: height(&job.coinbase.coinb1),
             nbits: job.header.nbits,
+            ntime: job.header.ntime,
+            seen: unix,
             since: now,
             votes: if self.watched[upstream.0].vouches { ENOUGH } else { 1 },
         };
@@ -149,6 +158,41 @@ impl CrossCheck {
     pub fn lost(&mut self, upstream: UpstreamId) {
         let watched = &mut self.watched[upstream.0];
         (watched.is_live, watched.apart_since) = (false, None);
+    }
+
+    /// What a job of this upstream is to be held against. For how long its parent has been unknown to others is left out: the
+    /// rules for that are here.
+    pub fn chain(&self, upstream: UpstreamId) -> Chain {
+        let tips = || {
+            let all = self.watched.iter().enumerate();
+            all.filter(|(index, watched)| *index != upstream.0 && watched.is_live)
+                .filter_map(|(_, watched)| Some((watched.vouches, watched.tip?)))
+        };
+        let other = |tip: Tip| OtherJob {
+            prev_hash: tip.prev_hash,
+            height: tip.height,
+            nbits: tip.nbits,
+            ntime: tip.ntime,
+            seen: tip.seen,
+        };
+        let node = |tip: Tip| {
+            Some(NodeView {
+                prev_hash: tip.prev_hash,
+                height: tip.height?,
+                nbits: tip.nbits,
+                mintime: None,
+                coinbasevalue: None,
+                parent_is_invalid: false,
+            })
+        };
+        let before = self.watched[upstream.0].tip;
+        Chain {
+            network: None,
+            node: tips().find(|(vouches, _)| *vouches).and_then(|(_, tip)| node(tip)),
+            others: tips().filter(|(vouches, _)| !vouches).map(|(_, tip)| other(tip)).collect(),
+            before: before.map(|tip| LastJob { height: tip.height, nbits: tip.nbits }),
+            parent_alone: None,
+        }
     }
 
     /// What is held against an upstream now.

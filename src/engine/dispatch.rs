@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use signalcore_drivers::{ChipJob, ChipJobId};
 
+use crate::validate::Verdict;
+use crate::validate::context::Sent;
+use crate::validate::digest::{Changed, Origin, fits, intact};
 use crate::work::extranonce::WorkDigest;
 use crate::work::{Extranonce2Allocator, HashRate, Job, Target, Work};
 
@@ -22,16 +25,19 @@ pub struct Source {
     pub job: Arc<Job>,
     /// When its line was read.
     pub arrived: Instant,
+    /// What the checks found when it came.
+    pub verdict: Verdict,
+    origin: Origin,
     ntime: u32,
     digest: WorkDigest,
     is_used_up: bool,
 }
 
 impl Source {
-    /// A job that was read at `arrived`.
-    pub fn new(job: Arc<Job>, arrived: Instant) -> Self {
+    /// A job that was read at `arrived` and passed with this verdict.
+    pub fn new(job: Arc<Job>, arrived: Instant, verdict: Verdict, origin: Origin) -> Self {
         let ntime = job.header.ntime;
-        Self { digest: job.digest(ntime), job, arrived, ntime, is_used_up: false }
+        Self { digest: job.digest(ntime), job, arrived, verdict, origin, ntime, is_used_up: false }
     }
 
     /// Work that no board has had yet: the next extranonce2, or, once these are used up, the next second of ntime as
@@ -52,6 +58,20 @@ impl Source {
             self.ntime += 1;
             self.digest = self.job.digest(self.ntime);
         }
+    }
+
+    /// Check 15000: whether this work is of the job as it was received; nothing is held against it below that level. Errors:
+    /// memory has changed.
+    pub fn check(&self, work: &Work, now: Instant) -> Result<(), Changed> {
+        let Some(stamp) = &self.verdict.stamp else { return Ok(()) };
+        intact(&self.job, self.origin, stamp)?;
+        let sent = Sent {
+            header: work.header(self.job.header.version, 0),
+            extranonce2: *work.extranonce2(),
+            elapsed: now.saturating_duration_since(self.arrived),
+        };
+        // Its own time was held against the clock when it came, and from there it only moves with the seconds.
+        fits(&self.job, &sent, None)
     }
 
     /// Whether all of it has been handed out, for good.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use signalcore_drivers::ChipJobId;
 
 use super::{BoardId, UpstreamId};
+use crate::validate::digest::Stamp;
 use crate::work::{Target, Work};
 
 /// Chip jobs remembered per board. A chip answers for the job before last at most, within milliseconds; at the 35 jobs
@@ -28,13 +29,21 @@ pub struct Dispatched {
     /// Where it moved the board from one job to another: when that could first be known, the arrival of the job or the
     /// turn to another upstream.
     pub switch_began: Option<Instant>,
+    /// Of its job as it came, where changes of it are to show.
+    pub stamp: Option<Stamp>,
     seen: HashSet<(u32, u32)>,
 }
 
 impl Dispatched {
     /// Work that a board was just given.
     pub fn new(upstream: UpstreamId, work: Work, chip_target: Target, switch_began: Option<Instant>) -> Self {
-        Self { upstream, work, chip_target, switch_began, seen: HashSet::new() }
+        Self { upstream, work, chip_target, switch_began, stamp: None, seen: HashSet::new() }
+    }
+
+    /// With the stamp of its job.
+    #[must_use]
+    pub fn stamped(self, stamp: Option<Stamp>) -> Self {
+        Self { stamp, ..self }
     }
 
     /// Notes a nonce with its version; false if it was there before.

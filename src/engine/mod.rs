@@ -7,6 +7,7 @@ mod assignment;
 mod boards;
 pub mod crosscheck;
 pub mod dispatch;
+pub mod gate;
 pub mod inflight;
 mod ledger;
 pub mod meter;
@@ -31,6 +32,7 @@ use self::assignment::Switch;
 pub use self::boards::BoardAbout;
 use self::boards::{Board, BoardState};
 use self::crosscheck::Verdict;
+use self::gate::{Gate, origin};
 use self::inflight::InFlight;
 use self::ledger::Ledger;
 use self::meter::BoardCounts;
@@ -43,6 +45,8 @@ use self::value::Value;
 pub use crate::decision::UpstreamId;
 use crate::model::advisor::Question;
 use crate::model::output::Word;
+use crate::validate::digest::intact;
+use crate::validate::{self, Finding};
 use crate::work::{Answered, Difficulty, Job, NotAShare, Outcome, Share};
 
 /// A board.
@@ -104,6 +108,8 @@ pub enum Report {
         /// What became of it.
         end: AdviceEnd,
     },
+    /// A check found something about a job of an upstream.
+    Checked(UpstreamId, Finding),
     /// A share has come to its end.
     Share(UpstreamId, Answered),
     /// A board came, went or complains.
@@ -142,6 +148,7 @@ pub struct Engine {
     in_flight: InFlight,
     next_chip_job: u64,
     throttle: Throttle,
+    gate: Gate,
     /// By upstream.
     paces: Vec<Pace>,
     /// When the upstreams may stand otherwise without a word from anybody.
@@ -177,6 +184,7 @@ impl Engine {
             in_flight: InFlight::default(),
             next_chip_job: 0,
             throttle: Throttle::new(now),
+            gate: Gate::new(policy.validation, terms.len()),
             paces: terms.iter().map(|terms| Pace::new(terms.vouches)).collect(),
             review_at: None,
             left_at: None,
@@ -218,7 +226,13 @@ impl Engine {
             BoardState::Starved => self.upstreams.find(board.upstream?).source.as_ref()?.next_second(),
             _ => board.slice_ends,
         });
-        let others = [self.review_at, self.steering.turn_ends(), self.value_due(), self.next_question()];
+        let others = [
+            self.review_at,
+            self.steering.turn_ends(),
+            self.gate.due(),
+            self.value_due(),
+            self.next_question(),
+        ];
         boards.chain(others.into_iter().flatten()).chain(self.paces.iter().filter_map(Pace::due)).min()
     }
 
@@ -244,7 +258,7 @@ impl Engine {
         self.upstreams.find_mut(upstream).account.connected(now);
     }
 
-    /// An upstream has a new job, read at `arrived`; `unix` is the time of day in seconds.
+    /// An upstream has a new job, read at `arrived`; `unix` is the time of day in seconds. It is taken up if its checks let it.
     pub fn handle_job(
         &mut self,
         upstream: UpstreamId,
@@ -254,22 +268,40 @@ impl Engine {
         unix: u64,
     ) {
         self.time_of_day = (unix, now);
-        let clean = self.upstreams.take_job(upstream, &job, arrived, now, unix);
+        if self.admit(upstream, job, arrived, now, unix) {
+            self.judge_again(upstream, now);
+        } else {
+            self.settle(now);
+        }
+    }
+
+    /// Hashes a job that was let in.
+    fn take_up(
+        &mut self,
+        upstream: UpstreamId,
+        job: Arc<Job>,
+        verdict: validate::Verdict,
+        arrived: Instant,
+        now: Instant,
+        unix: u64,
+    ) {
+        let clean = self.upstreams.take_job(upstream, &job, verdict, arrived, now, unix);
         self.settle(now);
-        self.value_job(upstream, &job, clean, now);
-        self.soft_event();
-        self.ask(now);
         if self.strategy != Strategy::Value {
             self.hand_on(upstream, now);
         }
+        self.value_job(upstream, &job, clean, now);
         if self.steering.active().contains(&upstream) {
             self.report(Report::Job { upstream, job, clean });
         }
+        self.soft_event();
+        self.ask(now);
     }
 
     /// An upstream has failed or lost its connection, for a `reason` where one is known: its job lives on only as the
     /// last resort.
     pub fn handle_upstream_lost(&mut self, upstream: UpstreamId, reason: Option<String>, now: Instant) {
+        self.gate.lost(upstream);
         self.upstreams.lose(upstream, reason, now);
         self.settle(now);
         self.value_lost(upstream, now);
@@ -312,6 +344,7 @@ impl Engine {
 
     /// The time has come that [`Self::poll_timeout`] named.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.release(now);
         self.settle(now);
         self.value_timeout(now);
         self.ask(now);
@@ -410,8 +443,20 @@ impl Engine {
             return;
         }
         let upstream = dispatched.upstream;
+        let stamp = dispatched.stamp;
         match dispatched.work.verify(version, nonce) {
-            Ok(share) => self.handle_share(board, upstream, Box::new(share), now),
+            Ok(share) => {
+                let job = share.job();
+                let changed = stamp.and_then(|stamp| intact(job, origin(upstream, job), &stamp).err());
+                let solves_block = share.solves_block();
+                if let Some(changed) = &changed {
+                    self.distrust(upstream, changed, now);
+                }
+                // A block is worth sending also with a fault: nothing is lost by it.
+                if changed.is_none() || solves_block {
+                    self.handle_share(board, upstream, Box::new(share), now);
+                }
+            }
             // Good enough for the board's own target: it shows that the board works, no more.
             Err(NotAShare::AboveTarget(hash)) if dispatched.chip_target.is_met_by(&hash) => {}
             Err(error) => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::decision::{Bounds, Scheme, Settings, StalePolicy, Terms};
+use crate::validate::Level;
 
 /// Which upstreams are hashed for. Only those that are alive and above suspicion count, while there are such.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +36,8 @@ pub struct Policy {
     pub slow_answer: Duration,
     /// So long an upstream may stay on an older block than another.
     pub frozen_tip: Duration,
+    /// Which checks a job has to pass.
+    pub validation: Level,
     /// What becomes of pay per share behind the tip, by the value rule.
     pub stale_policy: StalePolicy,
     /// What advice may do.
@@ -62,6 +65,7 @@ impl Default for Policy {
             frozen_tip: Duration::from_secs(120),
             stale_policy: StalePolicy::default(),
             bounds: Bounds::default(),
+            validation: Level::ALL,
         }
     }
 }

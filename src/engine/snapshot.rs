@@ -7,10 +7,12 @@ use super::account::{Account, Times};
 use super::advice::AdviceCounts;
 use super::boards::{Board, BoardState};
 use super::crosscheck::Verdict;
+use super::gate::CheckCounts;
 use super::meter::{BoardCounts, ShareCounts};
 use super::{BoardId, Engine, UpstreamId};
 use crate::decision::Counts;
 use crate::model::task::Condition;
+use crate::validate::search_space_bits;
 use crate::work::HashRate;
 
 /// The engine at one moment.
@@ -49,6 +51,10 @@ pub struct UpstreamSnapshot {
     pub connected_for: Duration,
     /// What is held against it.
     pub verdict: Verdict,
+    /// What the checks of its jobs came to.
+    pub checks: CheckCounts,
+    /// Headers that its newest job has for one ntime, as a power of two; `None` before the first.
+    pub search_space_bits: Option<u32>,
     /// Whether it gives work.
     pub is_live: bool,
     /// Why it does not, where it should.
@@ -117,6 +123,8 @@ impl Engine {
         };
         let upstream = |(index, upstream): (usize, &super::upstreams::Upstream)| UpstreamSnapshot {
             value: self.value.decider().value(UpstreamId(index), now),
+            checks: self.gate.counts(UpstreamId(index)),
+            search_space_bits: upstream.source.as_ref().map(|source| search_space_bits(&source.job)),
             account: upstream.account.clone(),
             connected_for: upstream.account.connected_for(now),
             verdict: upstream.verdict.clone(),

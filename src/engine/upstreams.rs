@@ -7,14 +7,20 @@ use std::time::{Duration, Instant};
 use super::account::Account;
 use super::crosscheck::{CrossCheck, Verdict};
 use super::dispatch::Source;
+use super::gate::{Quarantine, origin};
 use super::policy::{Policy, Strategy, UpstreamTerms};
 use super::steering::Standing;
 use super::{BoardId, UpstreamId};
+use crate::validate::context::Chain;
+use crate::validate::{self, Finding};
 use crate::work::{BlockHash, Extranonce2Allocator, Job};
 
 /// Least time between two words on the same upstream that say no more than the last one: a text may hold a figure that
 /// moves.
 const REPEAT: Duration = Duration::from_secs(600);
+
+/// How long an upstream whose job was dropped stays away: long enough for its task to see that it shall.
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
 /// How long the silence about one share is held against an upstream. Most shares come to their end before, but one that
 /// solves a block waits without a limit.
@@ -53,6 +59,10 @@ pub(super) struct Upstream {
     good_since: Option<Instant>,
     sent: Vec<Sent>,
     is_wanted: bool,
+    /// Too many of its jobs failed their checks.
+    barred: Option<Quarantine>,
+    /// Until when it is not wanted, so that it connects anew.
+    rests_until: Option<Instant>,
 }
 
 /// All of them, in the operator's order.
@@ -80,6 +90,8 @@ impl Upstream {
             good_since: None,
             sent: Vec::new(),
             is_wanted: false,
+            barred: None,
+            rests_until: None,
         }
     }
 
@@ -96,6 +108,16 @@ impl Upstream {
     /// Whether all work of its newest job has been handed out.
     pub(super) fn is_used_up(&self) -> bool {
         self.waiting.is_none() && self.source.as_ref().is_some_and(Source::is_used_up)
+    }
+
+    /// Whether it knows the chain first-hand.
+    pub(super) fn vouches(&self) -> bool {
+        self.terms.vouches
+    }
+
+    /// What the checks found of its job, while it gives work.
+    pub(super) fn running(&self) -> Option<&validate::Verdict> {
+        self.source.as_ref().filter(|_| self.is_live()).map(|source| &source.verdict)
     }
 
     fn settles_at(&self, policy: &Policy) -> Option<Instant> {
@@ -173,6 +195,7 @@ impl Upstreams {
         &mut self,
         id: UpstreamId,
         job: &Arc<Job>,
+        verdict: validate::Verdict,
         arrived: Instant,
         now: Instant,
         unix: u64,
@@ -184,7 +207,7 @@ impl Upstreams {
             upstream.good_since = Some(now);
         }
         (upstream.lost_at, upstream.is_failing) = (None, false);
-        let source = Source::new(Arc::clone(job), arrived);
+        let source = Source::new(Arc::clone(job), arrived, verdict, origin(id, job));
         // The first job, and one that voids all others, is taken up by whatever is hashed for the upstream.
         if self.policy.strategy == Strategy::Value && upstream.source.is_some() {
             upstream.waiting = Some(source);
@@ -194,6 +217,29 @@ impl Upstreams {
         upstream.account.job(arrived);
         self.check.saw(id, job, is_clean, now, unix);
         is_clean
+    }
+
+    /// A job of it must not be mined, maybe one too many. If it gives no work otherwise, others are asked.
+    pub(super) fn refuse(&mut self, id: UpstreamId, finding: &Finding, quarantine: Option<Quarantine>) {
+        let upstream = &mut self.all[id.0];
+        if !upstream.is_live() {
+            (upstream.failure, upstream.is_failing) = (Some(format!("its job is refused: {finding}")), true);
+            upstream.blame();
+        }
+        upstream.barred = quarantine.or(upstream.barred.take());
+    }
+
+    /// What it has given cannot be trusted any more: its job is dropped, and its connection made anew.
+    pub(super) fn drop_job(&mut self, id: UpstreamId, reason: String, now: Instant) {
+        self.lose(id, Some(reason), now);
+        let upstream = &mut self.all[id.0];
+        (upstream.source, upstream.lost_at) = (None, None);
+        upstream.rests_until = Some(now + RECONNECT_AFTER);
+    }
+
+    /// What its next job is to be held against.
+    pub(super) fn chain(&self, id: UpstreamId) -> Chain {
+        self.check.chain(id)
     }
 
     /// Its connection is no more. With a `reason` it has failed; without one it follows a redirect or was left by us, or
@@ -261,6 +307,9 @@ impl Upstreams {
 
     fn judge(&self, id: UpstreamId, now: Instant) -> Verdict {
         let upstream = &self.all[id.0];
+        if let Some(barred) = upstream.barred.as_ref().filter(|barred| now < barred.until) {
+            return Verdict::Quarantine(barred.reason.clone());
+        }
         let by_tip = self.check.judge(id, now);
         match by_tip {
             Verdict::Suspect(_) | Verdict::Quarantine(_) => by_tip,
@@ -311,7 +360,9 @@ impl Upstreams {
         let each = self.all.iter().flat_map(|upstream| {
             let grace_ends = upstream.lost_at.map(|lost| lost + upstream.terms.grace);
             let slow = upstream.slow_times(&self.policy).flat_map(|times| [times.start, times.end]);
-            grace_ends.into_iter().chain(upstream.settles_at(&self.policy)).chain(slow)
+            let barred = upstream.barred.as_ref().map(|barred| barred.until);
+            let others = [upstream.settles_at(&self.policy), barred, upstream.rests_until];
+            grace_ends.into_iter().chain(others.into_iter().flatten()).chain(slow)
         });
         each.filter(|at| *at > now).chain(self.check.next_change(now)).min()
     }
@@ -325,7 +376,8 @@ impl Upstreams {
         };
         let mut changes = Vec::new();
         for (index, upstream) in self.all.iter_mut().enumerate() {
-            let is_wanted = missing > 0 || upstream.terms.vouches;
+            let rests = upstream.rests_until.is_some_and(|until| now < until);
+            let is_wanted = !rests && (missing > 0 || upstream.terms.vouches);
             let counts = match upstream.standing(&self.policy, now) {
                 Standing::Good { settled } => settled,
                 Standing::Suspect | Standing::Parting => false,

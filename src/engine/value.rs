@@ -135,6 +135,20 @@ impl Engine {
         self.value_event(Event::Job(upstream, facts), now);
     }
 
+    /// A job of an upstream failed a check and is never hashed.
+    pub(super) fn value_rejected(
+        &mut self,
+        upstream: UpstreamId,
+        job: &Job,
+        code: &'static str,
+        now: Instant,
+    ) {
+        let newest = self.value.jobs[upstream.0].back();
+        let clean = newest.is_none_or(|(newest, _)| newest.epoch < job.epoch);
+        let facts = self.value.facts(upstream, job, clean, Checked::Rejected(code));
+        self.value_event(Event::Job(upstream, facts), now);
+    }
+
     /// What is held against an upstream has changed: its newest job counts otherwise.
     pub(super) fn value_judged(&mut self, upstream: UpstreamId, now: Instant) {
         let checked = self.checked(upstream);

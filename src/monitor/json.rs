@@ -18,6 +18,7 @@ use crate::model::task::Condition;
 use crate::protocol::text::printable;
 use crate::upstream::UpstreamNews;
 use crate::upstream::solo::SoloFigures;
+use crate::validate::Finding;
 use crate::work::coinbase::height;
 use crate::work::payout::{Payout, Payouts};
 use crate::work::{Answered, Job};
@@ -54,6 +55,9 @@ pub fn line(context: &Context, notice: &Notice) -> String {
             let members =
                 json!({ "decision": word.name(), "result": result, "refused": refused, "reason": reason });
             ("advice", [pool(*upstream), members])
+        }
+        NoticeEvent::Engine(Report::Checked(upstream, finding)) => {
+            ("check", [pool(*upstream), check_members(finding)])
         }
         NoticeEvent::Stats(snapshot, solo) => {
             let members = [share_counts(&snapshot.totals()), figures(context, snapshot, solo.as_deref())];
@@ -170,11 +174,29 @@ fn upstream_figures(upstream: &UpstreamSnapshot) -> Value {
         "jobs": account.jobs,
         "job_gap_seconds": { "p50": seconds(0.5), "p95": seconds(0.95), "p99": seconds(0.99), "max": seconds(1.0) },
         "answer_ms": milliseconds_of(&account.answers),
+        "checks": {
+            "executed": upstream.checks.executed,
+            "warned": upstream.checks.warned,
+            "held": upstream.checks.held,
+            "rejected": upstream.checks.rejected,
+        },
+        "search_space_bits": upstream.search_space_bits,
         "stale_rate": account.shares.stale_rate(),
         "connections": account.connections,
         "connected_seconds": upstream.connected_for.as_secs_f64(),
         "bytes_read": upstream.bytes_read,
         "bytes_written": upstream.bytes_written,
+    })
+}
+
+fn check_members(finding: &Finding) -> Value {
+    json!({
+        "result": finding.outcome.word(),
+        "level": finding.level,
+        "check": finding.name,
+        "code": finding.code,
+        "found": finding.found,
+        "expected": finding.expected,
     })
 }
 

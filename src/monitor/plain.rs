@@ -12,6 +12,7 @@ use crate::engine::snapshot::Tally;
 use crate::engine::task::{Notice, NoticeEvent};
 use crate::engine::{BoardReport, Report, UpstreamId};
 use crate::upstream::UpstreamNews;
+use crate::validate::{self, Finding};
 use crate::work::coinbase::height;
 use crate::work::{Answered, BlockHash, Difficulty, HashRate, Job, LostReason, Outcome};
 
@@ -64,6 +65,9 @@ pub fn line(context: &Context, notice: &Notice) -> Option<Line> {
         }
         NoticeEvent::Engine(Report::Advice { upstream, word, reason, end }) => {
             advice_text(context.upstream(*upstream), word.name(), reason, end)?
+        }
+        NoticeEvent::Engine(Report::Checked(upstream, finding)) => {
+            checked_text(*upstream, context.upstream(*upstream), finding)
         }
         NoticeEvent::Engine(Report::Share(upstream, answered)) => {
             share_text(notice, *upstream, context.is_solo(*upstream), answered)
@@ -216,6 +220,15 @@ fn board_text(board: &str, report: &BoardReport) -> (Tone, String) {
         BoardReport::Fault(fault) => (Tone::Warning, format!("{board}: {fault}")),
         BoardReport::HardwareError(error) => (Tone::Bad, format!("{board}: hardware error: {error}")),
     }
+}
+
+fn checked_text(id: UpstreamId, name: &str, finding: &Finding) -> (Tone, String) {
+    let (tone, what) = match finding.outcome {
+        validate::Outcome::Reject => (Tone::Bad, "its job is refused"),
+        validate::Outcome::Hold => (Tone::Warning, "its job is held back"),
+        _ => (Tone::Warning, "its job is strange"),
+    };
+    (tone, format!("Pool {} {name}: {what}: {finding}", id.0))
 }
 
 fn upstream_text(id: UpstreamId, name: &str, rate: HashRate, news: &UpstreamNews) -> (Tone, String) {

@@ -1,4 +1,5 @@
-//! Whether the jobs of a pool pay whom they should: a payout that is swapped on the way is the quietest theft.
+//! Whether the jobs of a pool pay whom they should: a payout that is swapped on the way is the quietest theft. Check 11000 of
+//! the staged ones, here because the session leaves the pool for it.
 
 use std::collections::BTreeSet;
 

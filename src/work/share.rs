@@ -48,6 +48,11 @@ impl Work {
         &self.job
     }
 
+    /// Our part of its extranonce.
+    pub fn extranonce2(&self) -> &Extranonce2 {
+        &self.extranonce2
+    }
+
     /// The header with this version and nonce.
     pub fn header(&self, version: u32, nonce: u32) -> Header {
         let job = self.job.header;

@@ -34,8 +34,22 @@ fn flag_pools(urls: &[&str], users: &[&str]) -> impl FnOnce(&mut Flags) {
 fn without_any_layer_every_value_is_the_documented_default() {
     let config = Setup::with_file("").loaded().config;
     assert_eq!(config, Config::default());
-    let Config { pools, nodes, solo, cpu, devices, boards, upstreams, stratum, model: _, state, log, stop } =
-        config;
+    let Config {
+        pools,
+        nodes,
+        solo,
+        cpu,
+        devices,
+        boards,
+        upstreams,
+        validation,
+        stratum,
+        model: _,
+        state,
+        log,
+        stop,
+    } = config;
+    assert_eq!(validation.level, 16_000);
     assert_eq!((state.remember, state.file, state.journal), (true, None, None));
     assert_eq!((pools, nodes, solo.payouts), (vec![], vec![], vec![]));
     assert_eq!((solo.coinbase_tag.as_str(), solo.priority, solo.weight), ("/signalcore/", None, 1));
@@ -68,10 +82,8 @@ fn without_any_layer_every_value_is_the_documented_default() {
     assert_eq!((stop.seconds, stop.shares, stop.blocks), (None, None, None));
 }
 
-#[test]
-fn a_file_reaches_every_field() {
-    let setup = Setup::with_file(
-        "device = ['/dev/ttyACM0', 'cpu:auto']
+/// Every setting but those of nodes, solo mining and boards, none at its default.
+const EVERY_FIELD: &str = "device = ['/dev/ttyACM0', 'cpu:auto']
         [[pool]]
         url = '[::1]:1'
         user = 'alice.1'
@@ -102,6 +114,8 @@ fn a_file_reaches_every_field() {
         hot_standbys = 16
         slow_answer = 8
         frozen_tip = 39
+        [validation]
+        level = 4500
         [stratum]
         suggest_difficulty = 0.5
         user_agent = 'other/1'
@@ -122,12 +136,17 @@ fn a_file_reaches_every_field() {
         level = 'debug'
         [stop]
         seconds = 1.5
-        shares = 7",
-    );
+        shares = 7";
+
+#[test]
+fn a_file_reaches_every_field() {
+    let setup = Setup::with_file(EVERY_FIELD);
     let authority = rcgen::generate_simple_self_signed(["an authority".to_owned()]).unwrap().cert;
     let setup = setup.beside("ca.pem", authority.pem());
     // Those of nodes and of solo mining are in nodes.rs, those of boards in boards.rs, those of a model in model.rs.
-    let Config { pools, cpu, devices, upstreams, stratum, state, log, stop, .. } = setup.loaded().config;
+    let Config { pools, cpu, devices, upstreams, validation, stratum, state, log, stop, .. } =
+        setup.loaded().config;
+    assert_eq!(validation.level, 4500);
     assert_eq!((state.remember, state.file), (false, Some(setup.path("pools.json"))));
     assert_eq!(state.journal, Some(setup.path("blocks.journal")));
     assert_eq!(

@@ -82,7 +82,7 @@ fn unknown_names_get_the_nearest_known_one() {
     assert_eq!(
         mistake("\n[startum]\n"),
         "config.toml:2: found the unknown name startum, expected one of device, pool, node, board, cpu, upstreams, \
-         stratum, solo, model, state, log, stop; \
+         validation, stratum, solo, model, state, log, stop; \
          did you mean stratum?"
     );
     assert_eq!(
@@ -159,6 +159,7 @@ fn values_out_of_range_are_refused_at_both_ends() {
         ("upstreams.hot_standbys", "-1|17|true"),
         ("upstreams.slow_answer", "4|601"),
         ("upstreams.frozen_tip", "29|7201"),
+        ("validation.level", "-1|16001|0.5|true"),
         ("stratum.suggest_difficulty", "0|-1|nan|inf|-inf|1e999|'on'|true"),
         ("stratum.user_agent", &long),
         ("stratum.connect_timeout", "0|121|10.5|nan"),
@@ -242,7 +243,7 @@ fn a_pool_that_stands_there_twice_is_a_mistake_at_the_second_place() {
 #[test]
 fn values_at_both_ends_of_a_range_are_taken() {
     let within = "upstreams.return_after = 3600\nupstreams.rotate_minutes = 10080\nupstreams.hot_standbys = 0\n\
-                  upstreams.slow_answer = 600\nupstreams.frozen_tip = 7200\n\
+                  upstreams.slow_answer = 600\nupstreams.frozen_tip = 7200\nvalidation.level = 0\n\
                   cpu.threads = 1024\ncpu.duty_percent = 1\nstratum.connect_timeout = 120\n\
                   stratum.silence_timeout = 10\nstratum.suggest_difficulty = 1e-9\nstop.seconds = 1e9\n\
                   stop.shares = 9223372036854775807";

@@ -222,7 +222,7 @@ fn a_share_that_cannot_be_decoded_names_the_field() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 16] = [
         &["completions"],
         &["man"],
         &["mine"],
@@ -232,6 +232,7 @@ fn every_command_has_help_with_examples() {
         &["decode", "share"],
         &["decode", "frame"],
         &["decode", "nonce"],
+        &["validate"],
         &["blocks"],
         &["devices"],
         &["config"],

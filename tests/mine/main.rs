@@ -18,3 +18,4 @@ mod solo;
 mod strict_pool;
 mod support;
 mod transport;
+mod validate;

@@ -5,18 +5,21 @@ use crate::decision::{Scheme, Terms};
 use crate::engine::advice::AskTerms;
 use crate::model::advisor::Advised;
 use crate::model::output::Word;
+use crate::validate::Level;
 use crate::work::{Reject, RejectKind};
 
 impl Mine {
     /// Pools that pay for each share, with these fees.
     fn of_value(fees: &[f64]) -> Self {
-        let mut mine = Self::with_policy(Policy { strategy: Strategy::Value, ..Policy::default() }, &[1]);
+        let mut mine = Self::new();
         let pool = |fee: &f64| UpstreamTerms {
             value: Terms { fee: *fee, payout_factor: 1.0, scheme: Scheme::Pps, kappa: None, vouches: false },
             ..UpstreamTerms::pool(1)
         };
         let terms: Vec<_> = fees.iter().map(pool).collect();
-        let policy = Policy { strategy: Strategy::Value, ..Policy::default() };
+        // Made-up jobs would fail every check.
+        let validation = Level::new(0).unwrap();
+        let policy = Policy { strategy: Strategy::Value, validation, ..Policy::default() };
         mine.engine = Engine::new(policy, &terms, mine.now);
         mine.add_board(CPU);
         mine

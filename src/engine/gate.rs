@@ -1,0 +1,261 @@
+//! The staged validation at the engine's door: which jobs may be hashed, and what becomes of upstreams whose jobs may not.
+//!
+//! `validate` judges a job by itself and by what is known when it comes. What only time tells of it, the cross-check watches:
+//! a parent that stays unknown to all others (check 8000) and a tip that falls behind (check 14000).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Action, Engine, Report, UpstreamId};
+use crate::validate::context::{Machine, NodeView};
+use crate::validate::digest::{Changed, Origin};
+use crate::validate::{Context, Finding, JobUnderTest, Level, Outcome, Verdict};
+use crate::work::Job;
+use crate::work::coinbase::height;
+
+/// So many refused jobs within the time quarantine their upstream, for a time that doubles up to the longest.
+const STRIKES: usize = 3;
+const STRIKES_WITHIN: Duration = Duration::from_secs(600);
+const QUARANTINE: Duration = Duration::from_secs(600);
+const LONGEST_QUARANTINE: Duration = Duration::from_secs(6 * 3600);
+/// How long a job may be held back while its cause lasts.
+const GRACE: Duration = Duration::from_secs(30);
+/// Least time between two words on the same fault of an upstream.
+const REPEAT: Duration = Duration::from_secs(600);
+
+/// What the checks came to, by job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CheckCounts {
+    /// Checks that ran.
+    pub executed: u64,
+    /// Jobs that were mined with a warning.
+    pub warned: u64,
+    /// Jobs that were held back, if only for a moment.
+    pub held: u64,
+    /// Jobs that were refused.
+    pub rejected: u64,
+}
+
+/// A job that waits for its cause to clear.
+#[derive(Debug)]
+struct Held {
+    job: Arc<Job>,
+    arrived: Instant,
+    unix: u64,
+    verdict: Verdict,
+}
+
+/// What is remembered of one upstream.
+#[derive(Debug, Default)]
+struct Door {
+    counts: CheckCounts,
+    strikes: VecDeque<Instant>,
+    quarantines: u32,
+    /// By the finding's code.
+    told: BTreeMap<&'static str, Instant>,
+    held: Option<Held>,
+    /// Since when its jobs have been held back without a break.
+    held_since: Option<Instant>,
+}
+
+/// The doors of all upstreams.
+#[derive(Debug)]
+pub(super) struct Gate {
+    level: Level,
+    doors: Vec<Door>,
+}
+
+/// Why and until when an upstream is left alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Quarantine {
+    pub(super) until: Instant,
+    pub(super) reason: String,
+}
+
+impl Door {
+    fn strike(&mut self, finding: &Finding, now: Instant) -> Option<Quarantine> {
+        self.strikes.retain(|at| now.duration_since(*at) < STRIKES_WITHIN);
+        self.strikes.push_back(now);
+        if self.strikes.len() < STRIKES {
+            return None;
+        }
+        self.strikes.clear();
+        let term = QUARANTINE.saturating_mul(1 << self.quarantines.min(16)).min(LONGEST_QUARANTINE);
+        self.quarantines += 1;
+        let minutes = term.as_secs() / 60;
+        let reason =
+            format!("{STRIKES} of its jobs were refused, left alone for {minutes} minutes: {finding}");
+        Some(Quarantine { until: now + term, reason })
+    }
+
+    /// Whether this is to be told: a warning once, the others again after a while.
+    fn is_news(&mut self, finding: &Finding, now: Instant) -> bool {
+        let known = self.told.get(finding.code);
+        let is_old =
+            known.is_some_and(|at| finding.outcome > Outcome::Warn && now.duration_since(*at) >= REPEAT);
+        if known.is_some() && !is_old {
+            return false;
+        }
+        self.told.insert(finding.code, now);
+        true
+    }
+}
+
+impl Gate {
+    pub(super) fn new(level: Level, upstreams: usize) -> Self {
+        Self { level, doors: (0..upstreams).map(|_| Door::default()).collect() }
+    }
+
+    pub(super) fn counts(&self, upstream: UpstreamId) -> CheckCounts {
+        self.doors[upstream.0].counts
+    }
+
+    /// When the next grace of a job that is held back ends.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.doors
+            .iter()
+            .filter_map(|door| door.held.as_ref().and(door.held_since))
+            .map(|at| at + GRACE)
+            .min()
+    }
+
+    /// An upstream is gone, and with it what it would have had done.
+    pub(super) fn lost(&mut self, upstream: UpstreamId) {
+        let door = &mut self.doors[upstream.0];
+        (door.held, door.held_since) = (None, None);
+    }
+}
+
+impl Engine {
+    /// Judges a job that has come. It is taken up, waits, or never comes up again; true when it was taken up.
+    pub(super) fn admit(
+        &mut self,
+        upstream: UpstreamId,
+        job: Arc<Job>,
+        arrived: Instant,
+        now: Instant,
+        unix: u64,
+    ) -> bool {
+        self.gate.doors[upstream.0].held = None; // this one is newer
+        let verdict = self.judged(upstream, &job, now, unix);
+        let counts = &mut self.gate.doors[upstream.0].counts;
+        counts.executed += u64::from(verdict.executed);
+        match verdict.outcome() {
+            Outcome::Warn => counts.warned += 1,
+            Outcome::Reject => counts.rejected += 1,
+            Outcome::Pass | Outcome::Open | Outcome::Hold => {}
+        }
+        self.tell(upstream, &verdict, now);
+        if let Some(finding) = verdict.first(Outcome::Reject) {
+            let quarantine = self.gate.doors[upstream.0].strike(finding, now);
+            self.upstreams.refuse(upstream, finding, quarantine);
+            self.value_rejected(upstream, &job, finding.code, now);
+            return false;
+        }
+        if self.must_wait(upstream, &verdict, now) {
+            let door = &mut self.gate.doors[upstream.0];
+            door.counts.held += 1;
+            door.held = Some(Held { job, arrived, unix, verdict });
+            return false;
+        }
+        self.take_up(upstream, job, verdict, arrived, now, unix);
+        true
+    }
+
+    fn judged(&self, upstream: UpstreamId, job: &Arc<Job>, now: Instant, unix: u64) -> Verdict {
+        let mut chain = self.upstreams.chain(upstream);
+        if self.upstreams.find(upstream).vouches() {
+            chain.node = height(&job.coinbase.coinb1).map(|height| NodeView {
+                prev_hash: job.header.prev_hash,
+                height,
+                nbits: job.header.nbits,
+                mintime: None,
+                coinbasevalue: None,
+                parent_is_invalid: false,
+            });
+        }
+        // The allocator gives no extranonce2 twice, so there is no used work to name.
+        let machine =
+            Machine { hash_rate: self.rate_for(upstream, now), rolls_ntime: true, ..Machine::default() };
+        let context = Context { unix, chain, machine, ..Context::default() };
+        let mut verdict =
+            Verdict::of(self.gate.level, &JobUnderTest::new(job, origin(upstream, job)), &context);
+        verdict.stamp = verdict.stamp.filter(|_| self.gate.level.includes(15_000));
+        verdict
+    }
+
+    fn tell(&mut self, upstream: UpstreamId, verdict: &Verdict, now: Instant) {
+        let door = &mut self.gate.doors[upstream.0];
+        let news: Vec<_> =
+            verdict.findings.iter().filter(|found| door.is_news(found, now)).cloned().collect();
+        for finding in news {
+            self.outbox.push_back(Action::Report(Report::Checked(upstream, finding)));
+        }
+    }
+
+    /// Whether a job may not replace the running one yet. A cause that the running one shares holds nothing back.
+    fn must_wait(&mut self, upstream: UpstreamId, verdict: &Verdict, now: Instant) -> bool {
+        let running = self.upstreams.find(upstream).running();
+        let is_new = |found: &&Finding| {
+            found.outcome == Outcome::Hold
+                && running
+                    .is_some_and(|running| !running.findings.iter().any(|known| known.code == found.code))
+        };
+        let has_cause = verdict.findings.iter().any(|found| is_new(&found));
+        let since = &mut self.gate.doors[upstream.0].held_since;
+        if !has_cause {
+            *since = None;
+            return false;
+        }
+        now < *since.get_or_insert(now) + GRACE
+    }
+
+    /// A job is not any more what came: it is dropped, its upstream connects anew, and the operator looks at the memory.
+    pub(super) fn distrust(&mut self, upstream: UpstreamId, changed: &Changed, now: Instant) {
+        let finding = changed.finding();
+        self.gate.doors[upstream.0].counts.rejected += 1;
+        self.upstreams.drop_job(upstream, finding.to_string(), now);
+        self.outbox.push_back(Action::Report(Report::Checked(upstream, finding)));
+        self.settle(now);
+    }
+
+    /// Takes up what has waited long enough.
+    pub(super) fn release(&mut self, now: Instant) {
+        for index in 0..self.gate.doors.len() {
+            let door = &mut self.gate.doors[index];
+            if door.held_since.is_some_and(|since| now >= since + GRACE)
+                && let Some(Held { job, arrived, unix, verdict }) = door.held.take()
+            {
+                door.held_since = None;
+                self.take_up(UpstreamId(index), job, verdict, arrived, now, unix);
+            }
+        }
+    }
+
+    /// Judges again what waits at other doors: the job of one upstream may clear the cause of another's.
+    pub(super) fn judge_again(&mut self, except: UpstreamId, now: Instant) {
+        for index in (0..self.gate.doors.len()).filter(|index| *index != except.0) {
+            let Some(Held { job, arrived, unix, .. }) = self.gate.doors[index].held.take() else { continue };
+            let upstream = UpstreamId(index);
+            let unix_now = unix + now.saturating_duration_since(arrived).as_secs();
+            let again = self.judged(upstream, &job, now, unix_now);
+            self.gate.doors[index].counts.executed += u64::from(again.executed);
+            match again.outcome() {
+                Outcome::Reject => self.gate.doors[index].counts.rejected += 1,
+                Outcome::Hold => {
+                    self.gate.doors[index].held = Some(Held { job, arrived, unix, verdict: again });
+                }
+                Outcome::Pass | Outcome::Open | Outcome::Warn => {
+                    self.gate.doors[index].held_since = None;
+                    self.take_up(upstream, job, again, arrived, now, unix_now);
+                }
+            }
+        }
+    }
+}
+
+/// What of a job's way here belongs to its stamp.
+pub(super) fn origin(upstream: UpstreamId, job: &Job) -> Origin {
+    Origin { upstream: upstream.0 as u64, connection: job.epoch.session }
+}

@@ -1,0 +1,68 @@
+//! Check 3000: the time of a job against the clock, the chain and what other upstreams say.
+
+use super::context::OtherJob;
+use super::{Context, JobUnderTest, Judgement};
+use crate::work::block::MAX_AHEAD;
+
+/// Without a node, a job so far behind the clock may be one of the past. Blocks are further apart once in two thousand
+/// times, but pools renew their jobs between blocks. Unit: seconds.
+const MAX_BEHIND: u64 = 3600;
+/// Off by more than this the job's time or the clock is strange, though blocks of it are valid. Unit: seconds.
+const STRANGE: u64 = 600;
+/// Two upstreams and more that agree to be further from the clock than this are right and the clock is wrong. Unit:
+/// seconds.
+const CLOCK_IS_WRONG: u64 = 300;
+/// A clock before this was never set: boards without a battery start in 1970. 2026-01-01, before this was written.
+const NEVER_SET: u64 = 1_767_225_600;
+
+pub(super) fn check(test: &JobUnderTest<'_>, context: &Context) -> Judgement {
+    let ntime = test.job.header.ntime;
+    let of_parent = context.chain.node.filter(|node| node.prev_hash == test.job.header.prev_hash);
+    if let Some(mintime) = of_parent.and_then(|node| node.mintime).filter(|mintime| ntime < *mintime) {
+        let expected = format!("at least {mintime}, past the median of the last 11 blocks");
+        return Judgement::reject("time-too-old", format!("ntime {ntime}"), expected);
+    }
+    let by_others = clock_of_others(&context.chain.others, context.unix);
+    let clock = by_others.unwrap_or(context.unix);
+    let found = offset(ntime, clock);
+    if by_others.is_none() && clock < NEVER_SET && u64::from(ntime) > clock + STRANGE {
+        return Judgement::warn(
+            "clock-never-set",
+            found,
+            "a clock that was set; set it, or start an NTP client",
+        );
+    }
+    if u64::from(ntime) > clock + u64::from(MAX_AHEAD) {
+        return Judgement::reject("time-too-new", found, "at most 7200 s ahead of the clock; check its time");
+    }
+    if context.chain.node.is_none() && u64::from(ntime) + MAX_BEHIND < clock {
+        return Judgement::hold("time-far-behind", found, "at most 3600 s behind the clock; check its time");
+    }
+    if let Some(clock) = by_others {
+        let found = format!("this machine's clock {} s off", clock.abs_diff(context.unix));
+        return Judgement::warn("clock-is-off", found, "within 300 s of what the upstreams say; set it");
+    }
+    if u64::from(ntime).abs_diff(clock) > STRANGE {
+        return Judgement::warn("time-is-off", found, "within 600 s of the clock");
+    }
+    Judgement::pass(found, "within 600 s of the clock")
+}
+
+fn offset(ntime: u32, clock: u64) -> String {
+    let side = if u64::from(ntime) < clock { "behind" } else { "ahead of" };
+    format!("ntime {} s {side} the clock", u64::from(ntime).abs_diff(clock))
+}
+
+/// What the clock should show if two other upstreams or more agree, in their median, that it is wrong.
+fn clock_of_others(others: &[OtherJob], unix: u64) -> Option<u64> {
+    let mut offsets: Vec<_> =
+        others.iter().map(|other| i64::from(other.ntime).saturating_sub_unsigned(other.seen)).collect();
+    if offsets.len() < 2 {
+        return None;
+    }
+    offsets.sort_unstable();
+    let (low, high) = (offsets[(offsets.len() - 1) / 2], offsets[offsets.len() / 2]);
+    // Of two or an even number the one that blames the clock less.
+    let median = if low.unsigned_abs() < high.unsigned_abs() { low } else { high };
+    (median.unsigned_abs() > CLOCK_IS_WRONG).then(|| unix.saturating_add_signed(median))
+}
