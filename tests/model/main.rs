@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // all of this crate is tests, also what clippy does not see as one
 
 mod command;
+mod failures;
 mod http;
 mod programs;
 mod sandbox;

@@ -176,3 +176,74 @@ fn advice_from_before_a_hard_event_is_refused() {
     assert_eq!((mine.chosen(), mine.engine.advice_counts().refused[1]), (vec![0], 1));
     assert!(mine.moments.last().copied().unwrap_or_default() > question.moment, "the model was told");
 }
+
+/// What an engine does over an hour of jobs, losses, shares and rejects, with a model that is asked and never answers, or
+/// with none.
+fn output(strategy: Strategy, with_model: bool, seed: u64, start: Instant) -> Vec<String> {
+    let mut mine = Mine::of_value(&[0.01, 0.015, 0.012]);
+    let policy = Policy { strategy, validation: Level::NONE, ..Policy::default() };
+    let terms = [UpstreamTerms::pool(1); 3];
+    (mine.engine, mine.now) = (Engine::new(policy, &terms, start), start);
+    if with_model {
+        let engine = std::mem::replace(&mut mine.engine, Engine::new(policy, &[], start));
+        mine.engine =
+            engine.with_model(AskTerms { every: Duration::from_secs(5), deadline: Duration::from_secs(2) });
+    }
+    let mut told = Vec::new();
+    let mut state = seed;
+    let mut any = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let (mut asked, mut tip, mut number) = (0, 0, 0);
+    for board in 0..3 {
+        let about = BoardAbout { name: "b".into(), detail: "made up".into(), expected_rate: HashRate(1e4) };
+        mine.engine.add_board(BoardId(board), about, mine.now);
+    }
+    for _ in 0..600 {
+        mine.now += Duration::from_millis(any(12_000));
+        let upstream = UpstreamId(any(3) as usize);
+        match any(8) {
+            0 => mine.engine.handle_upstream_lost(upstream, None, mine.now),
+            1 => {
+                (tip, number) = (tip + 1, number + 1);
+                let job = Arc::new(on(&number.to_string(), tip as u8, tip));
+                mine.engine.handle_job(upstream, job, mine.now, mine.now, 1_700_000_000);
+            }
+            2..5 => {
+                number += 1;
+                let job = Arc::new(on(&number.to_string(), tip as u8, tip));
+                mine.engine.handle_job(upstream, job, mine.now, mine.now, 1_700_000_000);
+            }
+            5 => {
+                let board = BoardId(any(3) as usize);
+                if let Some(job) = mine.engine.in_flight.newest_id(board) {
+                    mine.engine.handle_board(board, BoardEvent::JobEnding(job), mine.now);
+                }
+            }
+            _ => mine.engine.handle_timeout(mine.now),
+        }
+        while let Some(action) = mine.engine.poll_action() {
+            match action {
+                Action::Ask(_) => asked += 1,
+                Action::Moment(_) => {}
+                action => told.push(format!("{action:?}")),
+            }
+        }
+    }
+    assert_eq!(asked > 100, with_model, "asked {asked} times");
+    told
+}
+
+#[test]
+fn a_model_that_never_answers_changes_nothing_that_the_engine_does() {
+    let start = Instant::now();
+    for strategy in [Strategy::Value, Strategy::Failover, Strategy::Quota] {
+        for seed in 0..5 {
+            let without = output(strategy, false, seed, start);
+            let with = output(strategy, true, seed, start);
+            assert!(without.len() > 300, "{strategy:?} does {} things", without.len());
+            assert!(with == without, "{strategy:?}, seed {seed}");
+        }
+    }
+}

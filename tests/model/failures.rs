@@ -1,0 +1,105 @@
+//! Models that fail while they are asked, as the engine asks them: real programs and servers behind the task. None of
+//! them ever has a say; what the engine does without advice is its own, see the engine's tests.
+
+use std::time::{Duration, Instant};
+
+use signalcore::model::advisor::{Advisor, Mode, Question};
+use signalcore::model::backend::{Backend, Choice};
+use signalcore::model::dialect::{Dialect, Terms};
+use signalcore::model::health;
+use signalcore::model::http::Server;
+use signalcore::model::statistics::Figures;
+use signalcore::model::task::{self, ModelHandle};
+
+use crate::support::{HELLO, Script};
+
+const DEADLINE: Duration = Duration::from_millis(400);
+
+/// Asks until `done`, each time of another state, and takes note of all advice. Gives the figures then.
+async fn asked(handle: &mut ModelHandle, done: impl Fn(&Figures) -> bool) -> (Figures, usize) {
+    let (start, mut nth, mut advised) = (Instant::now(), 0, 0);
+    loop {
+        let mut input = health::question(400);
+        input.candidates[0].shares_10m = 1 << (nth % 30);
+        input.candidates[1].shares_10m = 1 << (nth / 30 % 30);
+        nth += 1;
+        let question = Question { input: input.sign(), upstreams: vec![0, 1], parent: [1; 32], moment: 0 };
+        handle.questions.send_replace(Some(question));
+        let waited = tokio::time::timeout(Duration::from_millis(500), handle.condition.changed());
+        let _ = waited.await;
+        while handle.advice.try_recv().is_ok() {
+            advised += 1;
+        }
+        let figures = handle.condition.borrow().figures.clone();
+        if let Some(figures) = figures.filter(|figures| done(figures)) {
+            return (figures, advised);
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "{:?}", handle.condition.borrow());
+    }
+}
+
+fn started(choice: Choice) -> (ModelHandle, tokio::task::JoinHandle<()>) {
+    let advisor = Advisor::new(Mode::Advise, choice.who(), DEADLINE);
+    task::start(advisor, Backend::new(choice).unwrap())
+}
+
+#[tokio::test]
+async fn whatever_a_program_does_instead_of_answering_its_breaker_opens_and_it_has_no_say() {
+    for (kind, program) in [
+        ("never answers", "for line in sys.stdin: pass"),
+        ("floods", "while True: print('x' * 1000)"),
+        ("burns a core", "while True: pass"),
+        (
+            "lies",
+            "for line in sys.stdin: reply(json.loads(line), decision='SWITCH', target='c9', confidence=1)",
+        ),
+        ("is killed", "sys.stdin.readline(); os.kill(os.getpid(), 9)"),
+        ("answers nothing", "for line in sys.stdin: print('', flush=True)"),
+    ] {
+        let script = Script::new(&format!("{HELLO}\n{program}"));
+        let (mut handle, end) = started(Choice::Process(script.program()));
+        let (figures, advised) = asked(&mut handle, |figures| figures.breaker_open).await;
+        assert_eq!((advised, figures.answered), (0, 0), "{kind}: {figures:?}");
+        assert!(figures.calls >= 5, "{kind}: {figures:?}");
+        drop(handle);
+        tokio::time::timeout(Duration::from_secs(10), end).await.expect(kind).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_has_no_say() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let terms = Terms { dialect: Dialect::Decision, model: String::new(), preferences: String::new() };
+    let server = Server { base: format!("http://{closed}"), terms, key: None, allow_remote: false };
+    let (mut handle, _end) = started(Choice::Http(server));
+    let (figures, advised) = asked(&mut handle, |figures| figures.breaker_open).await;
+    assert_eq!((advised, figures.answered), (0, 0));
+    assert!(handle.condition.borrow().health.as_ref().is_some_and(Result::is_err));
+}
+
+#[tokio::test]
+async fn a_model_that_answers_is_heard_and_a_hard_event_voids_what_was_asked() {
+    let script = Script::new(&format!(
+        "{HELLO}\nfor line in sys.stdin: reply(json.loads(line), decision='SWITCH', target='c0', confidence=0.9)"
+    ));
+    let (mut handle, _end) = started(Choice::Process(script.program()));
+    let (figures, advised) = asked(&mut handle, |figures| figures.answered >= 3).await;
+    assert!(advised >= 1 && figures.breaker_openings == 0, "{figures:?}");
+    let slow =
+        Script::new(&format!("{HELLO}\nfor line in sys.stdin: time.sleep(0.2); reply(json.loads(line))"));
+    let (mut handle, _end) = started(Choice::Process(slow.program()));
+    asked(&mut handle, |figures| figures.answered >= 1).await;
+    let mut moment = 0;
+    let start = Instant::now();
+    while handle.condition.borrow().figures.as_ref().is_none_or(|figures| figures.cancelled == 0) {
+        let mut input = health::question(400);
+        input.candidates[0].rejects_10m = 1 << (moment % 30);
+        let question = Question { input: input.sign(), upstreams: vec![0, 1], parent: [2; 32], moment };
+        handle.questions.send_replace(Some(question));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        moment += 1;
+        handle.moment.send_replace(moment);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(start.elapsed() < Duration::from_secs(60));
+    }
+}
