@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use signalcore_drivers::BoardHandle;
+use signalcore_drivers::order::Results;
 use signalcore_drivers::registry::{self, BoardSpec, Found};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
@@ -96,7 +97,7 @@ fn tell_once(board: &BoardSpec, started: Result<(), String>, told: &mut String) 
 
 /// Opens a board and waits until it has ended. Errors: why it did not start.
 async fn run(board: BoardSpec, taker: mpsc::Sender<BoardHandle>) -> Result<(), String> {
-    let (handle, ended) = board.open().await.map_err(|error| error.to_string())?;
+    let (handle, ended) = board.open(Results::default()).await.map_err(|error| error.to_string())?;
     // The engine may have ended meanwhile; then nobody needs a board.
     if taker.send(handle).await.is_ok()
         && let Ok(Some(error)) = ended.await
