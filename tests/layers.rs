@@ -40,6 +40,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("engine", &["work", "signalcore_drivers"], PURE),
     ("engine::task", &["clock", "upstream"], &["tokio"]),
     ("monitor", &["work", "protocol", "engine", "upstream", "bitcoin"], SHELL),
+    ("monitor::boards", &["signalcore_drivers"], PURE),
     (
         "wiring",
         &["bitcoin", "work", "protocol", "config", "upstream", "engine", "monitor", "signalcore_drivers"],
