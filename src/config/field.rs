@@ -58,7 +58,7 @@ pub(super) static TABLES: &[(&str, &str)] = &[
     ("upstreams", "Which pool gets the hashing, and when it goes to another."),
     ("stratum", "How to speak with pools."),
     ("solo", "Whom blocks pay that we mine on a [[node]], and which of its templates we mine on."),
-    ("state", "What outlives a run: what was learnt of pools, and the blocks that were found."),
+    ("state", "What outlives a run: what was learnt of pools and boards, and the blocks that were found."),
     ("log", "Where the log goes."),
     ("stop", "When to stop without being asked."),
 ];
@@ -311,7 +311,7 @@ pub(super) static FIELDS: &[Field<Config>] = &[
         "SIGNALCORE_STATE_REMEMBER",
         Kind::Bool(|c| &mut c.state.remember),
         Preset::Value("true"),
-        "Whether to remember what pools were found to do. It may be deleted at any time and is learnt again.",
+        "Whether to remember what pools were found to do, and how boards are tuned. It is learnt again when deleted.",
     ),
     row(
         "state.file",

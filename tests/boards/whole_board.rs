@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use proptest::prelude::*;
+use signalcore::memory::Memory;
 use signalcore_drivers::bitaxe::board::{Board, BoardSettings, OffReason, Phase};
 use signalcore_drivers::bitaxe::boards::boards;
 use signalcore_drivers::bitaxe::thermal::CutOff;
@@ -382,7 +383,13 @@ fn a_gamma_tunes_itself_for_efficiency_to_the_best_point_there_is_and_a_later_ru
     assert_eq!(found.point, Point { megahertz, millivolts }, "after {learnt} points");
     assert_eq!((bench.faults().as_slice(), bench.driver.state()), (&[][..], BoardState::Hashing));
 
-    let known = bench.driver.tuning_results().clone();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.json");
+    let memory = Memory::open(file.clone()).unwrap();
+    memory.board("gamma 1a2b".to_owned()).learn(bench.driver.tuning_results().clone());
+    memory.finish();
+    let memory = Memory::open(file).unwrap();
+    let known = memory.board("gamma 1a2b".to_owned()).results().clone();
     let mut bench = Bench::tuning("gamma", Goal::Efficiency, known);
     assert!(bench.until(BRING_UP, Bench::is_hashing));
     let settings = bench.status().settings;
