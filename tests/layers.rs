@@ -32,7 +32,8 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("config::solo", &["work"], PURE),
     ("config::environment", &[], &["std::env"]),
     ("config::files", &["rustls"], &["std::fs", "std::io"]),
-    ("upstream", &["clock", "work", "protocol"], SHELL),
+    ("memory", &["protocol", "signalcore_drivers"], SHELL),
+    ("upstream", &["clock", "work", "protocol", "memory"], SHELL),
     ("upstream::node::rpc", &["reqwest"], SHELL),
     ("upstream::retry", &["backoff"], PURE),
     ("upstream::proxy", &["tokio_socks"], PURE),
@@ -47,6 +48,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("engine", &["work", "signalcore_drivers"], PURE),
     ("engine::task", &["clock", "upstream"], &["tokio"]),
     ("monitor", &["work", "protocol", "engine", "upstream", "bitcoin"], SHELL),
+    ("monitor::boards", &["signalcore_drivers"], PURE),
     (
         "wiring",
         &[
@@ -54,6 +56,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
             "work",
             "protocol",
             "config",
+            "memory",
             "upstream",
             "model",
             "engine",

@@ -110,6 +110,16 @@ pub enum Regulator {
     Switched(Switched),
 }
 
+impl Regulator {
+    /// How its output is read, volts; `None` where nothing tells it in a unit that is known.
+    pub fn output_reading(self) -> Option<Reading> {
+        match self {
+            Self::Tps546(part) => Some(sensor::tps546_output(part.address)),
+            Self::Ds4432u(_) | Self::Switched(_) => None,
+        }
+    }
+}
+
 /// Pins that switch a fixed voltage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -195,6 +205,14 @@ impl PowerMeter {
         match self {
             Self::Ina260 { address } => sensor::ina260_power(address),
             Self::Tps546 { address } => sensor::tps546_power(address),
+        }
+    }
+
+    /// How the voltage that it is fed with is read, volts.
+    pub fn input_reading(self) -> Reading {
+        match self {
+            Self::Ina260 { address } => sensor::ina260_voltage(address),
+            Self::Tps546 { address } => sensor::tps546_input(address),
         }
     }
 }

@@ -180,6 +180,7 @@ pub fn switch_off(kind: &BoardKind) -> Vec<Command> {
 /// The steps on their way.
 #[derive(Debug)]
 pub struct PowerUp {
+    voltage: CoreVoltage,
     rest: VecDeque<Step>,
     asked: Option<Step>,
     wait_until: Instant,
@@ -189,7 +190,13 @@ pub struct PowerUp {
 impl PowerUp {
     /// Begins now.
     pub fn new(kind: &BoardKind, voltage: CoreVoltage, now: Instant) -> Self {
-        Self { rest: steps(kind, voltage).into(), asked: None, wait_until: now, has_switched: false }
+        let rest = steps(kind, voltage).into();
+        Self { voltage, rest, asked: None, wait_until: now, has_switched: false }
+    }
+
+    /// What the chips have at its end.
+    pub fn voltage(&self) -> CoreVoltage {
+        self.voltage
     }
 
     /// The next call to make, `None` when there is one under way, a wait, or nothing left.

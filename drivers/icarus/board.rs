@@ -3,6 +3,8 @@
 //! The shell around it owns the line and the clock. It gives in bytes and the time, and after each call takes out bytes,
 //! events and the time of the next call.
 
+mod status;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -10,6 +12,7 @@ use super::clock::{ClockError, Frequency};
 use super::detection;
 use super::model::{Model, RANGE};
 use super::work::{NUMBERS, Work};
+use crate::bm13xx::meter::FadingRate;
 use crate::{BoardEvent, ChipJob};
 
 /// How long the golden nonce may take. Source: cgminer `driver-icarus.c`.
@@ -112,6 +115,8 @@ pub struct IcarusCounts {
 #[derive(Debug)]
 enum State {
     Away {
+        /// What was wrong several times in a row, if it rests because of that.
+        parked: Option<IcarusFault>,
         until: Instant,
     },
     Golden {
@@ -162,6 +167,7 @@ pub struct Icarus {
     good_at: Instant,
     failures: u32,
     counts: IcarusCounts,
+    rate: FadingRate,
     out: VecDeque<Vec<u8>>,
     events: VecDeque<IcarusEvent>,
 }
@@ -174,7 +180,7 @@ impl Icarus {
             model,
             frequency: Frequency::of(model, frequency)?,
             zero_bits,
-            state: State::Away { until: now },
+            state: State::Away { parked: None, until: now },
             answer_size: model.answer_size,
             devices: 1,
             current: None,
@@ -186,6 +192,7 @@ impl Icarus {
             good_at: now,
             failures: 0,
             counts: IcarusCounts::default(),
+            rate: FadingRate::default(),
             out: VecDeque::new(),
             events: VecDeque::new(),
         };
@@ -271,7 +278,7 @@ impl Icarus {
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
-            State::Away { until }
+            State::Away { until, .. }
             | State::Golden { until, .. }
             | State::Division { until }
             | State::Clock { until } => Some(until),
@@ -406,6 +413,7 @@ impl Icarus {
         if !matches!(self.state, State::Hashing { .. }) || now <= self.counted_to {
             return;
         }
+        self.rate.pass(now - self.counted_to);
         let hashes = (now - self.counted_to).as_secs_f64() * self.expected_rate();
         self.counted_to = now;
         self.tell(BoardEvent::Hashes(hashes as u64));
@@ -447,6 +455,7 @@ impl Icarus {
             Some((_, proved)) if !proved.is_new => self.counts.duplicates += 1,
             Some((place, proved)) => {
                 self.counts.nonces += 1;
+                self.rate.add(2_f64.powi(self.zero_bits as i32));
                 (self.good_at, self.failures) = (now, 0);
                 if proved.meets_target {
                     let (job, version) = (self.works[place].job.id, self.works[place].version);
@@ -467,12 +476,12 @@ impl Icarus {
         self.failures += 1;
         if self.failures < MOST_FAILURES {
             self.events.push_back(IcarusEvent::Failed(fault));
-            self.state = State::Away { until: now + AGAIN_AFTER };
+            self.state = State::Away { parked: None, until: now + AGAIN_AFTER };
         } else {
             self.failures = 0;
             let until = now + PARKED;
-            self.events.push_back(IcarusEvent::Parked { reason: fault, until });
-            self.state = State::Away { until };
+            self.events.push_back(IcarusEvent::Parked { reason: fault.clone(), until });
+            self.state = State::Away { parked: Some(fault), until };
         }
     }
 }

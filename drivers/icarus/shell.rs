@@ -11,7 +11,8 @@ use super::board::{Icarus, IcarusConfig, IcarusEvent};
 use super::clock::ClockError;
 use crate::cpu::outbox::{Delivery, Outbox};
 use crate::port::{Port, PortError};
-use crate::{BoardEvent, BoardHandle, ChipJob, EVENT_CAPACITY};
+use crate::status::StatusTimes;
+use crate::{BoardEvent, BoardHandle, ChipJob, Controls, EVENT_CAPACITY};
 
 /// Bytes taken from the port at once.
 const BUFFER: usize = 4096;
@@ -46,8 +47,10 @@ pub async fn open(
     let device = Icarus::new(&config, now())?;
     let (job_sender, job) = watch::channel(None);
     let (event_sender, events) = mpsc::channel(EVENT_CAPACITY);
-    let handle = BoardHandle { name, detail, expected_rate: device.expected_rate(), job: job_sender, events };
-    let shell = Shell { device, port, job, outbox: Outbox::new(event_sender) };
+    let (expected_rate, controls) = (device.expected_rate(), Controls::default());
+    let handle = BoardHandle { name, detail, expected_rate, job: job_sender, events, controls };
+    let times = StatusTimes::new(now());
+    let shell = Shell { device, port, job, outbox: Outbox::new(event_sender), times };
     Ok((handle, tokio::spawn(shell.run())))
 }
 
@@ -57,6 +60,7 @@ struct Shell {
     port: Port,
     job: watch::Receiver<Option<ChipJob>>,
     outbox: Outbox,
+    times: StatusTimes,
 }
 
 impl Shell {
@@ -79,11 +83,15 @@ impl Shell {
             while let Some(event) = self.device.poll_event() {
                 self.tell(event);
             }
+            if self.times.is_due(self.device.state(), now()) {
+                self.outbox.tell(self.device.status());
+            }
             let delivery = self.outbox.report();
             if delivery == Delivery::Closed {
                 return Ok(());
             }
-            let due = self.device.poll_timeout().map(Instant::from_std);
+            let due = self.device.poll_timeout().into_iter().chain([self.times.next_at()]).min();
+            let due = due.map(Instant::from_std);
             let retry = (delivery == Delivery::Waiting).then(|| Instant::now() + RETRY);
             tokio::select! {
                 biased;
