@@ -9,6 +9,7 @@ pub mod cpu;
 pub mod icarus;
 pub mod port;
 pub mod registry;
+pub mod scanner;
 pub mod usb;
 
 use std::time::Instant;

@@ -119,6 +119,7 @@ const PURE_ELSEWHERE: &[(&str, &[&str])] = &[
     ("drivers/bitaxe", &["shell.rs"]),
     ("drivers/bm13xx", &["board.rs"]),
     ("drivers/icarus", &["shell.rs"]),
+    ("drivers/scanner", &["shell.rs"]),
     ("hil/virtual_board", &["pty.rs", "shell.rs"]),
 ];
 
