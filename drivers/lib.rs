@@ -6,6 +6,7 @@
 pub mod bitaxe;
 pub mod bm13xx;
 pub mod cpu;
+pub mod gekko;
 pub mod icarus;
 pub mod port;
 pub mod registry;
