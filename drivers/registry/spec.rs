@@ -1,11 +1,13 @@
 //! A board as it is named on the command line, checked, and opened.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Chips, Driver, Kind};
+use super::{Chips, Driver, Kind, scan};
+use tokio::task::spawn_blocking;
+
 use crate::bitaxe;
 use crate::bitaxe::board::LineSettings;
 use crate::bitaxe::boards::BeyondLimit;
@@ -15,8 +17,10 @@ use crate::bm13xx::bring_up::RESET_BAUD;
 use crate::bm13xx::chain::{Chain, ChainConfig, ChainConfigError};
 use crate::bm13xx::pll::Frequency;
 use crate::bm13xx::ticket::ALWAYS_ZERO;
+use crate::gekko::identify::Answered;
+use crate::gekko::{self, FrequencyError, Gekko, GekkoConfig};
 use crate::icarus::{self, ClockError, Icarus, IcarusConfig};
-use crate::port::Port;
+use crate::port::{Port, PortError};
 
 /// Speed of the control port, which USB does without.
 const CONTROL_BAUD: u32 = 115_200;
@@ -52,11 +56,6 @@ pub enum SpecError {
     /// Nothing tells the second port of a board that has two.
     #[error("one port, and {0} has two: write {0}:CONTROL,DATA, such as {0}:/dev/ttyACM0,/dev/ttyACM1")]
     OnePort(&'static str),
-    /// The board's model is not told by its USB identity.
-    #[error(
-        "no kind \"bitaxe\", name its model: max, ultra, supra, gamma or hex, such as gamma:CONTROL,DATA"
-    )]
-    Model,
     /// An option of another kind of board.
     #[error("{kind} has no option {option}")]
     NotOf {
@@ -93,6 +92,9 @@ pub enum SpecError {
     /// A frequency that the device cannot have.
     #[error(transparent)]
     Clock(#[from] ClockError),
+    /// A frequency that the stick cannot have.
+    #[error(transparent)]
+    Frequency(#[from] FrequencyError),
 }
 
 impl From<BeyondLimit> for SpecError {
@@ -116,6 +118,28 @@ pub enum OpenError {
     /// A device of the Icarus family.
     #[error(transparent)]
     Icarus(#[from] icarus::shell::OpenError),
+    /// An older stick of GekkoScience.
+    #[error(transparent)]
+    Gekko(#[from] gekko::shell::OpenError),
+    /// The port cannot be opened to ask what is there.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// A Bitaxe that does not say which it is.
+    #[error(transparent)]
+    Unidentified(#[from] bitaxe::shell::IdentifyError),
+    /// Chips that are those of no stick.
+    #[error(
+        "{count} × {chip:#06x} answer, which no GekkoScience stick has that is driven here; name the chips, such as bm1370:PORT,chips=N"
+    )]
+    NoStick {
+        /// Upper half of their id.
+        chip: u16,
+        /// How many there are.
+        count: usize,
+    },
+    /// Nobody has answered.
+    #[error("no chip of a GekkoScience stick answers; unplug it and plug it in again, or name its model")]
+    NoAnswer,
 }
 
 impl FromStr for BoardSpec {
@@ -123,16 +147,13 @@ impl FromStr for BoardSpec {
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
         let (kind, rest) = text.split_once(':').ok_or(SpecError::NoPort)?;
-        if kind == "bitaxe" {
-            return Err(SpecError::Model);
-        }
         let kind = Kind::named(kind).ok_or_else(|| SpecError::Kind(kind.to_owned()))?;
         let mut parts = rest.split(',').peekable();
         let port = parts.next().filter(|port| !port.is_empty()).ok_or(SpecError::NoPort)?;
         let mut spec = Self::new(kind, port.into());
-        if let Driver::Bitaxe(name) = kind.driver {
+        if kind.has_control() {
             let is_port = |part: &&str| !part.is_empty() && !part.contains('=');
-            let data = parts.next_if(is_port).ok_or(SpecError::OnePort(name))?;
+            let data = parts.next_if(is_port).ok_or(SpecError::OnePort(kind.name))?;
             spec.control = Some(std::mem::replace(&mut spec.port, data.into()));
         }
         let mut seen = Vec::new();
@@ -200,6 +221,18 @@ impl BoardSpec {
                 has("baud", self.baud.is_some())?;
                 Icarus::new(&self.icarus(name), Instant::now())?;
             }
+            Driver::Gekko(name) => {
+                has("chips", self.chips.is_some())?;
+                has("millivolts", self.millivolts.is_some())?;
+                has("baud", self.baud.is_some())?;
+                Gekko::new(&self.gekko(name), Instant::now())?;
+            }
+            // The rest is checked when the model is known.
+            Driver::AnyGekko => {
+                has("chips", self.chips.is_some())?;
+                has("millivolts", self.millivolts.is_some())?;
+            }
+            Driver::AnyBitaxe => has("chips", self.chips.is_some())?,
         }
         Ok(())
     }
@@ -240,23 +273,64 @@ impl BoardSpec {
         IcarusConfig { model, frequency: self.mhz, zero_bits: self.zero_bits }
     }
 
-    /// Opens the board. Errors: see [`OpenError`].
+    fn gekko(&self, name: &str) -> GekkoConfig {
+        let model = gekko::Model::named(name).expect("a test holds the rows against the table of models");
+        GekkoConfig { model, frequency: self.mhz, zero_bits: self.zero_bits }
+    }
+
+    /// Opens the board, and asks it for its model where the kind does not tell. Errors: see [`OpenError`].
     pub async fn open(&self) -> Result<Running, OpenError> {
-        let opener = |path: &PathBuf, baud| {
-            let path = path.clone();
-            move || Port::open(&path, baud)
-        };
+        self.open_at(None).await
+    }
+
+    /// The same board, whose kind is known now. Errors: it cannot be as it is named.
+    fn with_kind(&self, kind: &'static Kind) -> Result<Self, SpecError> {
+        let board = Self { kind, ..self.clone() };
+        board.check()?;
+        Ok(board)
+    }
+
+    /// Which stick it is: what it says on USB, or else what its chips answer.
+    async fn stick(&self) -> Result<&'static Kind, OpenError> {
+        let path = self.port.clone();
+        let says = spawn_blocking(move || said_by(&path)).await.unwrap_or_default();
+        if let Some(kind) = says {
+            return Ok(kind);
+        }
+        let answered = gekko::shell::identify(opener(&self.port, gekko::BAUD)).await?;
+        let Answered { chip, count } = answered.ok_or(OpenError::NoAnswer)?;
+        Kind::stick(chip, count).ok_or(OpenError::NoStick { chip, count })
+    }
+
+    /// How the two ports of a board are opened. Errors: it has one.
+    fn ports(&self) -> Result<bitaxe::shell::Ports, SpecError> {
+        let control = self.control.as_ref().ok_or(SpecError::OnePort(self.kind.name))?;
+        Ok(bitaxe::shell::Ports {
+            control: Arc::new(opener(control, CONTROL_BAUD)),
+            data: Arc::new(opener(&self.port, RESET_BAUD)),
+        })
+    }
+
+    /// Opens the board. Shape: its ports, where they are open already.
+    async fn open_at(&self, ports: Option<bitaxe::shell::Ports>) -> Result<Running, OpenError> {
         match self.kind.driver {
+            Driver::AnyGekko => {
+                let board = self.with_kind(self.stick().await?)?;
+                Box::pin(board.open_at(None)).await
+            }
+            Driver::AnyBitaxe => {
+                let (found, ports) = bitaxe::shell::identify(self.ports()?).await?;
+                let kind =
+                    Kind::named(&found.name).expect("a test holds the rows against the table of boards");
+                let board = self.with_kind(kind)?;
+                Box::pin(board.open_at(Some(ports))).await
+            }
             Driver::Chips(chips) => {
                 let opener = Arc::new(opener(&self.port, RESET_BAUD));
                 Ok(board::open(self.name(), self.chain(chips), opener).await?)
             }
             Driver::Bitaxe(name) => {
-                let control = self.control.as_ref().ok_or(SpecError::OnePort(self.kind.name))?;
-                let ports = bitaxe::shell::Ports {
-                    control: Arc::new(opener(control, CONTROL_BAUD)),
-                    data: Arc::new(opener(&self.port, RESET_BAUD)),
-                };
+                let ports = ports.map_or_else(|| self.ports(), Ok)?;
                 let settings = self.bitaxe(name).map_err(SpecError::from)?;
                 let opened = bitaxe::shell::open(self.name(), settings, ports).await?;
                 Ok((opened.handle, opened.ended))
@@ -265,8 +339,25 @@ impl BoardSpec {
                 let opener = opener(&self.port, icarus::BAUD);
                 Ok(icarus::shell::open(self.name(), self.icarus(name), opener).await?)
             }
+            Driver::Gekko(name) => {
+                let opener = opener(&self.port, gekko::BAUD);
+                Ok(gekko::shell::open(self.name(), self.gekko(name), opener).await?)
+            }
         }
     }
+}
+
+/// Opens a port.
+fn opener(path: &Path, baud: u32) -> impl Fn() -> Result<Port, PortError> + Send + Sync + use<> {
+    let path = path.to_owned();
+    move || Port::open(&path, baud)
+}
+
+/// The stick that is at this port, if it says so on USB.
+fn said_by(path: &Path) -> Option<&'static Kind> {
+    let path = path.canonicalize().ok()?;
+    let found = scan(Path::new("/")).into_iter().find(|found| found.port.path == path)?;
+    found.kind.filter(|kind| kind.is_stick())
 }
 
 #[cfg(test)]
@@ -334,7 +425,11 @@ mod tests {
         assert_eq!(gamma.control.as_deref(), Some(Path::new("/dev/ttyACM0")));
         assert_eq!((gamma.port.as_path(), gamma.mhz), (Path::new("/dev/ttyACM1"), Some(500.0)));
         for (text, said) in [
-            ("bitaxe:a,b", "name its model: max, ultra, supra, gamma or hex"),
+            ("bitaxe:a", "one port, and bitaxe has two: write bitaxe:CONTROL,DATA"),
+            ("bitaxe:a,b,chips=2", "bitaxe has no option chips"),
+            ("gekko:a,chips=2", "gekko has no option chips"),
+            ("newpac:a,baud=115200", "newpac has no option baud"),
+            ("newpac:a,frequency=300", "frequency 300 MHz is not between 100 and 250 MHz"),
             ("gamma:a", "one port, and gamma has two: write gamma:CONTROL,DATA"),
             ("gamma:a,frequency=1", "one port, and gamma has two"),
             ("gamma:a,b,chips=2", "gamma has no option chips"),

@@ -156,3 +156,25 @@ fn a_bitaxe_on_its_two_ports_and_sticks_of_the_icarus_family_mine() {
         assert!(accepted(&summary, board) >= 3, "{board}: {summary}");
     }
 }
+
+#[test]
+fn a_stick_of_gekkoscience_and_a_bitaxe_are_asked_what_they_are_and_mine() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let _newpac = Played::start("newpac", &path("stick"), &[], 6);
+    let _ultra = Played::start("ultra", &path("ultra"), &[], 7);
+    let bits = format!("zero-bits={ZERO_BITS}");
+    let devices = [
+        format!("gekko:{},{bits}", path("stick").display()),
+        format!(
+            "bitaxe:{},{},frequency=400,{bits}",
+            path("ultra-control").display(),
+            path("ultra-data").display()
+        ),
+    ];
+    let (summary, report) = mine(&devices, "20");
+    is_sound(&report);
+    for board in ["newpac:stick", "ultra:ultra-data"] {
+        assert!(accepted(&summary, board) >= 3, "{board}: {summary}");
+    }
+}
