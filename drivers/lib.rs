@@ -6,10 +6,12 @@
 pub mod bitaxe;
 pub mod bm13xx;
 pub mod cpu;
+pub mod gekko;
 pub mod icarus;
 pub mod order;
 pub mod port;
 pub mod registry;
+pub mod scanner;
 pub mod status;
 pub mod usb;
 

@@ -148,8 +148,10 @@ fn the_other_crates_know_nothing_above_them() {
 const PURE_ELSEWHERE: &[(&str, &[&str])] = &[
     ("drivers/bitaxe", &["shell.rs"]),
     ("drivers/bm13xx", &["board.rs"]),
+    ("drivers/gekko", &["shell.rs"]),
     ("drivers/icarus", &["shell.rs"]),
     ("hil/bench", &["known_pool.rs", "miner.rs", "player.rs", "runner.rs"]),
+    ("drivers/scanner", &["shell.rs"]),
     ("hil/virtual_board", &["pty.rs", "shell.rs"]),
 ];
 

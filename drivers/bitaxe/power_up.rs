@@ -15,7 +15,7 @@ use super::regulator::{Tps546, tps546_faults};
 /// The pin of the chips' reset on every board: low holds it.
 const RESET_PIN: u8 = 0;
 /// Clock of the I2C bus, hertz.
-const I2C_HERTZ: u32 = 100_000;
+pub(super) const I2C_HERTZ: u32 = 100_000;
 /// Highest change of a core voltage at once, millivolts, and the wait after it.
 const VOLTAGE_STEP: u32 = 25;
 /// See above.

@@ -3,7 +3,7 @@
 //! It moves bytes and keeps time, and waits for nobody: events that find no room wait here. However it ends, it first takes
 //! the power away as far as its ports still allow.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -11,6 +11,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::board::{Board, BoardError, BoardSettings, DataOut};
+use super::boards::BoardKind;
+use super::identify::{Identification, Unidentified};
 use super::tuner::{Fault, Point, Results, TunerEvent};
 use crate::bm13xx::board::Running;
 use crate::cpu::outbox::{Delivery, Outbox};
@@ -48,6 +50,53 @@ pub enum OpenError {
     /// A port cannot be opened.
     #[error(transparent)]
     Port(#[from] PortError),
+}
+
+/// Why nobody knows which board it is.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentifyError {
+    /// What was found out does not tell.
+    #[error(transparent)]
+    Unidentified(#[from] Unidentified),
+    /// A port cannot be opened, or is gone.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// Finds out which board is at these ports, see [`Identification`]. Takes up to seconds. Shape: the board, and its ports,
+/// which stay open and are given out once by these openers: to open them again might move their modem lines.
+///
+/// Errors: `Unidentified`, `Port`.
+pub async fn identify(ports: Ports) -> Result<(&'static BoardKind, Ports), IdentifyError> {
+    let mut control = Some(open_port(Arc::clone(&ports.control)).await?);
+    let mut data = Some(open_port(Arc::clone(&ports.data)).await?);
+    let mut board = Identification::new(now());
+    let (mut of_control, mut of_data) = ([0; BUFFER], [0; BUFFER]);
+    while board.outcome().is_none() {
+        while let Some(bytes) = board.poll_control() {
+            write(&mut control, &bytes).await?;
+        }
+        while let Some(bytes) = board.poll_data() {
+            write(&mut data, &bytes).await?;
+        }
+        let due = board.poll_timeout().map(Instant::from_std);
+        tokio::select! {
+            count = read(&mut control, &mut of_control) => board.handle_control(&of_control[..count?], now()),
+            count = read(&mut data, &mut of_data) => board.handle_data(&of_data[..count?]),
+            () = until(due) => board.handle_timeout(now()),
+        }
+    }
+    let kind = board.outcome().expect("the loop ends with one").clone()?;
+    Ok((kind, Ports { control: kept(control, ports.control), data: kept(data, ports.data) }))
+}
+
+/// Gives out a port that is open already, and later ones as before.
+fn kept(port: Option<Port>, opener: Opener) -> Opener {
+    let port = Mutex::new(port);
+    Arc::new(move || {
+        let open = port.lock().unwrap_or_else(PoisonError::into_inner).take();
+        open.map_or_else(|| opener(), Ok)
+    })
 }
 
 /// Opens both ports and starts the board; it is powered up in its own task. What goes wrong with it is a
@@ -270,6 +319,13 @@ fn now() -> std::time::Instant {
 
 async fn open_port(opener: Opener) -> Result<Port, PortError> {
     spawn_blocking(move || opener()).await.expect("opening a port does not panic")
+}
+
+async fn write(port: &mut Option<Port>, bytes: &[u8]) -> Result<(), PortError> {
+    match port {
+        Some(port) => port.write(bytes).await,
+        None => Ok(()),
+    }
 }
 
 async fn read(port: &mut Option<Port>, buffer: &mut [u8]) -> Result<usize, PortError> {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::scanner::Device as _;
 use crate::{BoardEvent, BoardState, ChipJob, ChipJobId};
 
 const GOLDEN: [u8; 4] = [0x00, 0x01, 0x87, 0xa2];

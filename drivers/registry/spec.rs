@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Chips, Driver, Kind};
@@ -10,18 +9,14 @@ use crate::bitaxe;
 use crate::bitaxe::board::{LineSettings, OwnLimits};
 use crate::bitaxe::boards::BeyondLimit;
 use crate::bitaxe::tuner::Point;
-use crate::bm13xx::board::{self, BoardError, Running};
 use crate::bm13xx::bring_up::RESET_BAUD;
 use crate::bm13xx::chain::{Chain, ChainConfig, ChainConfigError};
 use crate::bm13xx::pll::Frequency;
 use crate::bm13xx::ticket::ALWAYS_ZERO;
+use crate::gekko::{self, FrequencyError, Gekko, GekkoConfig};
 use crate::icarus::{self, ClockError, Icarus, IcarusConfig};
 use crate::order::{Goal, Order, Results};
-use crate::port::Port;
 use crate::usb::SerialPort;
-
-/// Speed of the control port, which USB does without.
-const CONTROL_BAUD: u32 = 115_200;
 
 /// A board as it is named, `KIND:PORT[,chips=N][,frequency=MHZ][,baud=B][,zero-bits=Z]`, and with two ports
 /// `KIND:CONTROL,DATA[,frequency=MHZ]…[,millivolts=MV][,power-limit=W][,max-temperature=C][,tune=GOAL]`. What is not said is
@@ -59,11 +54,6 @@ pub enum SpecError {
     /// Nothing tells the second port of a board that has two.
     #[error("one port, and {0} has two: write {0}:CONTROL,DATA, such as {0}:/dev/ttyACM0,/dev/ttyACM1")]
     OnePort(&'static str),
-    /// The board's model is not told by its USB identity.
-    #[error(
-        "no kind \"bitaxe\", name its model: max, ultra, supra, gamma or hex, such as gamma:CONTROL,DATA"
-    )]
-    Model,
     /// An option of another kind of board.
     #[error("{kind} has no option {option}")]
     NotOf {
@@ -103,6 +93,9 @@ pub enum SpecError {
     /// A frequency that the device cannot have.
     #[error(transparent)]
     Clock(#[from] ClockError),
+    /// A frequency that the stick cannot have.
+    #[error(transparent)]
+    Frequency(#[from] FrequencyError),
 }
 
 impl From<BeyondLimit> for SpecError {
@@ -111,38 +104,18 @@ impl From<BeyondLimit> for SpecError {
     }
 }
 
-/// Why a board did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// For the operator: it cannot be as it is named.
-    #[error(transparent)]
-    Spec(#[from] SpecError),
-    /// A chain.
-    #[error(transparent)]
-    Chips(#[from] BoardError),
-    /// A Bitaxe.
-    #[error(transparent)]
-    Bitaxe(#[from] bitaxe::shell::OpenError),
-    /// A device of the Icarus family.
-    #[error(transparent)]
-    Icarus(#[from] icarus::shell::OpenError),
-}
-
 impl FromStr for BoardSpec {
     type Err = SpecError;
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
         let (kind, rest) = text.split_once(':').ok_or(SpecError::NoPort)?;
-        if kind == "bitaxe" {
-            return Err(SpecError::Model);
-        }
         let kind = Kind::named(kind).ok_or_else(|| SpecError::Kind(kind.to_owned()))?;
         let mut parts = rest.split(',').peekable();
         let port = parts.next().filter(|port| !port.is_empty()).ok_or(SpecError::NoPort)?;
         let mut spec = Self::new(kind, port.into());
-        if let Driver::Bitaxe(name) = kind.driver {
+        if kind.has_control() {
             let is_port = |part: &&str| !part.is_empty() && !part.contains('=');
-            let data = parts.next_if(is_port).ok_or(SpecError::OnePort(name))?;
+            let data = parts.next_if(is_port).ok_or(SpecError::OnePort(kind.name))?;
             spec.control = Some(std::mem::replace(&mut spec.port, data.into()));
         }
         let mut seen = Vec::new();
@@ -217,6 +190,20 @@ impl BoardSpec {
                 self.has_no_sensors()?;
                 Icarus::new(&self.icarus(name), Instant::now())?;
             }
+            Driver::Gekko(name) => {
+                has("chips", self.chips.is_some())?;
+                has("millivolts", self.millivolts.is_some())?;
+                has("baud", self.baud.is_some())?;
+                self.has_no_sensors()?;
+                Gekko::new(&self.gekko(name), Instant::now())?;
+            }
+            // The rest is checked when the model is known.
+            Driver::AnyGekko => {
+                has("chips", self.chips.is_some())?;
+                has("millivolts", self.millivolts.is_some())?;
+                self.has_no_sensors()?;
+            }
+            Driver::AnyBitaxe => has("chips", self.chips.is_some())?,
         }
         Ok(())
     }
@@ -268,7 +255,11 @@ impl BoardSpec {
                 let megahertz = Some(point.megahertz.into());
                 Some(Order::Set { megahertz, millivolts: Some(point.millivolts) })
             }
-            Driver::Icarus(_) => None,
+            // What it has where nothing is said depends on its model, which nobody knows here.
+            Driver::AnyBitaxe => {
+                Some(Order::Set { megahertz: Some(self.mhz?), millivolts: Some(self.millivolts?) })
+            }
+            Driver::Icarus(_) | Driver::Gekko(_) | Driver::AnyGekko => None,
         }
     }
 
@@ -289,7 +280,7 @@ impl BoardSpec {
         format!("{}:{}", self.kind.name, port.display())
     }
 
-    fn chain(&self, chips: Chips) -> ChainConfig {
+    pub(super) fn chain(&self, chips: Chips) -> ChainConfig {
         ChainConfig {
             bring_up: chips.list,
             chips: self.chips.unwrap_or(chips.count),
@@ -299,7 +290,11 @@ impl BoardSpec {
         }
     }
 
-    fn bitaxe(&self, name: &str, known: Results) -> Result<bitaxe::board::BoardSettings, BeyondLimit> {
+    pub(super) fn bitaxe(
+        &self,
+        name: &str,
+        known: Results,
+    ) -> Result<bitaxe::board::BoardSettings, BeyondLimit> {
         let kind = bitaxe::boards::board(name).expect("a test holds the rows against the table of boards");
         let megahertz = self.mhz.map_or(kind.megahertz.default, |mhz| mhz.round() as u32);
         let millivolts = self.millivolts.unwrap_or(kind.millivolts.default);
@@ -315,36 +310,14 @@ impl BoardSpec {
         })
     }
 
-    fn icarus(&self, name: &str) -> IcarusConfig {
+    pub(super) fn icarus(&self, name: &str) -> IcarusConfig {
         let model = icarus::Model::named(name).expect("a test holds the rows against the table of models");
         IcarusConfig { model, frequency: self.mhz, zero_bits: self.zero_bits }
     }
 
-    /// Opens the board. `known` is what earlier runs have found of it. Errors: see [`OpenError`].
-    pub async fn open(&self, known: Results) -> Result<Running, OpenError> {
-        let opener = |path: &PathBuf, baud| {
-            let path = path.clone();
-            move || Port::open(&path, baud)
-        };
-        match self.kind.driver {
-            Driver::Chips(chips) => {
-                let opener = Arc::new(opener(&self.port, RESET_BAUD));
-                Ok(board::open(self.name(), self.chain(chips), opener).await?)
-            }
-            Driver::Bitaxe(name) => {
-                let control = self.control.as_ref().ok_or(SpecError::OnePort(self.kind.name))?;
-                let ports = bitaxe::shell::Ports {
-                    control: Arc::new(opener(control, CONTROL_BAUD)),
-                    data: Arc::new(opener(&self.port, RESET_BAUD)),
-                };
-                let settings = self.bitaxe(name, known).map_err(SpecError::from)?;
-                Ok(bitaxe::shell::open(self.name(), settings, ports).await?)
-            }
-            Driver::Icarus(name) => {
-                let opener = opener(&self.port, icarus::BAUD);
-                Ok(icarus::shell::open(self.name(), self.icarus(name), opener).await?)
-            }
-        }
+    pub(super) fn gekko(&self, name: &str) -> GekkoConfig {
+        let model = gekko::Model::named(name).expect("a test holds the rows against the table of models");
+        GekkoConfig { model, frequency: self.mhz, zero_bits: self.zero_bits }
     }
 }
 
@@ -428,7 +401,11 @@ mod tests {
         assert_eq!(gamma.control.as_deref(), Some(Path::new("/dev/ttyACM0")));
         assert_eq!((gamma.port.as_path(), gamma.mhz), (Path::new("/dev/ttyACM1"), Some(500.0)));
         for (text, said) in [
-            ("bitaxe:a,b", "name its model: max, ultra, supra, gamma or hex"),
+            ("bitaxe:a", "one port, and bitaxe has two: write bitaxe:CONTROL,DATA"),
+            ("bitaxe:a,b,chips=2", "bitaxe has no option chips"),
+            ("gekko:a,chips=2", "gekko has no option chips"),
+            ("newpac:a,baud=115200", "newpac has no option baud"),
+            ("newpac:a,frequency=300", "frequency 300 MHz is not between 100 and 250 MHz"),
             ("gamma:a", "one port, and gamma has two: write gamma:CONTROL,DATA"),
             ("gamma:a,frequency=1", "one port, and gamma has two"),
             ("gamma:a,b,chips=2", "gamma has no option chips"),
@@ -480,6 +457,7 @@ mod tests {
             name: "Bitaxe".to_owned(),
             serial: serial.to_owned(),
             interface: 2,
+            device: "/sys/devices/none".into(),
         };
         let port = |path: &str, serial| SerialPort { path: path.into(), usb: Some(usb(serial)) };
         let ports = [port("/dev/none/ttyACM1", "1a2b3c4d"), port("/dev/none/ttyACM3", "")];

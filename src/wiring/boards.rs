@@ -52,7 +52,8 @@ impl Boards {
                 text => {
                     let board: BoardSpec =
                         text.parse().map_err(|error: registry::SpecError| wrong(error.to_string()))?;
-                    if boards.named.iter().any(|other| other.port == board.port) {
+                    let taken: Vec<_> = boards.named.iter().flat_map(ports).collect();
+                    if ports(&board).any(|port| taken.contains(&port)) {
                         return Err(wrong("its port has a board already; delete one of the two".to_owned()));
                     }
                     boards.named.push(board);
@@ -75,7 +76,7 @@ impl Boards {
     /// Opens boards as long as somebody takes them. When this is dropped, boards that run go on and no other is opened.
     pub(super) async fn keep(self, around: Around) {
         let mut keepers = JoinSet::new();
-        let named: Vec<_> = self.named.iter().map(|board| board.port.clone()).collect();
+        let named: Vec<_> = self.named.iter().flat_map(ports).cloned().collect();
         for board in self.named {
             let kept = Kept { board, known: None, around: around.clone() };
             keepers.spawn(kept.keep());
@@ -208,7 +209,7 @@ async fn look(named: &[PathBuf], around: &Around) {
     let mut plugged: BTreeMap<PathBuf, Plugged> = BTreeMap::new();
     while !around.taker.is_closed() {
         let mut found = spawn_blocking(found).await.unwrap_or_default();
-        found.retain(|board| !is_named(&board.port, named));
+        found.retain(|board| !ports(board).any(|port| is_named(port, named)));
         plugged
             .retain(|port, board| !board.task.is_finished() || found.iter().any(|found| found.port == *port));
         for board in found {
@@ -236,9 +237,13 @@ struct Plugged {
     told: String,
 }
 
+/// All ports of a board.
+fn ports(board: &BoardSpec) -> impl Iterator<Item = &PathBuf> {
+    board.control.iter().chain([&board.port])
+}
+
 fn found() -> Vec<BoardSpec> {
-    let board = |found: Found| Some(BoardSpec::new(found.kind?, found.port.path));
-    registry::scan(Path::new("/")).into_iter().filter_map(board).collect()
+    registry::scan(Path::new("/")).iter().filter_map(Found::spec).collect()
 }
 
 /// Whether the operator has named a port, perhaps by a link to it.

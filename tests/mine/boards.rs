@@ -241,3 +241,25 @@ fn a_gamma_in_an_oven_is_told_to_be_throttled_and_then_cut_off() {
     miner.stop();
     is_sound(&pool.stop());
 }
+
+#[test]
+fn a_stick_of_gekkoscience_and_a_bitaxe_are_asked_what_they_are_and_mine() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let _newpac = Played::start("newpac", &path("stick"), &[], 6);
+    let _ultra = Played::start("ultra", &path("ultra"), &[], 7);
+    let bits = format!("zero-bits={ZERO_BITS}");
+    let devices = [
+        format!("gekko:{},{bits}", path("stick").display()),
+        format!(
+            "bitaxe:{},{},frequency=400,{bits}",
+            path("ultra-control").display(),
+            path("ultra-data").display()
+        ),
+    ];
+    let (summary, report) = mine(&devices, "20");
+    is_sound(&report);
+    for board in ["newpac:stick", "ultra:ultra-data"] {
+        assert!(accepted(&summary, board) >= 3, "{board}: {summary}");
+    }
+}
