@@ -6,14 +6,21 @@
 pub mod bitaxe;
 pub mod bm13xx;
 pub mod cpu;
+pub mod gekko;
 pub mod icarus;
+pub mod order;
 pub mod port;
 pub mod registry;
+pub mod scanner;
+pub mod status;
 pub mod usb;
 
 use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
+
+pub use self::order::{Controls, Order, OrderError, OrderRequest};
+pub use self::status::{BoardState, BoardStatus};
 
 /// Names one [`ChipJob`]; the engine never gives the same one twice while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,9 +78,14 @@ pub enum BoardEvent {
     Overflow(u64),
     /// Something is wrong but the board goes on; one sentence for the operator.
     Fault(String),
+    /// Something that was wrong is right again; one sentence for the operator.
+    Recovered(String),
+    /// How the board stands: every few seconds, and when its state is another one. One that finds no room in the channel is
+    /// left out for a newer one. Boards that measure nothing need not send any.
+    Status(Box<BoardStatus>),
 }
 
-/// A running board: three channels and what is known of it.
+/// A running board: its channels and what is known of it.
 ///
 /// Dropping `job` stops the board; `events` yields what is still in flight and then ends.
 #[derive(Debug)]
@@ -88,6 +100,8 @@ pub struct BoardHandle {
     pub job: watch::Sender<Option<ChipJob>>,
     /// Events in the order they happened. Capacity [`EVENT_CAPACITY`].
     pub events: mpsc::Receiver<BoardEvent>,
+    /// Orders to it, and what it learns.
+    pub controls: Controls,
 }
 
 /// Events a board may have waiting. At the dispatcher's ceiling of some tens of nonces a second this is seconds of

@@ -39,6 +39,8 @@ pub struct UsbIdentity {
     pub serial: String,
     /// Which of the device's interfaces the port is, from 0.
     pub interface: u8,
+    /// The device's folder in sysfs: ports with the same one are of one device.
+    pub device: PathBuf,
 }
 
 impl fmt::Display for UsbIdentity {
@@ -86,6 +88,7 @@ fn usb(device: &Path) -> Option<UsbIdentity> {
                 name: text("product"),
                 serial: text("serial"),
                 interface,
+                device: folder.to_owned(),
             });
         }
     }

@@ -5,9 +5,10 @@
 //!     │  ◀──Share, mpsc 512: full = lost─────────  │  ◀──BoardEvent, mpsc 256: the board keeps 64 more, then counts
 //!     │  ◀──HashRate, watch: latest wins─────────  │
 //!     └───UpstreamEvent, mpsc 256: pool waits────▶ │
-//!     └───Lessons, sync 256: full = dropped──▶ memory thread, which alone touches the state file
+//!     └───Lessons, sync 512: full = dropped──▶ memory thread, which alone touches the state file ◀──Results── openers
 //!  node task ──NodeEvent, mpsc 64: node waits──▶ solo task, which stands where a pool task does
 //!     └───found blocks, 16 at most──▶ journal thread, which alone touches the journal
+//!  openers ─Order, mpsc 8: waits─▶ board task; ◀─Results, watch: latest wins
 //!  openers ─BoardHandle, mpsc 8────────────────▶   │ ──Notice, sync 1024: full = dropped, counted──▶ monitor thread
 //! ```
 //!
@@ -35,22 +36,22 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bitcoin::Network;
 use signalcore_drivers::cpu::{self, CpuOptions, GuardOptions};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
-use self::boards::Boards;
+use self::boards::{Around, Boards};
 use self::model::ModelPlan;
 use crate::config::{self, Config, Environment, Pool, Secret, Stratum, Threads, Upstreams};
 use crate::decision::{self, Bounds, Scheme, StalePolicy};
 use crate::engine::policy::{Policy, Strategy, UpstreamTerms};
 use crate::engine::task::{End, EngineTask, Limits};
+use crate::memory::{Memory, Recollection};
 use crate::monitor::{Context, Display, Monitor, UpstreamAbout};
 use crate::protocol::payout_watch::PayoutTerms;
 use crate::protocol::redirect::Destination;
 use crate::protocol::session_config::{Credentials, Deadlines, SessionConfig, Suggestion};
 use crate::upstream;
 use crate::upstream::journal::{Journal, Opened};
-use crate::upstream::memory::{Memory, Recollection};
 use crate::upstream::pool::{self, PoolOptions};
 use crate::upstream::proxy::Proxy;
 use crate::upstream::solo::SoloOptions;
@@ -74,6 +75,7 @@ pub struct Plan {
     model: Option<ModelPlan>,
     memory: Option<PathBuf>,
     journal: Option<PathBuf>,
+    changes: Option<watch::Receiver<Config>>,
 }
 
 /// What work comes from.
@@ -159,13 +161,21 @@ impl Plan {
             model: ModelPlan::new(config)?,
             memory: None,
             journal: None,
+            changes: None,
         })
     }
 
-    /// Remembers what is learnt of pools in this file.
+    /// Remembers what is learnt of pools and boards in this file.
     #[must_use]
     pub fn with_memory(self, file: Option<PathBuf>) -> Self {
         Self { memory: file, ..self }
+    }
+
+    /// Follows configurations that come while it runs as far as boards can be told: frequency, voltage, limits and tuning.
+    /// Each has passed [`Self::check`].
+    #[must_use]
+    pub fn with_changes(self, changes: watch::Receiver<Config>) -> Self {
+        Self { changes: Some(changes), ..self }
     }
 
     /// Keeps found blocks in this file.
@@ -223,7 +233,9 @@ pub async fn run(
     let names: Vec<_> = upstreams.iter().map(|(upstream, _)| upstream.name.clone()).collect();
     let monitor = Monitor::start(context, display, out).context("start the monitor's thread")?;
     let (board_sender, boards) = mpsc::channel(BOARD_CAPACITY);
-    let keeper = (!plan.boards.is_empty()).then(|| tokio::spawn(plan.boards.keep(board_sender.clone())));
+    let boards_memory = memory.as_ref().map(Memory::boards).unwrap_or_default();
+    let around = Around { taker: board_sender.clone(), memory: boards_memory, changes: plan.changes };
+    let keeper = (!plan.boards.is_empty()).then(|| tokio::spawn(plan.boards.keep(around)));
     let keeper = keeper.map(|keeper| keeper.abort_handle());
     let stop_keeping = keeper.clone();
     let opener = tokio::task::spawn_blocking(move || {

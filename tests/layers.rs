@@ -33,7 +33,8 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("config::solo", &["work"], PURE),
     ("config::environment", &[], &["std::env"]),
     ("config::files", &["rustls"], &["std::fs", "std::io"]),
-    ("upstream", &["clock", "work", "protocol"], SHELL),
+    ("memory", &["protocol", "signalcore_drivers"], SHELL),
+    ("upstream", &["clock", "work", "protocol", "memory"], SHELL),
     ("upstream::node::rpc", &["reqwest"], SHELL),
     ("upstream::retry", &["backoff"], PURE),
     ("upstream::proxy", &["tokio_socks"], PURE),
@@ -53,6 +54,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
         &["work", "protocol", "validate", "decision", "model", "engine", "upstream", "bitcoin"],
         SHELL,
     ),
+    ("monitor::boards", &["signalcore_drivers"], PURE),
     (
         "wiring",
         &[
@@ -61,6 +63,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
             "protocol",
             "validate",
             "config",
+            "memory",
             "upstream",
             "decision",
             "model",
@@ -155,8 +158,10 @@ fn the_other_crates_know_nothing_above_them() {
 const PURE_ELSEWHERE: &[(&str, &[&str])] = &[
     ("drivers/bitaxe", &["shell.rs"]),
     ("drivers/bm13xx", &["board.rs"]),
+    ("drivers/gekko", &["shell.rs"]),
     ("drivers/icarus", &["shell.rs"]),
     ("hil/bench", &["known_pool.rs", "miner.rs", "player.rs", "runner.rs"]),
+    ("drivers/scanner", &["shell.rs"]),
     ("hil/virtual_board", &["pty.rs", "shell.rs"]),
 ];
 

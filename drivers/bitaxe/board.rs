@@ -8,6 +8,8 @@ mod chain_clock;
 mod heat;
 mod monitor;
 mod off;
+mod orders;
+mod report;
 mod running;
 mod status;
 
@@ -17,16 +19,17 @@ use std::time::{Duration, Instant};
 use self::heat::Heat;
 use self::off::Off;
 use self::running::Running;
-pub use self::status::{OffReason, Order, OrderError, Phase, Readings, Status, Told};
+pub use self::status::{OffReason, Phase, Readings, Status, Told};
 use super::boards::{BeyondLimit, BoardKind};
 use super::link::{CallError, Link, LinkEvent};
 use super::power_up::PowerUp;
 use super::thermal::Thermal;
-use super::tuner::{Goal, Point, Results, Tuner, TunerEvent, TunerLimits};
+use super::tuner::{Goal, Point, Results, Tuner, TunerEvent};
 use crate::bm13xx::bring_up::RESET_BAUD;
 use crate::bm13xx::chain::{Chain, ChainConfig, ChainConfigError};
 use crate::bm13xx::pll::Frequency;
 use crate::bm13xx::ticket::ALWAYS_ZERO;
+use crate::order::OrderError;
 use crate::{BoardEvent, ChipJob, ChipJobId};
 
 /// Wait after a failed start; doubled each time, up to the second.
@@ -42,10 +45,21 @@ pub struct BoardSettings {
     pub point: Point,
     /// The data port.
     pub line: LineSettings,
-    /// Power at most, watts; never above the board's own limit.
+    /// Power and temperature at most; never above the board's own limits.
+    pub limits: OwnLimits,
+    /// What the board looks for by itself, if anything.
+    pub goal: Option<Goal>,
+    /// What earlier runs have found.
+    pub known: Results,
+}
+
+/// What the operator allows less of than the board bears; `None` for what the board bears.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct OwnLimits {
+    /// Power, above which the chips are held back. Unit: watts.
     pub watts: Option<f64>,
-    /// Whether and how the board tunes itself.
-    pub tuning: Option<Tuning>,
+    /// Temperature of the chips, above which they are held back. Unit: °C.
+    pub celsius: Option<f64>,
 }
 
 /// The data port of a board.
@@ -68,17 +82,6 @@ impl Default for LineSettings {
     fn default() -> Self {
         Self { baud: RESET_BAUD, zero_bits: ALWAYS_ZERO }
     }
-}
-
-/// How a board tunes itself.
-#[derive(Debug, Clone)]
-pub struct Tuning {
-    /// What for.
-    pub goal: Goal,
-    /// What no point may exceed.
-    pub limits: TunerLimits,
-    /// What earlier runs have found.
-    pub results: Results,
 }
 
 /// Settings that make no board.
@@ -143,7 +146,15 @@ pub struct Board {
 struct Wanted {
     job: Option<ChipJob>,
     point: Point,
-    tuner: Option<Tuner>,
+    limits: OwnLimits,
+    search: Search,
+}
+
+/// The tuner, or what it will begin with if it is asked for.
+#[derive(Debug)]
+enum Search {
+    Off(Results),
+    On(Box<Tuner>),
 }
 
 /// What has been.
@@ -171,27 +182,16 @@ impl Outbox {
 impl Board {
     /// A board that is powered up from now on. Errors: it does not bear the settings, or has no control port.
     pub fn new(settings: BoardSettings, now: Instant) -> Result<Self, BoardError> {
-        let BoardSettings { kind, mut point, line, watts, tuning } = settings;
+        let BoardSettings { kind, point, line, limits, goal, known } = settings;
         if kind.parts.regulator.is_none() {
             return Err(OrderError::NoControl { board: kind.title.clone() }.into());
         }
-        let mut thermal = Thermal::new(kind.heat, now);
-        if let Some(watts) = watts {
-            thermal.set_watts_limit(watts_limit(kind, watts)?);
-        }
+        let thermal = Thermal::new(orders::heat_limits(kind, limits)?, now);
         kind.voltage(point.millivolts)?;
         let frequency = kind.frequency(point.megahertz)?;
         Chain::new(&chain_config(kind, frequency, line), now)?;
-        let tuner = match tuning {
-            Some(Tuning { goal: Goal::Efficiency, .. }) if kind.parts.power_meter.is_none() => {
-                return Err(OrderError::NoPowerMeter { board: kind.title.clone() }.into());
-            }
-            Some(Tuning { goal, limits, results }) => {
-                Some(Tuner::new(kind, goal, limits, point, results, now))
-            }
-            None => None,
-        };
-        point = tuner.as_ref().map_or(point, Tuner::point);
+        let search = orders::search(kind, goal, thermal.limits(), point, known, now)?;
+        let point = search.point().unwrap_or(point);
         let voltage = kind.voltage(point.millivolts)?;
         let mut board = Self {
             kind,
@@ -199,7 +199,7 @@ impl Board {
             link: Link::default(),
             heat: Heat::new(kind, thermal, now),
             state: State::PoweringUp(PowerUp::new(kind, voltage, now)),
-            wanted: Wanted { job: None, point, tuner },
+            wanted: Wanted { job: None, point, limits, search },
             told: Counts::default(),
             out: Outbox::default(),
         };
@@ -214,23 +214,6 @@ impl Board {
             running.set_job(job, now);
         }
         self.go_on(now);
-    }
-
-    /// Follows an order. Errors: the board does not bear it, and stays as it is.
-    pub fn order(&mut self, order: Order, now: Instant) -> Result<(), OrderError> {
-        match order {
-            Order::Set { megahertz, millivolts } => {
-                self.kind.frequency(megahertz)?;
-                self.kind.voltage(millivolts)?;
-                self.wanted.tuner = None;
-                self.wanted.point = Point { megahertz, millivolts };
-            }
-            Order::LimitWatts(watts) => {
-                self.heat.thermal.set_watts_limit(watts_limit(self.kind, watts)?);
-            }
-        }
-        self.go_on(now);
-        Ok(())
     }
 
     /// Takes the power away, for good.
@@ -329,9 +312,9 @@ impl Board {
         Status { phase, readings: self.heat.readings, settings, chain, is_control_silent }
     }
 
-    /// What the tuner knows, while it tunes.
-    pub fn tuning_results(&self) -> Option<&Results> {
-        self.wanted.tuner.as_ref().map(Tuner::results)
+    /// What is known of frequencies and voltages.
+    pub fn tuning_results(&self) -> &Results {
+        self.wanted.search.results()
     }
 
     /// Whether sensors are read and the fan is driven: not before they were set up, not while there is something more
@@ -372,7 +355,10 @@ impl Board {
             LinkEvent::Silent => {
                 self.out.fault("the control port does not answer; the power is cut if that goes on");
             }
-            LinkEvent::Back => self.out.fault("the control port answers again"),
+            LinkEvent::Back => {
+                let event = BoardEvent::Recovered("the control port answers again".to_owned());
+                self.out.events.push_back(event);
+            }
             LinkEvent::Ended { call, outcome } => self.take_outcome(call, outcome, now),
         }
     }
@@ -409,7 +395,12 @@ impl Board {
         if let Some(command) = power_up.next_call(self.kind, now) {
             self.link.call(Ask::PowerUp, command, now);
         } else if power_up.is_done(now) {
-            self.start(now);
+            // An order may have come meanwhile.
+            if power_up.voltage().millivolts() == self.wanted.point.millivolts {
+                self.start(now);
+            } else {
+                self.begin(now);
+            }
         }
     }
 
@@ -427,17 +418,8 @@ impl Board {
         let retry = retry.min(RETRY_MOST);
         self.told.failed_starts += 1;
         self.out.fault(format!("no power for the chips: {why}; tried again in {} s", retry.as_secs()));
-        self.switch_off(OffReason::Failed { retry_at: now + retry }, now);
+        self.switch_off(OffReason::Failed { retry_at: now + retry, reason: why.to_owned() }, now);
     }
-}
-
-/// Errors: no power at all, or more than the board bears.
-fn watts_limit(kind: &BoardKind, watts: f64) -> Result<f64, OrderError> {
-    let most = kind.heat.watts;
-    if watts > 0.0 && watts <= most {
-        return Ok(watts);
-    }
-    Err(OrderError::Watts { asked: watts, most, board: kind.title.clone() })
 }
 
 fn chain_config(kind: &BoardKind, frequency: Frequency, line: LineSettings) -> ChainConfig {

@@ -110,6 +110,16 @@ pub enum Regulator {
     Switched(Switched),
 }
 
+impl Regulator {
+    /// How its output is read, volts; `None` where nothing tells it in a unit that is known.
+    pub fn output_reading(self) -> Option<Reading> {
+        match self {
+            Self::Tps546(part) => Some(sensor::tps546_output(part.address)),
+            Self::Ds4432u(_) | Self::Switched(_) => None,
+        }
+    }
+}
+
 /// Pins that switch a fixed voltage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -195,6 +205,14 @@ impl PowerMeter {
         match self {
             Self::Ina260 { address } => sensor::ina260_power(address),
             Self::Tps546 { address } => sensor::tps546_power(address),
+        }
+    }
+
+    /// How the voltage that it is fed with is read, volts.
+    pub fn input_reading(self) -> Reading {
+        match self {
+            Self::Ina260 { address } => sensor::ina260_voltage(address),
+            Self::Tps546 { address } => sensor::tps546_input(address),
         }
     }
 }
@@ -377,6 +395,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn no_range_without_a_source_goes_far_beyond_the_default() {
+        // The highest of an emberOne is what Bitmain runs its chips at; a bare chain has no regulator.
+        for board in boards().iter().filter(|board| !["emberone", "chain"].contains(&board.name.as_str())) {
+            let BoardKind { name, megahertz, millivolts, .. } = board;
+            assert!(5 * megahertz.most <= 6 * megahertz.default, "{name}");
+            assert!(millivolts.most <= millivolts.default + 100, "{name}");
+        }
+        let ranges = TABLE.lines().filter(|line| line.starts_with('m') && line.contains("most ="));
+        assert!(ranges.clone().all(|line| line.contains("# ")) && ranges.count() == 2 * boards().len());
+    }
 
     #[test]
     fn the_table_has_every_board_and_all_of_its_rows_hold() {

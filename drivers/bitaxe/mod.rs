@@ -4,6 +4,7 @@
 pub mod board;
 pub mod boards;
 pub mod fan;
+pub mod identify;
 pub mod link;
 pub mod packet;
 pub mod power_up;

@@ -15,7 +15,7 @@ use super::regulator::{Tps546, tps546_faults};
 /// The pin of the chips' reset on every board: low holds it.
 const RESET_PIN: u8 = 0;
 /// Clock of the I2C bus, hertz.
-const I2C_HERTZ: u32 = 100_000;
+pub(super) const I2C_HERTZ: u32 = 100_000;
 /// Highest change of a core voltage at once, millivolts, and the wait after it.
 const VOLTAGE_STEP: u32 = 25;
 /// See above.
@@ -180,6 +180,7 @@ pub fn switch_off(kind: &BoardKind) -> Vec<Command> {
 /// The steps on their way.
 #[derive(Debug)]
 pub struct PowerUp {
+    voltage: CoreVoltage,
     rest: VecDeque<Step>,
     asked: Option<Step>,
     wait_until: Instant,
@@ -189,7 +190,13 @@ pub struct PowerUp {
 impl PowerUp {
     /// Begins now.
     pub fn new(kind: &BoardKind, voltage: CoreVoltage, now: Instant) -> Self {
-        Self { rest: steps(kind, voltage).into(), asked: None, wait_until: now, has_switched: false }
+        let rest = steps(kind, voltage).into();
+        Self { voltage, rest, asked: None, wait_until: now, has_switched: false }
+    }
+
+    /// What the chips have at its end.
+    pub fn voltage(&self) -> CoreVoltage {
+        self.voltage
     }
 
     /// The next call to make, `None` when there is one under way, a wait, or nothing left.

@@ -3,17 +3,22 @@
 //! It moves bytes and keeps time, and waits for nobody: events that find no room wait here. However it ends, it first takes
 //! the power away as far as its ports still allow.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::board::{Board, BoardError, BoardSettings, DataOut, Order, OrderError, Status};
-use super::tuner::Results;
+use super::board::{Board, BoardError, BoardSettings, DataOut};
+use super::boards::BoardKind;
+use super::identify::{Identification, Unidentified};
+use super::tuner::{Fault, Point, Results, TunerEvent};
+use crate::bm13xx::board::Running;
 use crate::cpu::outbox::{Delivery, Outbox};
+use crate::order::{Controls, ORDER_CAPACITY, OrderRequest};
 use crate::port::{Port, PortError};
+use crate::status::StatusTimes;
 use crate::{BoardEvent, BoardHandle, ChipJob, EVENT_CAPACITY};
 
 /// Bytes taken from a port at once.
@@ -24,10 +29,6 @@ const RETRY: Duration = Duration::from_millis(10);
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 /// How long taking the power away may last when the board ends: three calls, with room for lost ones.
 const POWER_OFF: Duration = Duration::from_secs(5);
-/// How often a new status is told.
-const STATUS_EVERY: Duration = Duration::from_secs(1);
-/// Orders that may wait.
-const ORDERS: usize = 8;
 
 /// Opens a port. It may block.
 pub type Opener = Arc<dyn Fn() -> Result<Port, PortError> + Send + Sync>;
@@ -51,57 +52,78 @@ pub enum OpenError {
     Port(#[from] PortError),
 }
 
-/// An order, and where to say what became of it.
-pub type OrderRequest = (Order, oneshot::Sender<Result<(), OrderError>>);
-
-/// What a Bitaxe has beyond other boards.
-#[derive(Debug)]
-pub struct Controls {
-    /// Orders of the operator. Capacity 8.
-    pub orders: mpsc::Sender<OrderRequest>,
-    /// How it stands, once a second; the latest wins.
-    pub status: watch::Receiver<Status>,
-    /// What its tuner knows, for the state file; changes when a point was measured. The latest wins.
-    pub results: watch::Receiver<Results>,
+/// Why nobody knows which board it is.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentifyError {
+    /// What was found out does not tell.
+    #[error(transparent)]
+    Unidentified(#[from] Unidentified),
+    /// A port cannot be opened, or is gone.
+    #[error(transparent)]
+    Port(#[from] PortError),
 }
 
-/// A board that runs.
-#[derive(Debug)]
-pub struct Opened {
-    /// For the engine.
-    pub handle: BoardHandle,
-    /// For displays and the operator.
-    pub controls: Controls,
-    /// Tells how it ended. Shape: `None` when the engine has stopped it, else what became of a port.
-    pub ended: JoinHandle<Option<PortError>>,
+/// Finds out which board is at these ports, see [`Identification`]. Takes up to seconds. Shape: the board, and its ports,
+/// which stay open and are given out once by these openers: to open them again might move their modem lines.
+///
+/// Errors: `Unidentified`, `Port`.
+pub async fn identify(ports: Ports) -> Result<(&'static BoardKind, Ports), IdentifyError> {
+    let mut control = Some(open_port(Arc::clone(&ports.control)).await?);
+    let mut data = Some(open_port(Arc::clone(&ports.data)).await?);
+    let mut board = Identification::new(now());
+    let (mut of_control, mut of_data) = ([0; BUFFER], [0; BUFFER]);
+    while board.outcome().is_none() {
+        while let Some(bytes) = board.poll_control() {
+            write(&mut control, &bytes).await?;
+        }
+        while let Some(bytes) = board.poll_data() {
+            write(&mut data, &bytes).await?;
+        }
+        let due = board.poll_timeout().map(Instant::from_std);
+        tokio::select! {
+            count = read(&mut control, &mut of_control) => board.handle_control(&of_control[..count?], now()),
+            count = read(&mut data, &mut of_data) => board.handle_data(&of_data[..count?]),
+            () = until(due) => board.handle_timeout(now()),
+        }
+    }
+    let kind = board.outcome().expect("the loop ends with one").clone()?;
+    Ok((kind, Ports { control: kept(control, ports.control), data: kept(data, ports.data) }))
+}
+
+/// Gives out a port that is open already, and later ones as before.
+fn kept(port: Option<Port>, opener: Opener) -> Opener {
+    let port = Mutex::new(port);
+    Arc::new(move || {
+        let open = port.lock().unwrap_or_else(PoisonError::into_inner).take();
+        open.map_or_else(|| opener(), Ok)
+    })
 }
 
 /// Opens both ports and starts the board; it is powered up in its own task. What goes wrong with it is a
 /// [`BoardEvent::Fault`], and it is tried again; the board ends when one of its ports does.
 ///
 /// Errors: `Settings`, `Port`.
-pub async fn open(name: String, settings: BoardSettings, ports: Ports) -> Result<Opened, OpenError> {
+pub async fn open(name: String, settings: BoardSettings, ports: Ports) -> Result<Running, OpenError> {
     let kind = settings.kind;
-    let results = settings.tuning.as_ref().map(|tuning| tuning.results.clone()).unwrap_or_default();
     let board = Board::new(settings, now())?;
     let (control, data) = (open_port(ports.control).await?, open_port(ports.data).await?);
     let (job_sender, job) = watch::channel(None);
     let (event_sender, events) = mpsc::channel(EVENT_CAPACITY);
-    let (order_sender, orders) = mpsc::channel(ORDERS);
-    let (status, status_receiver) = watch::channel(board.status(now()));
-    let (results, results_receiver) = watch::channel(results);
+    let (order_sender, orders) = mpsc::channel(ORDER_CAPACITY);
+    let (results, results_receiver) = watch::channel(board.tuning_results().clone());
     let detail = format!("{}, {} × {}", kind.title, kind.chips.count, kind.list().chip.name);
-    let handle = BoardHandle { name, detail, expected_rate: board.expected_rate(), job: job_sender, events };
-    let controls = Controls { orders: order_sender, status: status_receiver, results: results_receiver };
+    let controls = Controls { orders: Some(order_sender), results: Some(results_receiver) };
+    let expected_rate = board.expected_rate();
+    let handle = BoardHandle { name, detail, expected_rate, job: job_sender, events, controls };
     let shell = Shell {
         board,
         control: Some(control),
         data: Some(data),
         commands: Commands { job, orders },
-        told: Telling { status, status_at: Instant::now(), results },
+        told: Telling { times: StatusTimes::new(now()), results },
         outbox: Outbox::new(event_sender),
     };
-    Ok(Opened { handle, controls, ended: tokio::spawn(shell.run()) })
+    Ok((handle, tokio::spawn(shell.run())))
 }
 
 #[derive(Debug)]
@@ -123,8 +145,7 @@ struct Commands {
 
 #[derive(Debug)]
 struct Telling {
-    status: watch::Sender<Status>,
-    status_at: Instant,
+    times: StatusTimes,
     results: watch::Sender<Results>,
 }
 
@@ -162,12 +183,13 @@ impl Shell {
                 return End::Port(error);
             }
             self.tell();
+            self.tell_status();
             let delivery = self.outbox.report();
             if delivery == Delivery::Closed {
                 return End::Stopped;
             }
-            let due = self.board.poll_timeout().map(Instant::from_std);
-            let due = due.into_iter().chain([self.told.status_at + STATUS_EVERY]).min();
+            let due = self.board.poll_timeout().into_iter().chain([self.told.times.next_at()]).min();
+            let due = due.map(Instant::from_std);
             let retry = (delivery == Delivery::Waiting).then(|| Instant::now() + RETRY);
             // A job first: whatever else there is belongs to the one before.
             tokio::select! {
@@ -230,7 +252,6 @@ impl Shell {
             }
         }
         self.tell();
-        self.told.status.send_replace(self.board.status(now()));
     }
 
     /// Writes what the board wants written. Errors: a port is gone, which is then known to be.
@@ -257,7 +278,7 @@ impl Shell {
         Ok(())
     }
 
-    /// Events for the engine, and how the board stands.
+    /// Events for the engine, and what the tuner has learnt.
     fn tell(&mut self) {
         while let Some(event) = self.board.poll_event() {
             match event {
@@ -266,15 +287,27 @@ impl Shell {
             }
         }
         let mut has_learnt = false;
-        while self.board.poll_tuner().is_some() {
+        while let Some(event) = self.board.poll_tuner() {
             has_learnt = true;
+            if let TunerEvent::BackedOff { from: Point { megahertz, millivolts }, fault } = event {
+                let why = match fault {
+                    Fault::Limit => "it gets too hot or takes too much power",
+                    Fault::Unstable => "nonces are wrong or missing",
+                };
+                let text =
+                    format!("{megahertz} MHz at {millivolts} mV do not hold any more: {why}; backs off");
+                self.outbox.push(BoardEvent::Fault(text));
+            }
         }
-        if let (true, Some(results)) = (has_learnt, self.board.tuning_results()) {
-            self.told.results.send_replace(results.clone());
+        if has_learnt {
+            self.told.results.send_replace(self.board.tuning_results().clone());
         }
-        if self.told.status_at.elapsed() >= STATUS_EVERY {
-            self.told.status_at = Instant::now();
-            self.told.status.send_replace(self.board.status(now()));
+    }
+
+    /// How the board stands, unless it has been told to stop: the last one is that of a board at work.
+    fn tell_status(&mut self) {
+        if self.told.times.is_due(self.board.state(), now()) {
+            self.outbox.tell(self.board.report(now()));
         }
     }
 }
@@ -286,6 +319,13 @@ fn now() -> std::time::Instant {
 
 async fn open_port(opener: Opener) -> Result<Port, PortError> {
     spawn_blocking(move || opener()).await.expect("opening a port does not panic")
+}
+
+async fn write(port: &mut Option<Port>, bytes: &[u8]) -> Result<(), PortError> {
+    match port {
+        Some(port) => port.write(bytes).await,
+        None => Ok(()),
+    }
 }
 
 async fn read(port: &mut Option<Port>, buffer: &mut [u8]) -> Result<usize, PortError> {

@@ -195,9 +195,14 @@ impl Thermal {
         self.speed.watts
     }
 
-    /// Another limit of power, which is never above that of the board.
-    pub fn set_watts_limit(&mut self, watts: f64) {
-        self.limits.watts = watts;
+    /// The limits that it keeps.
+    pub fn limits(&self) -> &HeatLimits {
+        &self.limits
+    }
+
+    /// Other limits, which are never above those of the board. What was too hot is judged anew by the next readings.
+    pub fn set_limits(&mut self, limits: HeatLimits) {
+        self.limits = limits;
     }
 
     /// When [`Self::cut_off`] may come to say something else without a reading.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::boards::{BoardKind, Range};
+use crate::bm13xx::pll::Frequency;
 
 /// Grid of the search. Finer than these a chip shows no difference within the time of one measurement.
 const MEGAHERTZ_STEP: u32 = 25;
@@ -23,6 +24,9 @@ const LEAST_NONCES: u64 = 100;
 const STABLE_SHARE: f64 = 0.95;
 /// A point is worth a measurement when it can be better by this share.
 const BETTER_BY: f64 = 0.005;
+/// Times the rate of its frequency beyond which a result is not believed, and power in watts beyond which none is.
+const TOO_FAST: f64 = 1.5;
+const MOST_WATTS: f64 = 100_000.0;
 /// Points kept; the grid of a board has fewer.
 const MOST_POINTS: usize = 1024;
 
@@ -36,6 +40,19 @@ pub enum Goal {
     HashRate,
 }
 
+impl Goal {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Efficiency, Self::HashRate];
+
+    /// As it is named in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Efficiency => "efficiency",
+            Self::HashRate => "hash-rate",
+        }
+    }
+}
+
 /// A frequency and a core voltage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Point {
@@ -46,7 +63,7 @@ pub struct Point {
 }
 
 /// What no point may exceed.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TunerLimits {
     /// Of the chips, °C.
     pub celsius: f64,
@@ -106,6 +123,9 @@ pub struct Outcome {
 pub struct Results {
     /// In the order in which they were measured, one a point.
     pub outcomes: Vec<Outcome>,
+    /// By which limits they were judged.
+    #[serde(default)]
+    pub limits: Option<TunerLimits>,
 }
 
 impl Results {
@@ -115,6 +135,19 @@ impl Results {
         self.outcomes.push(outcome);
         let surplus = self.outcomes.len().saturating_sub(MOST_POINTS);
         self.outcomes.drain(..surplus);
+    }
+
+    /// The same under other limits: what was too much may not be any more, and the other way round.
+    fn judged_by(mut self, limits: TunerLimits) -> Self {
+        if self.limits.replace(limits) != Some(limits) {
+            self.outcomes.retain(|outcome| outcome.fault != Some(Fault::Limit));
+            let is_beyond =
+                |outcome: &Outcome| outcome.watts > limits.watts || outcome.celsius > limits.celsius;
+            for outcome in self.outcomes.iter_mut().filter(|outcome| is_beyond(outcome)) {
+                outcome.fault.get_or_insert(Fault::Limit);
+            }
+        }
+        self
     }
 
     fn at(&self, point: Point) -> Option<&Outcome> {
@@ -196,16 +229,21 @@ impl Tuner {
         let bears =
             |point: Point| kind.frequency(point.megahertz).is_ok() && kind.voltage(point.millivolts).is_ok();
         let sense = |outcome: &Outcome| {
-            let figures = [outcome.hashes_per_second, outcome.watts, outcome.celsius, outcome.error_share];
-            bears(outcome.point) && figures.iter().all(|figure| figure.is_finite())
+            let most = TOO_FAST * expected(kind, outcome.point);
+            bears(outcome.point)
+                && (0.0..=most).contains(&outcome.hashes_per_second)
+                && (0.0..=MOST_WATTS).contains(&outcome.watts)
+                && outcome.celsius.is_finite()
+                && (0.0..=1.0).contains(&outcome.error_share)
         };
-        let mut believed = Results::default();
+        let mut believed = Results { limits: results.limits, outcomes: Vec::new() };
         results.outcomes.into_iter().filter(sense).for_each(|outcome| believed.learn(outcome));
         let limits = TunerLimits {
             celsius: limits.celsius.min(kind.heat.throttle),
             watts: limits.watts.min(kind.heat.watts),
             ..limits
         };
+        let believed = believed.judged_by(limits);
         let start = if bears(start) { start } else { default_point(kind) };
         let point = believed.best(goal).map_or(start, |best| best.point);
         let mut tuner = Self {
@@ -274,6 +312,11 @@ impl Tuner {
         self.point
     }
 
+    /// What it looks for.
+    pub fn goal(&self) -> Goal {
+        self.goal
+    }
+
     /// Whether the search has ended.
     pub fn is_found(&self) -> bool {
         self.is_found
@@ -285,8 +328,7 @@ impl Tuner {
     }
 
     fn expected(&self, point: Point) -> f64 {
-        let frequency = crate::bm13xx::pll::Frequency::from_mhz(point.megahertz.into());
-        self.kind.list().chip.hash_rate(self.kind.chips.count, frequency)
+        expected(self.kind, point)
     }
 
     fn conclude(&mut self, sample: &Sample, now: Instant) {
@@ -421,6 +463,12 @@ impl Tuner {
         self.point = point;
         self.phase = Phase::Settling { until: now + SETTLE };
     }
+}
+
+/// What the chips of a board do by the frequency of a point, in hashes a second.
+fn expected(kind: &BoardKind, point: Point) -> f64 {
+    let frequency = Frequency::from_mhz(point.megahertz.into());
+    kind.list().chip.hash_rate(kind.chips.count, frequency)
 }
 
 /// Where a board stands that nobody has tuned.

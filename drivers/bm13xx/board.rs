@@ -13,8 +13,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::chain::{Chain, ChainConfig, ChainConfigError, ChainEvent};
+use super::pll::Frequency;
 use crate::cpu::outbox::{Delivery, Outbox};
+use crate::order::{Controls, ORDER_CAPACITY, Order, OrderError, OrderRequest};
 use crate::port::{Port, PortError};
+use crate::status::StatusTimes;
 use crate::{BoardEvent, BoardHandle, ChipJob, EVENT_CAPACITY};
 
 /// Bytes taken from the port at once: a third of a second at 115 200 baud.
@@ -53,10 +56,15 @@ pub async fn open(name: String, config: ChainConfig, opener: Opener) -> Result<R
     let port = open_port(&opener).await?;
     let (job_sender, job) = watch::channel(None);
     let (event_sender, events) = mpsc::channel(EVENT_CAPACITY);
+    let (order_sender, orders) = mpsc::channel(ORDER_CAPACITY);
     let chip = config.bring_up.chip.name;
     let detail = format!("{} × {chip} at {} MHz", config.chips, config.frequency.mhz());
-    let handle = BoardHandle { name, detail, expected_rate: chain.expected_rate(), job: job_sender, events };
-    let board = Board { chain, opener, port: Some(port), job, outbox: Outbox::new(event_sender) };
+    let controls = Controls { orders: Some(order_sender), results: None };
+    let expected_rate = chain.expected_rate();
+    let handle = BoardHandle { name, detail, expected_rate, job: job_sender, events, controls };
+    let outbox = Outbox::new(event_sender);
+    let times = StatusTimes::new(now());
+    let board = Board { chain, opener, port: Some(port), job, orders, outbox, times };
     Ok((handle, tokio::spawn(board.run())))
 }
 
@@ -66,7 +74,9 @@ struct Board {
     /// `None` while the chips are to be in reset.
     port: Option<Port>,
     job: watch::Receiver<Option<ChipJob>>,
+    orders: mpsc::Receiver<OrderRequest>,
     outbox: Outbox,
+    times: StatusTimes,
 }
 
 impl fmt::Debug for Board {
@@ -93,7 +103,8 @@ impl Board {
             if delivery == Delivery::Closed {
                 return Ok(());
             }
-            let due = self.chain.poll_timeout().map(Instant::from_std);
+            let due = self.chain.poll_timeout().into_iter().chain([self.times.next_at()]).min();
+            let due = due.map(Instant::from_std);
             let retry = (delivery == Delivery::Waiting).then(|| Instant::now() + RETRY);
             // A job first: whatever else there is belongs to the one before.
             tokio::select! {
@@ -106,6 +117,10 @@ impl Board {
                     self.chain.set_job(job, now());
                 }
                 count = read(&mut self.port, &mut buffer) => self.chain.handle_bytes(&buffer[..count?], now()),
+                Some((order, answer)) = self.orders.recv() => {
+                    // Who asked may have gone.
+                    _ = answer.send(follow(&mut self.chain, order));
+                }
                 () = until(due) => self.chain.handle_timeout(now()),
                 () = until(retry) => {}
             }
@@ -147,6 +162,9 @@ impl Board {
                 port.write(&bytes).await?;
             }
         }
+        if self.times.is_due(self.chain.state(), now()) {
+            self.outbox.tell(self.chain.status(now()));
+        }
         Ok(self.outbox.report())
     }
 
@@ -164,6 +182,20 @@ impl Board {
             }
             _ => {}
         }
+    }
+}
+
+/// Errors: nothing around the chips does it, or they cannot have it.
+fn follow(chain: &mut Chain, order: Order) -> Result<(), OrderError> {
+    match order {
+        Order::Set { millivolts: Some(_), .. } => Err(OrderError::NotOfChain("voltage")),
+        Order::Set { megahertz: Some(megahertz), .. } => {
+            Ok(chain.set_frequency(Frequency::from_mhz(megahertz), now())?)
+        }
+        Order::Set { .. } | Order::Tune(None) => Ok(()),
+        Order::LimitPower(_) => Err(OrderError::NotOfChain("power")),
+        Order::LimitTemperature(_) => Err(OrderError::NotOfChain("temperature")),
+        Order::Tune(Some(_)) => Err(OrderError::NotOfChain("tuner")),
     }
 }
 

@@ -58,6 +58,8 @@ pub enum Step {
     Inactive(u64),
     /// An address for each chip, read back afterwards.
     Addresses,
+    /// What long chains need where one voltage domain borders on the next. Shape: chips of a domain.
+    Domains(usize),
     /// The ticket mask.
     TicketMask(u64),
     /// Raise the frequency step by step.
@@ -67,6 +69,9 @@ pub enum Step {
 }
 
 const ROLL: u32 = version_rolling(ROLLABLE);
+/// As cgminer's `driver-gekko.c` has it for the Compac A2.
+const GEKKO_ROLL: u32 = 0x8000_ffff;
+const GEKKO_ROLLING: Step = Step::Write(Register::VERSION_ROLLING, GEKKO_ROLL, GAP);
 const ROLLING: Step = Step::Write(Register::VERSION_ROLLING, ROLL, GAP);
 const CORE_ENABLE: (Register, u32) = core(0x02, 0xaa);
 
@@ -88,6 +93,17 @@ const FAST_UART: &[LineSpeed] = &[
     LineSpeed { baud: 3_125_000, register: Register::FAST_UART, value: 0x1130_0000 },
 ];
 
+const BM1370_EACH: Step = Step::EachChip(
+    &[
+        (Register::SOFT_RESET, 0x0007_01f0),
+        (Register::MISC_CONTROL, 0xf000_c100),
+        core(0x0b, 0x00),
+        core(0x00, 0x0c),
+        CORE_ENABLE,
+    ],
+    GAP,
+);
+
 /// Source: ESP-Miner `bm1370.c`, mujina `asic/bm13xx/thread.rs`.
 pub static BM1370_LIST: BringUp = BringUp {
     name: "bm1370",
@@ -106,16 +122,80 @@ pub static BM1370_LIST: BringUp = BringUp {
         write_core(0x00, 0x0c, GAP),
         Step::TicketMask(GAP),
         write(Register::IO_DRIVER_STRENGTH, 0x0001_1111),
+        BM1370_EACH,
+        write(Register::VOLTAGE_ADC, 0x0000_4480),
+        write(Register::ANALOG_MUX, 2),
+        write(Register::VOLTAGE_ADC, 0x0000_4480),
+        write_core(0x0d, 0xee, GAP),
+        Step::Ramp,
+        Step::SweepLength,
+        Step::Write(Register::VERSION_ROLLING, ROLL, 150),
+    ],
+    speeds: FAST_UART,
+};
+
+/// For GekkoScience's Compac A2, which stays at the speed it starts with: the list of the BM1370 with the clock delay, the
+/// value of core register 13 and the way to roll versions that cgminer's `driver-gekko.c` has. Not tried on a Compac A2.
+pub static GEKKO_BM1370_LIST: BringUp = BringUp {
+    name: "gekko-bm1370",
+    chip: &BM1370,
+    steps: &[
+        GEKKO_ROLLING,
+        GEKKO_ROLLING,
+        GEKKO_ROLLING,
+        Step::Count,
+        GEKKO_ROLLING,
+        write(Register::SOFT_RESET, 0x0007_0000),
+        write(Register::MISC_CONTROL, 0xf000_c100),
+        Step::Inactive(100),
+        Step::Addresses,
+        write_core(0x0b, 0x00, GAP),
+        write_core(0x00, 0x0e, 100),
+        Step::TicketMask(GAP),
+        Step::Write(Register::IO_DRIVER_STRENGTH, 0x0001_1111, 100),
         Step::EachChip(
             &[
                 (Register::SOFT_RESET, 0x0007_01f0),
                 (Register::MISC_CONTROL, 0xf000_c100),
                 core(0x0b, 0x00),
-                core(0x00, 0x0c),
+                core(0x00, 0x0e),
                 CORE_ENABLE,
             ],
             GAP,
         ),
+        write(Register::VOLTAGE_ADC, 0x0000_4480),
+        write(Register::ANALOG_MUX, 2),
+        write(Register::VOLTAGE_ADC, 0x0000_4480),
+        write_core(0x0d, 0x04, GAP),
+        Step::Ramp,
+        Step::SweepLength,
+        Step::Write(Register::VERSION_ROLLING, GEKKO_ROLL, 150),
+    ],
+    speeds: &[],
+};
+
+/// For a hash board of Bitmain's S21 Pro: 65 chips in 13 domains of five. Source: Bitmain's firmware as mujina captured it
+/// (`REFERENCE.md`). It sets the speed of the line before the chips one by one, we at the end as on other boards, and it
+/// gives each chip its own offset of nonces, where ours share the range by their addresses. Not tried on such a board.
+pub static S21_PRO_LIST: BringUp = BringUp {
+    name: "s21-pro",
+    chip: &BM1370,
+    steps: &[
+        ROLLING,
+        ROLLING,
+        ROLLING,
+        Step::Count,
+        ROLLING,
+        write(Register::SOFT_RESET, 0x0007_0000),
+        write(Register::MISC_CONTROL, 0xf000_c100),
+        Step::Inactive(GAP),
+        Step::Addresses,
+        write_core(0x0b, 0x00, GAP),
+        write_core(0x00, 0x0c, GAP),
+        Step::TicketMask(GAP),
+        write(Register::IO_DRIVER_STRENGTH, 0x0001_1111),
+        Step::Domains(5),
+        BM1370_EACH,
         write(Register::VOLTAGE_ADC, 0x0000_4480),
         write(Register::ANALOG_MUX, 2),
         write(Register::VOLTAGE_ADC, 0x0000_4480),
@@ -289,8 +369,16 @@ pub static BM1397_LIST: BringUp = BringUp {
 };
 
 /// All lists.
-pub static LISTS: [&BringUp; 6] =
-    [&BM1397_LIST, &BM1362_LIST, &GEKKO_BM1362_LIST, &BM1366_LIST, &BM1368_LIST, &BM1370_LIST];
+pub static LISTS: [&BringUp; 8] = [
+    &BM1397_LIST,
+    &BM1362_LIST,
+    &GEKKO_BM1362_LIST,
+    &BM1366_LIST,
+    &BM1368_LIST,
+    &BM1370_LIST,
+    &GEKKO_BM1370_LIST,
+    &S21_PRO_LIST,
+];
 
 /// What a chain does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -343,6 +431,7 @@ pub fn program(
                 actions.extend(addresses.iter().map(|address| send(Frame::SetAddress(*address), GAP)));
                 actions.push(Action::Ask(Question::Addresses));
             }
+            Step::Domains(size) => actions.extend(domains(addresses, size)),
             Step::TicketMask(wait) => {
                 actions.push(to_all(Register::TICKET_MASK, ticket.register_value(), wait));
             }
@@ -351,6 +440,32 @@ pub fn program(
         }
     }
     Ok(actions)
+}
+
+/// Domains up to which a chain needs no relays. Source: Bitmain's firmware as mujina captured it, as of the values below.
+const DOMAINS_WITHOUT_RELAYS: usize = 9;
+/// What relays wait between two answers: so much at the far end of the chain, and more for each domain nearer to the host.
+const LAST_GAP: u32 = 0x13;
+const GAP_STEP: u32 = 5;
+
+/// The last chip of each domain drives the next one harder, and in long chains the first and the last chip of each relay
+/// commands and answers.
+fn domains(addresses: &[u8], size: usize) -> Vec<Action> {
+    let domains = addresses.chunks(size);
+    let count = domains.len();
+    let ends = domains.clone().filter_map(|domain| domain.last());
+    let mut actions: Vec<_> =
+        ends.map(|last| to_one(*last, Register::IO_DRIVER_STRENGTH, 0x0001_f111, GAP)).collect();
+    actions.push(to_all(Register::PLL3, 0x5aa5_5aa5, GAP));
+    if count > DOMAINS_WITHOUT_RELAYS {
+        for (place, domain) in domains.enumerate() {
+            let gap = LAST_GAP + GAP_STEP * (count - 1 - place) as u32;
+            let borders = [domain.first(), domain.last()].into_iter().flatten();
+            let relay = |address: &u8| to_one(*address, Register::UART_RELAY, gap << 16 | 3, GAP);
+            actions.extend(borders.map(relay));
+        }
+    }
+    actions
 }
 
 /// The way from one frequency to another; at least one write, even where they are the same. Errors: one of them is out of

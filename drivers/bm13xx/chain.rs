@@ -6,6 +6,7 @@
 mod event;
 mod hashing;
 mod line;
+mod status;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -118,7 +119,7 @@ enum State {
     ResetReleased { until: Instant },
     BringUp { rest: VecDeque<Action>, doing: Doing },
     Hashing(Hashing),
-    Parked { until: Instant },
+    Parked { reason: ChainFault, until: Instant },
     Resting,
 }
 
@@ -280,7 +281,7 @@ impl Chain {
             State::ResetHeld { until }
             | State::ResetReleased { until }
             | State::BringUp { doing: Doing::Waiting { until } | Doing::Asking { until, .. }, .. }
-            | State::Parked { until } => Some(*until),
+            | State::Parked { until, .. } => Some(*until),
             State::Hashing(hashing) => Some(self.next_of(hashing)),
             State::Resting => None,
         }
@@ -435,7 +436,7 @@ impl Chain {
         self.work.failures = 0;
         self.hold_reset(now);
         let until = now + PARKED;
-        self.events.push_back(ChainEvent::Parked { reason: fault, until });
-        self.state = State::Parked { until };
+        self.events.push_back(ChainEvent::Parked { reason: fault.clone(), until });
+        self.state = State::Parked { reason: fault, until };
     }
 }

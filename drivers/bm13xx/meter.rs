@@ -46,7 +46,7 @@ pub struct RateEstimate {
 
 /// Sums of hashes and of the time they took, both fading.
 #[derive(Debug, Clone, Copy, Default)]
-struct FadingRate {
+pub(crate) struct FadingRate {
     hashes: f64,
     /// Sum of the squares of what each nonce adds to `hashes`.
     variance: f64,
@@ -54,19 +54,22 @@ struct FadingRate {
 }
 
 impl FadingRate {
-    fn pass(&mut self, time: Duration) {
+    /// So much time of hashing has passed.
+    pub(crate) fn pass(&mut self, time: Duration) {
         let fade = (-time.as_secs_f64() / MEMORY.as_secs_f64()).exp();
         self.hashes *= fade;
         self.variance *= fade * fade;
         self.seconds = self.seconds * fade + MEMORY.as_secs_f64() * (1.0 - fade);
     }
 
-    fn add(&mut self, hashes: f64) {
+    /// A nonce came that stands for so many hashes.
+    pub(crate) fn add(&mut self, hashes: f64) {
         self.hashes += hashes;
         self.variance += hashes * hashes;
     }
 
-    fn estimate(&self) -> RateEstimate {
+    /// What that comes down to.
+    pub(crate) fn estimate(&self) -> RateEstimate {
         if self.variance == 0.0 || self.seconds == 0.0 {
             return RateEstimate { hashes_per_second: 0.0, standard_error: f64::INFINITY };
         }

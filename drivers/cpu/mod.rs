@@ -63,7 +63,7 @@ use self::{
     worker::{Elections, Worker},
 };
 pub use self::{guard::GuardOptions, take_up::TakeUp};
-use crate::{BoardEvent, BoardHandle, EVENT_CAPACITY};
+use crate::{BoardEvent, BoardHandle, Controls, EVENT_CAPACITY};
 
 /// What the operator decides about the CPU board.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,7 +234,14 @@ fn start(
     let beside =
         if unmasked == kernel.name { String::new() } else { format!(", without versions {unmasked}") };
     let detail = format!("{threads} × {}{beside}", kernel.name);
-    Ok(BoardHandle { name: "cpu".to_owned(), detail, expected_rate, job: job_sender, events })
+    Ok(BoardHandle {
+        name: "cpu".to_owned(),
+        detail,
+        expected_rate,
+        job: job_sender,
+        events,
+        controls: Controls::default(),
+    })
 }
 
 /// Gives the calling thread the lowest priority and, if there is one for it, its core. Returns what did not work, for the

@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::kernel::Hits;
-use crate::BoardEvent;
+use crate::{BoardEvent, BoardStatus};
 
 /// Events a thread keeps while the channel is full; at the dispatcher's ceiling some seconds of work of one thread.
 /// More than the hits of one batch and what comes with them, or a batch would lose nonces beside an empty channel.
@@ -38,6 +38,8 @@ pub(crate) struct Outbox {
     hashes: u64,
     lost_nonces: u64,
     counts_are_due: bool,
+    /// The newest one, until there is room for it.
+    status: Option<Box<BoardStatus>>,
 }
 
 impl Outbox {
@@ -48,6 +50,7 @@ impl Outbox {
             hashes: 0,
             lost_nonces: 0,
             counts_are_due: false,
+            status: None,
         }
     }
 
@@ -65,6 +68,11 @@ impl Outbox {
             self.lost_nonces += u64::from(newest_nonce.is_some());
         }
         self.waiting.push_back(event);
+    }
+
+    /// Takes how the board stands; an older status that found no room is left out. None is waited for.
+    pub(crate) fn tell(&mut self, status: BoardStatus) {
+        self.status = Some(Box::new(status));
     }
 
     /// Counts hashes; [`Outbox::report`] sends them.
@@ -105,6 +113,11 @@ impl Outbox {
             let place = self.channel.try_reserve()?;
             place.send(self.waiting.pop_front().expect("it is not empty"));
         }
+        if self.status.is_some()
+            && let Ok(place) = self.channel.try_reserve()
+        {
+            place.send(BoardEvent::Status(self.status.take().expect("there is one")));
+        }
         Ok(())
     }
 
@@ -120,7 +133,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ChipJobId;
+    use crate::{BoardState, ChipJobId};
 
     fn nonce(nonce: u32) -> BoardEvent {
         BoardEvent::Nonce { job: ChipJobId(1), nonce, version: 4 }
@@ -181,6 +194,20 @@ mod tests {
         assert_eq!(received(&mut events), [BoardEvent::Hashes(111)]);
         assert_eq!(outbox.deliver(), Delivery::Done);
         assert_eq!(received(&mut events), [nonce(1)]);
+    }
+
+    #[test]
+    fn a_status_comes_behind_all_else_is_never_waited_for_and_gives_way_to_a_newer_one() {
+        let status = |state| BoardStatus::new(state);
+        let (channel, mut events) = mpsc::channel(1);
+        let mut outbox = Outbox::new(channel);
+        outbox.push(nonce(0));
+        outbox.tell(status(BoardState::Starting));
+        assert_eq!(outbox.deliver(), Delivery::Done, "a status that finds no room holds nobody up");
+        outbox.tell(status(BoardState::Hashing));
+        assert_eq!(received(&mut events), [nonce(0)]);
+        assert_eq!(outbox.deliver(), Delivery::Done);
+        assert_eq!(received(&mut events), [BoardEvent::Status(Box::new(status(BoardState::Hashing)))]);
     }
 
     #[test]

@@ -69,7 +69,8 @@ impl Frequency {
         }
     }
 
-    fn nearest(mhz: f64) -> Self {
+    /// The nearest that any device of the family was run with: their chips have one way to name a frequency.
+    pub(crate) fn nearest(mhz: f64) -> Self {
         let distance = |(word, _): &&(f64, u16)| (word - mhz).abs();
         let nearest = WORDS.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
         let (mhz, word) = *nearest.expect("the table has rows");
@@ -77,7 +78,7 @@ impl Frequency {
     }
 
     /// The command that sets it.
-    pub(super) fn command(self) -> [u8; 4] {
+    pub(crate) fn command(self) -> [u8; 4] {
         let [high, low] = self.word.to_be_bytes();
         let mut command = [0x82, high, low, 0];
         command[3] = crc5_of_bits(&command, 27);

@@ -1,7 +1,7 @@
 //! Finding out what is at the line: work whose nonce is known, and work whose nonce tells over how many devices the range
 //! is divided. Source: cgminer `driver-icarus.c`, `icarus_detect_one` and `get_options`.
 
-use super::work::SIZE;
+use crate::scanner::work::SIZE;
 
 /// Block 171874 of the main chain, whose nonce comes within a millisecond of hashing.
 const GOLDEN: Known = Known {

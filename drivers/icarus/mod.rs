@@ -7,9 +7,8 @@ mod clock;
 mod detection;
 mod model;
 pub mod shell;
-mod work;
 
-pub use board::{Icarus, IcarusConfig, IcarusCounts, IcarusEvent, IcarusFault};
+pub use board::{Icarus, IcarusConfig, IcarusEvent, IcarusFault};
 pub use clock::{ClockError, Frequency};
 pub use model::{BAUD, MODELS, Model};
 

@@ -4,8 +4,6 @@
 
 /// Speed of the line of all of them.
 pub const BAUD: u32 = 115_200;
-/// Nonces of one work.
-pub(super) const RANGE: f64 = 4_294_967_296.0;
 
 /// How a device that takes commands for its clock names a frequency.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,24 +1,10 @@
-//! A device of the family on its port: the shell around [`Icarus`], one task on the runtime. It moves bytes and keeps time,
-//! and waits for nobody: events that find no room wait here.
+//! A device of the family on its port.
 
-use std::time::Duration;
-
-use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, sleep_until};
-
-use super::board::{Icarus, IcarusConfig, IcarusEvent};
+use super::board::{Icarus, IcarusConfig};
 use super::clock::ClockError;
-use crate::cpu::outbox::{Delivery, Outbox};
+use crate::bm13xx::board::Running;
 use crate::port::{Port, PortError};
-use crate::{BoardEvent, BoardHandle, ChipJob, EVENT_CAPACITY};
-
-/// Bytes taken from the port at once.
-const BUFFER: usize = 4096;
-/// Pause between two tries to hand over events that found no room.
-const RETRY: Duration = Duration::from_millis(10);
-/// How long it tries to hand over its last events.
-const LAST_EVENTS: Duration = Duration::from_secs(2);
+use crate::scanner::shell::{now, open_port, start};
 
 /// Why a device did not start.
 #[derive(Debug, thiserror::Error)]
@@ -31,100 +17,14 @@ pub enum OpenError {
     Port(#[from] PortError),
 }
 
-/// Opens the port and starts the device, which is found out in its own task. What is wrong with it is a
-/// [`BoardEvent::Fault`], and it is tried again; it ends when its port does. Shape: what the engine gets, and what tells how
-/// it ended, `None` when the engine has stopped it.
+/// Opens the port and starts the device, see [`start`].
 ///
 /// Errors: `Clock`, `Port`.
 pub async fn open(
     name: String,
     config: IcarusConfig,
     opener: impl FnOnce() -> Result<Port, PortError> + Send + 'static,
-) -> Result<(BoardHandle, JoinHandle<Option<PortError>>), OpenError> {
-    let detail = config.model.name.to_owned();
-    let port = spawn_blocking(opener).await.expect("opening a port does not panic")?;
-    let device = Icarus::new(&config, now())?;
-    let (job_sender, job) = watch::channel(None);
-    let (event_sender, events) = mpsc::channel(EVENT_CAPACITY);
-    let handle = BoardHandle { name, detail, expected_rate: device.expected_rate(), job: job_sender, events };
-    let shell = Shell { device, port, job, outbox: Outbox::new(event_sender) };
-    Ok((handle, tokio::spawn(shell.run())))
-}
-
-#[derive(Debug)]
-struct Shell {
-    device: Icarus,
-    port: Port,
-    job: watch::Receiver<Option<ChipJob>>,
-    outbox: Outbox,
-}
-
-impl Shell {
-    async fn run(mut self) -> Option<PortError> {
-        let ended = self.drive().await;
-        let give_up_at = Instant::now() + LAST_EVENTS;
-        while self.outbox.report() == Delivery::Waiting && Instant::now() < give_up_at {
-            sleep(RETRY).await;
-        }
-        ended.err()
-    }
-
-    /// Runs until the engine lets go of the device, or the port does.
-    async fn drive(&mut self) -> Result<(), PortError> {
-        let mut buffer = [0; BUFFER];
-        loop {
-            while let Some(bytes) = self.device.poll_transmit() {
-                self.port.write(&bytes).await?;
-            }
-            while let Some(event) = self.device.poll_event() {
-                self.tell(event);
-            }
-            let delivery = self.outbox.report();
-            if delivery == Delivery::Closed {
-                return Ok(());
-            }
-            let due = self.device.poll_timeout().map(Instant::from_std);
-            let retry = (delivery == Delivery::Waiting).then(|| Instant::now() + RETRY);
-            tokio::select! {
-                biased;
-                changed = self.job.changed() => {
-                    if changed.is_err() {
-                        return Ok(());
-                    }
-                    let job = self.job.borrow_and_update().clone();
-                    self.device.set_job(job, now());
-                }
-                count = self.port.read(&mut buffer) => self.device.handle_bytes(&buffer[..count?], now()),
-                () = until(due) => self.device.handle_timeout(now()),
-                () = until(retry) => {}
-            }
-        }
-    }
-
-    fn tell(&mut self, event: IcarusEvent) {
-        match event {
-            IcarusEvent::Board(BoardEvent::Hashes(hashes)) => self.outbox.count(hashes),
-            IcarusEvent::Board(event) => self.outbox.push(event),
-            IcarusEvent::Failed(fault) => {
-                self.outbox.push(BoardEvent::Fault(format!("{fault}; it is tried again")));
-            }
-            IcarusEvent::Parked { reason, until } => {
-                let seconds = until.saturating_duration_since(now()).as_secs_f64().round();
-                self.outbox.push(BoardEvent::Fault(format!("{reason}; it is tried again in {seconds} s")));
-            }
-            IcarusEvent::Ready { .. } => {}
-        }
-    }
-}
-
-/// The clock of the runtime, which tests can pause.
-fn now() -> std::time::Instant {
-    Instant::now().into_std()
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
-    }
+) -> Result<Running, OpenError> {
+    let port = open_port(opener).await?;
+    Ok(start(name, Icarus::new(&config, now())?, port))
 }

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::{BoardEvent, ChipJob, ChipJobId};
+use crate::scanner::Device as _;
+use crate::{BoardEvent, BoardState, ChipJob, ChipJobId};
 
 const GOLDEN: [u8; 4] = [0x00, 0x01, 0x87, 0xa2];
 /// Of block 125552, for the job of [`job`].
@@ -248,4 +249,27 @@ fn hashes_are_reported_as_time_passes_and_none_without_work() {
     bench.told();
     bench.pass(Duration::from_secs(10));
     assert_eq!(hashes(bench.told()), 0);
+}
+
+#[test]
+fn a_device_tells_its_state_its_counts_and_its_rate_by_its_nonces() {
+    let mut bench = Bench::new("block-erupter");
+    assert_eq!(bench.device.state(), BoardState::Starting);
+    bench.pass(Duration::from_secs(10));
+    let parked = bench.device.state();
+    assert!(parked.reason().unwrap().contains("does not find the known nonce"), "{parked:?}");
+    let mut bench = Bench::found("block-erupter", &[], None);
+    assert_eq!((bench.device.state(), bench.device.status().chips[0].rate), (BoardState::Idle, None));
+    bench.set_job(Some(job(1, 0)));
+    bench.pass(Duration::from_secs(5));
+    bench.hear(&NONCE);
+    bench.hear(&NONCE);
+    bench.hear(&[1, 2, 3, 4]);
+    bench.pass(Duration::from_secs(5));
+    let status = bench.device.status();
+    assert_eq!((status.state, status.line.duplicates), (BoardState::Hashing, 1));
+    let chip = status.chips[0];
+    assert_eq!((chip.nonces, chip.hardware_errors), (1, 1));
+    let rate = chip.rate.unwrap().hashes_per_second;
+    assert!((rate / (2f64.powi(32) / 10.0) - 1.0).abs() < 0.05, "{rate}");
 }

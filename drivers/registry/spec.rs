@@ -2,27 +2,25 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Chips, Driver, Kind};
 use crate::bitaxe;
-use crate::bitaxe::board::LineSettings;
+use crate::bitaxe::board::{LineSettings, OwnLimits};
 use crate::bitaxe::boards::BeyondLimit;
 use crate::bitaxe::tuner::Point;
-use crate::bm13xx::board::{self, BoardError, Running};
 use crate::bm13xx::bring_up::RESET_BAUD;
 use crate::bm13xx::chain::{Chain, ChainConfig, ChainConfigError};
 use crate::bm13xx::pll::Frequency;
 use crate::bm13xx::ticket::ALWAYS_ZERO;
+use crate::gekko::{self, FrequencyError, Gekko, GekkoConfig};
 use crate::icarus::{self, ClockError, Icarus, IcarusConfig};
-use crate::port::Port;
-
-/// Speed of the control port, which USB does without.
-const CONTROL_BAUD: u32 = 115_200;
+use crate::order::{Goal, Order, Results};
+use crate::usb::SerialPort;
 
 /// A board as it is named, `KIND:PORT[,chips=N][,frequency=MHZ][,baud=B][,zero-bits=Z]`, and with two ports
-/// `KIND:CONTROL,DATA[,frequency=MHZ]…[,millivolts=MV]`. What is not said is as the kind has it.
+/// `KIND:CONTROL,DATA[,frequency=MHZ]…[,millivolts=MV][,power-limit=W][,max-temperature=C][,tune=GOAL]`. What is not said is
+/// as the kind has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BoardSpec {
     /// Its kind.
@@ -41,6 +39,10 @@ pub struct BoardSpec {
     pub baud: Option<u32>,
     /// Zero bits of each hash that its chips report; fewer than 32 for a virtual board.
     pub zero_bits: u32,
+    /// Power and temperature at most.
+    pub limits: OwnLimits,
+    /// What it tunes itself for, if anything.
+    pub goal: Option<Goal>,
 }
 
 /// Why a text names no board.
@@ -52,11 +54,6 @@ pub enum SpecError {
     /// Nothing tells the second port of a board that has two.
     #[error("one port, and {0} has two: write {0}:CONTROL,DATA, such as {0}:/dev/ttyACM0,/dev/ttyACM1")]
     OnePort(&'static str),
-    /// The board's model is not told by its USB identity.
-    #[error(
-        "no kind \"bitaxe\", name its model: max, ultra, supra, gamma or hex, such as gamma:CONTROL,DATA"
-    )]
-    Model,
     /// An option of another kind of board.
     #[error("{kind} has no option {option}")]
     NotOf {
@@ -69,7 +66,10 @@ pub enum SpecError {
     #[error("no kind {0:?}, choose one of {names}", names = Kind::names())]
     Kind(String),
     /// No such option.
-    #[error("no option {0:?}, there are chips=N, frequency=MHZ, millivolts=MV, baud=B and zero-bits=Z")]
+    #[error(
+        "no option {0:?}, there are chips=N, frequency=MHZ, millivolts=MV, baud=B, zero-bits=Z, power-limit=W, \
+         max-temperature=C and tune=GOAL"
+    )]
     Option(String),
     /// An option that stands there twice.
     #[error("{0} twice, delete one of the two")]
@@ -93,6 +93,9 @@ pub enum SpecError {
     /// A frequency that the device cannot have.
     #[error(transparent)]
     Clock(#[from] ClockError),
+    /// A frequency that the stick cannot have.
+    #[error(transparent)]
+    Frequency(#[from] FrequencyError),
 }
 
 impl From<BeyondLimit> for SpecError {
@@ -101,38 +104,18 @@ impl From<BeyondLimit> for SpecError {
     }
 }
 
-/// Why a board did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// For the operator: it cannot be as it is named.
-    #[error(transparent)]
-    Spec(#[from] SpecError),
-    /// A chain.
-    #[error(transparent)]
-    Chips(#[from] BoardError),
-    /// A Bitaxe.
-    #[error(transparent)]
-    Bitaxe(#[from] bitaxe::shell::OpenError),
-    /// A device of the Icarus family.
-    #[error(transparent)]
-    Icarus(#[from] icarus::shell::OpenError),
-}
-
 impl FromStr for BoardSpec {
     type Err = SpecError;
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
         let (kind, rest) = text.split_once(':').ok_or(SpecError::NoPort)?;
-        if kind == "bitaxe" {
-            return Err(SpecError::Model);
-        }
         let kind = Kind::named(kind).ok_or_else(|| SpecError::Kind(kind.to_owned()))?;
         let mut parts = rest.split(',').peekable();
         let port = parts.next().filter(|port| !port.is_empty()).ok_or(SpecError::NoPort)?;
         let mut spec = Self::new(kind, port.into());
-        if let Driver::Bitaxe(name) = kind.driver {
+        if kind.has_control() {
             let is_port = |part: &&str| !part.is_empty() && !part.contains('=');
-            let data = parts.next_if(is_port).ok_or(SpecError::OnePort(name))?;
+            let data = parts.next_if(is_port).ok_or(SpecError::OnePort(kind.name))?;
             spec.control = Some(std::mem::replace(&mut spec.port, data.into()));
         }
         let mut seen = Vec::new();
@@ -161,6 +144,8 @@ impl BoardSpec {
             millivolts: None,
             baud: None,
             zero_bits: ALWAYS_ZERO,
+            limits: OwnLimits::default(),
+            goal: None,
         }
     }
 
@@ -175,6 +160,11 @@ impl BoardSpec {
             "millivolts" => self.millivolts = Some(number(option, value, "a whole number of millivolts")?),
             "baud" => self.baud = Some(number(option, value, "a whole number")?),
             "zero-bits" => self.zero_bits = number(option, value, "a whole number from 0 to 32")?,
+            "power-limit" => self.limits.watts = Some(number(option, value, "a number of watts")?),
+            "max-temperature" => {
+                self.limits.celsius = Some(number(option, value, "a number of degrees Celsius")?);
+            }
+            "tune" => self.goal = goal(value)?,
             _ => return Err(SpecError::Option(option.to_owned())),
         }
         Ok(())
@@ -182,26 +172,106 @@ impl BoardSpec {
 
     /// Whether the board can be as it is named. Errors: why not.
     pub fn check(&self) -> Result<(), SpecError> {
-        let has = |option, is_set: bool| {
-            if is_set { Err(SpecError::NotOf { kind: self.kind.name, option }) } else { Ok(()) }
-        };
+        let has = |option, is_set| self.has(option, is_set);
         match self.kind.driver {
             Driver::Chips(chips) => {
                 has("millivolts", self.millivolts.is_some())?;
+                self.has_no_sensors()?;
                 Chain::new(&self.chain(chips), Instant::now())?;
             }
             Driver::Bitaxe(name) => {
                 has("chips", self.chips.is_some())?;
-                bitaxe::board::Board::new(self.bitaxe(name)?, Instant::now())?;
+                bitaxe::board::Board::new(self.bitaxe(name, Results::default())?, Instant::now())?;
             }
             Driver::Icarus(name) => {
                 has("chips", self.chips.is_some())?;
                 has("millivolts", self.millivolts.is_some())?;
                 has("baud", self.baud.is_some())?;
+                self.has_no_sensors()?;
                 Icarus::new(&self.icarus(name), Instant::now())?;
             }
+            Driver::Gekko(name) => {
+                has("chips", self.chips.is_some())?;
+                has("millivolts", self.millivolts.is_some())?;
+                has("baud", self.baud.is_some())?;
+                self.has_no_sensors()?;
+                Gekko::new(&self.gekko(name), Instant::now())?;
+            }
+            // The rest is checked when the model is known.
+            Driver::AnyGekko => {
+                has("chips", self.chips.is_some())?;
+                has("millivolts", self.millivolts.is_some())?;
+                self.has_no_sensors()?;
+            }
+            Driver::AnyBitaxe => has("chips", self.chips.is_some())?,
         }
         Ok(())
+    }
+
+    /// Errors: an option is set that this kind of board has not.
+    fn has(&self, option: &'static str, is_set: bool) -> Result<(), SpecError> {
+        if is_set { Err(SpecError::NotOf { kind: self.kind.name, option }) } else { Ok(()) }
+    }
+
+    fn has_no_sensors(&self) -> Result<(), SpecError> {
+        self.has("power-limit", self.limits.watts.is_some())?;
+        self.has("max-temperature", self.limits.celsius.is_some())?;
+        self.has("tune", self.goal.is_some())
+    }
+
+    /// What a board that runs as `before` has to be told to be as this one. `None` if it has to be opened anew for that.
+    pub fn orders_since(&self, before: &Self) -> Option<Vec<Order>> {
+        let Self { kind, port, control, chips, mhz, millivolts, baud, zero_bits, limits, goal } = self;
+        let is_same_board = (kind, port, control, chips, baud, zero_bits)
+            == (&before.kind, &before.port, &before.control, &before.chips, &before.baud, &before.zero_bits);
+        if !is_same_board {
+            return None;
+        }
+        let mut orders = Vec::new();
+        if limits.watts != before.limits.watts {
+            orders.push(Order::LimitPower(limits.watts));
+        }
+        if limits.celsius != before.limits.celsius {
+            orders.push(Order::LimitTemperature(limits.celsius));
+        }
+        let is_same_point = (mhz, millivolts) == (&before.mhz, &before.millivolts);
+        match goal {
+            Some(_) if *goal == before.goal => {}
+            Some(_) => orders.push(Order::Tune(*goal)),
+            None if before.goal.is_none() && is_same_point => {}
+            None => orders.push(self.point()?),
+        }
+        Some(orders)
+    }
+
+    /// The frequency and voltage that it is named with, or its kind has. `None` of a device that cannot be told while it runs.
+    fn point(&self) -> Option<Order> {
+        match self.kind.driver {
+            Driver::Chips(chips) => {
+                Some(Order::Set { megahertz: Some(self.mhz.unwrap_or(chips.mhz)), millivolts: None })
+            }
+            Driver::Bitaxe(name) => {
+                let point = self.bitaxe(name, Results::default()).ok()?.point;
+                let megahertz = Some(point.megahertz.into());
+                Some(Order::Set { megahertz, millivolts: Some(point.millivolts) })
+            }
+            // What it has where nothing is said depends on its model, which nobody knows here.
+            Driver::AnyBitaxe => {
+                Some(Order::Set { megahertz: Some(self.mhz?), millivolts: Some(self.millivolts?) })
+            }
+            Driver::Icarus(_) | Driver::Gekko(_) | Driver::AnyGekko => None,
+        }
+    }
+
+    /// Under which what is learnt of it is kept: its kind, and the serial number of its USB device among these ports, or else
+    /// the name of its port.
+    pub fn key(&self, ports: &[SerialPort]) -> String {
+        let path = self.port.canonicalize().unwrap_or_else(|_| self.port.clone());
+        let usb = ports.iter().find(|port| port.path == path).and_then(|port| port.usb.as_ref());
+        match usb.map(|usb| usb.serial.as_str()).filter(|serial| !serial.is_empty()) {
+            Some(serial) => format!("{} {serial}", self.kind.name),
+            None => self.name(),
+        }
     }
 
     /// Short name for displays: the kind, and the last part of the port's.
@@ -210,7 +280,7 @@ impl BoardSpec {
         format!("{}:{}", self.kind.name, port.display())
     }
 
-    fn chain(&self, chips: Chips) -> ChainConfig {
+    pub(super) fn chain(&self, chips: Chips) -> ChainConfig {
         ChainConfig {
             bring_up: chips.list,
             chips: self.chips.unwrap_or(chips.count),
@@ -220,7 +290,11 @@ impl BoardSpec {
         }
     }
 
-    fn bitaxe(&self, name: &str) -> Result<bitaxe::board::BoardSettings, BeyondLimit> {
+    pub(super) fn bitaxe(
+        &self,
+        name: &str,
+        known: Results,
+    ) -> Result<bitaxe::board::BoardSettings, BeyondLimit> {
         let kind = bitaxe::boards::board(name).expect("a test holds the rows against the table of boards");
         let megahertz = self.mhz.map_or(kind.megahertz.default, |mhz| mhz.round() as u32);
         let millivolts = self.millivolts.unwrap_or(kind.millivolts.default);
@@ -230,43 +304,31 @@ impl BoardSpec {
             kind,
             point: Point { megahertz, millivolts },
             line: LineSettings { baud: self.baud.unwrap_or(RESET_BAUD), zero_bits: self.zero_bits },
-            watts: None,
-            tuning: None,
+            limits: self.limits,
+            goal: self.goal,
+            known,
         })
     }
 
-    fn icarus(&self, name: &str) -> IcarusConfig {
+    pub(super) fn icarus(&self, name: &str) -> IcarusConfig {
         let model = icarus::Model::named(name).expect("a test holds the rows against the table of models");
         IcarusConfig { model, frequency: self.mhz, zero_bits: self.zero_bits }
     }
 
-    /// Opens the board. Errors: see [`OpenError`].
-    pub async fn open(&self) -> Result<Running, OpenError> {
-        let opener = |path: &PathBuf, baud| {
-            let path = path.clone();
-            move || Port::open(&path, baud)
-        };
-        match self.kind.driver {
-            Driver::Chips(chips) => {
-                let opener = Arc::new(opener(&self.port, RESET_BAUD));
-                Ok(board::open(self.name(), self.chain(chips), opener).await?)
-            }
-            Driver::Bitaxe(name) => {
-                let control = self.control.as_ref().ok_or(SpecError::OnePort(self.kind.name))?;
-                let ports = bitaxe::shell::Ports {
-                    control: Arc::new(opener(control, CONTROL_BAUD)),
-                    data: Arc::new(opener(&self.port, RESET_BAUD)),
-                };
-                let settings = self.bitaxe(name).map_err(SpecError::from)?;
-                let opened = bitaxe::shell::open(self.name(), settings, ports).await?;
-                Ok((opened.handle, opened.ended))
-            }
-            Driver::Icarus(name) => {
-                let opener = opener(&self.port, icarus::BAUD);
-                Ok(icarus::shell::open(self.name(), self.icarus(name), opener).await?)
-            }
-        }
+    pub(super) fn gekko(&self, name: &str) -> GekkoConfig {
+        let model = gekko::Model::named(name).expect("a test holds the rows against the table of models");
+        GekkoConfig { model, frequency: self.mhz, zero_bits: self.zero_bits }
     }
+}
+
+/// Errors: no goal has this name.
+fn goal(name: &str) -> Result<Option<Goal>, SpecError> {
+    let goal = Goal::ALL.into_iter().find(|goal| goal.name() == name);
+    if goal.is_some() || name == "off" {
+        return Ok(goal);
+    }
+    let (option, value) = ("tune".to_owned(), name.to_owned());
+    Err(SpecError::Value { option, value, expected: "off, efficiency or hash-rate" })
 }
 
 #[cfg(test)]
@@ -295,17 +357,22 @@ mod tests {
     #[test]
     fn each_mistake_in_a_name_is_told_with_what_would_be_right() {
         let kinds = &format!("choose one of {}", Kind::names());
+        let options = "there are chips=N, frequency=MHZ, millivolts=MV, baud=B, zero-bits=Z, power-limit=W, \
+                       max-temperature=C and tune=GOAL";
         for (text, said) in [
             ("/dev/ttyACM0", "no port, write KIND:PORT, such as bm1370:/dev/ttyACM1"),
             ("bm1370:", "no port, write KIND:PORT, such as bm1370:/dev/ttyACM1"),
             ("bm1371:/dev/x", &format!("no kind \"bm1371\", {kinds}")),
+            ("bm1370:x,y", &format!("no option \"y\", {options}")),
+            ("bm1370:x,volt=1", &format!("no option \"volt\", {options}")),
+            ("gamma:a,b,tune=fast", "tune=fast, expected off, efficiency or hash-rate"),
+            ("bm1370:x,tune=efficiency", "bm1370 has no option tune"),
+            ("icarus:x,power-limit=5", "icarus has no option power-limit"),
+            ("gamma:a,b,power-limit=31", "watts = 31: choose 1 to 30, the limit of Bitaxe Gamma"),
+            ("gamma:a,b,max-temperature=76", "celsius = 76: choose 40 to 75, the limit of Bitaxe Gamma"),
             (
-                "bm1370:x,y",
-                "no option \"y\", there are chips=N, frequency=MHZ, millivolts=MV, baud=B and zero-bits=Z",
-            ),
-            (
-                "bm1370:x,volt=1",
-                "no option \"volt\", there are chips=N, frequency=MHZ, millivolts=MV, baud=B and zero-bits=Z",
+                "emberone:a,b,tune=efficiency",
+                "emberOne/00 measures no power, so nothing can be tuned for efficiency; tune for hash-rate",
             ),
             ("bm1370:x,chips=1,chips=1", "chips twice, delete one of the two"),
             ("bm1370:x,chips=-1", "chips=-1, expected a whole number from 1 to 128"),
@@ -334,7 +401,11 @@ mod tests {
         assert_eq!(gamma.control.as_deref(), Some(Path::new("/dev/ttyACM0")));
         assert_eq!((gamma.port.as_path(), gamma.mhz), (Path::new("/dev/ttyACM1"), Some(500.0)));
         for (text, said) in [
-            ("bitaxe:a,b", "name its model: max, ultra, supra, gamma or hex"),
+            ("bitaxe:a", "one port, and bitaxe has two: write bitaxe:CONTROL,DATA"),
+            ("bitaxe:a,b,chips=2", "bitaxe has no option chips"),
+            ("gekko:a,chips=2", "gekko has no option chips"),
+            ("newpac:a,baud=115200", "newpac has no option baud"),
+            ("newpac:a,frequency=300", "frequency 300 MHz is not between 100 and 250 MHz"),
             ("gamma:a", "one port, and gamma has two: write gamma:CONTROL,DATA"),
             ("gamma:a,frequency=1", "one port, and gamma has two"),
             ("gamma:a,b,chips=2", "gamma has no option chips"),
@@ -346,6 +417,55 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_may_change_while_a_board_runs_becomes_orders_and_the_rest_does_not() {
+        let orders = |from: &str, to: &str| {
+            let (from, to) = (parse(&format!("gamma:a,b{from}")), parse(&format!("gamma:a,b{to}")));
+            to.unwrap().orders_since(&from.unwrap())
+        };
+        let set = |megahertz: f64, millivolts| Order::Set {
+            megahertz: Some(megahertz),
+            millivolts: Some(millivolts),
+        };
+        assert_eq!(orders("", ""), Some(vec![]));
+        assert_eq!(orders("", ",frequency=500"), Some(vec![set(500.0, 1150)]));
+        assert_eq!(
+            orders(",frequency=500,millivolts=1100", ",millivolts=1100"),
+            Some(vec![set(525.0, 1100)])
+        );
+        assert_eq!(
+            orders(",max-temperature=60", ",power-limit=15,tune=efficiency"),
+            Some(vec![
+                Order::LimitPower(Some(15.0)),
+                Order::LimitTemperature(None),
+                Order::Tune(Some(Goal::Efficiency))
+            ])
+        );
+        assert_eq!(orders(",tune=efficiency", ",tune=off,frequency=500"), Some(vec![set(500.0, 1150)]));
+        assert_eq!(orders(",tune=efficiency", ",tune=efficiency,frequency=500"), Some(vec![]));
+        assert_eq!(orders("", ",baud=1000000"), None);
+    }
+
+    #[test]
+    fn what_is_learnt_of_a_board_is_kept_by_its_serial_number_wherever_it_is_plugged_in() {
+        let usb = |serial: &str| crate::usb::UsbIdentity {
+            vendor: 0xc0de,
+            product: 0xcafe,
+            manufacturer: "OSMU".to_owned(),
+            name: "Bitaxe".to_owned(),
+            serial: serial.to_owned(),
+            interface: 2,
+            device: "/sys/devices/none".into(),
+        };
+        let port = |path: &str, serial| SerialPort { path: path.into(), usb: Some(usb(serial)) };
+        let ports = [port("/dev/none/ttyACM1", "1a2b3c4d"), port("/dev/none/ttyACM3", "")];
+        let key =
+            |data: &str| parse(&format!("gamma:/dev/none/ttyACM0,/dev/none/{data}")).unwrap().key(&ports);
+        assert_eq!(key("ttyACM1"), "gamma 1a2b3c4d");
+        assert_eq!(key("ttyACM3"), "gamma:ttyACM3", "without a serial number the port has to do");
+        assert_eq!(key("ttyACM5"), "gamma:ttyACM5");
     }
 
     proptest! {

@@ -33,9 +33,13 @@ struct Program {
 
 impl Program {
     fn start(name: &str, board: &str, args: &[&str]) -> Self {
-        let link = std::env::temp_dir().join(format!("signalcore-virtual-{}-{name}", std::process::id()));
+        Self::start_at(4, name, board, args)
+    }
+
+    fn start_at(zero_bits: u32, name: &str, board: &str, args: &[&str]) -> Self {
+        let link = scratch(name);
         let mut child = Command::new(env!("CARGO_BIN_EXE_signalcore-hil"))
-            .args(["virtual", "--json", "--board", board, "--zero-bits", "4", "--link"])
+            .args(["virtual", "--json", "--board", board, "--zero-bits", &zero_bits.to_string(), "--link"])
             .arg(&link)
             .args(args)
             .stdout(Stdio::piped())
@@ -69,6 +73,11 @@ impl Program {
         let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
+}
+
+/// A name of a file of this run.
+fn scratch(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("signalcore-virtual-{}-{name}", std::process::id()))
 }
 
 impl Drop for Program {
@@ -144,8 +153,8 @@ const BRING_UP: [&str; 16] = [
     "51 09 00 10 00 00 1E B5",
 ];
 
-/// Brings the chip of an open data port to life, gives it a job and checks so many nonces.
-fn mine(host: &mut Host, nonces: usize) {
+/// Brings the chip of an open data port to life and gives it a job.
+fn begin(host: &mut Host) {
     for _ in 0..3 {
         host.send(&command("51 09 00 A4 90 00 FF FF"));
     }
@@ -155,6 +164,11 @@ fn mine(host: &mut Host, nonces: usize) {
         host.send(&command(frame));
     }
     host.send(&bytes(JOB));
+}
+
+/// Brings the chip of an open data port to life, gives it a job and checks so many nonces.
+fn mine(host: &mut Host, nonces: usize) {
+    begin(host);
     for _ in 0..nonces {
         let frame = host.receive(11, PATIENCE);
         assert_eq!((frame.len(), frame[10] & 0xe0), (11, 0x80), "{frame:02x?}");
@@ -177,6 +191,46 @@ fn a_bare_chain_is_silent_then_brought_to_life_and_its_nonces_hash_right() {
     program.signal("-INT");
     assert_eq!(program.child.wait().unwrap().code(), Some(0));
     assert!(!program.link.is_symlink(), "the link is left behind");
+}
+
+/// Header and answer of a real Bitaxe Gamma to this job (mujina `test_data.rs`).
+const SOLVED: &str = "0040b420fd55646bc162b96dfcd4f201a3f4670d1d3996bc96520100000000000000000006ddf5f08c36414b95ea54db71a0\
+     c28761a98bcf6355919e044f88725519a7cbd7685468043a02174c035275";
+const ANSWER: &str = "AA 55 4C 03 52 75 0C D2 05 A2 9C";
+
+#[test]
+fn a_captured_job_is_answered_as_the_real_chip_did_byte_for_byte_and_with_nothing_else() {
+    let file = scratch("solved");
+    std::fs::write(&file, format!("# of a Gamma\n\n{}\n", SOLVED.to_uppercase())).unwrap();
+    let arguments = ["--scale", "0", "--replay", file.to_str().unwrap()];
+    let mut program = Program::start_at(32, "replay", "bm1370", &arguments);
+    let mut host = program.open("");
+    assert!(host.is_silent());
+    begin(&mut host);
+    assert_eq!(host.receive(11, PATIENCE), bytes(ANSWER));
+    let told = std::iter::repeat_with(|| program.line()).find(|line| line["event"] == "nonce").unwrap();
+    assert_eq!((&told["nonce"], &told["zero_bits"]), (&"4c035275".into(), &46.into()));
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_file_of_solved_headers_that_is_none_is_refused_with_its_line() {
+    let (file, link) = (scratch("unsolved"), scratch("unlinked"));
+    let refused = |text: Option<&str>| {
+        _ = text.map(|text| std::fs::write(&file, text).unwrap());
+        let ended = Command::new(env!("CARGO_BIN_EXE_signalcore-hil"))
+            .args(["virtual", "--board", "bm1370", "--link", link.to_str().unwrap(), "--replay"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert_eq!(ended.status.code(), Some(1));
+        String::from_utf8(ended.stderr).unwrap()
+    };
+    assert!(refused(None).contains("--replay") && refused(None).contains("No such file"));
+    let said = refused(Some("# two digits too few\n\n00\n"));
+    assert!(said.contains("line 3"), "{said}");
+    assert!(refused(Some(&"0".repeat(2 << 20))).contains("longer than 1048576 bytes"));
+    std::fs::remove_file(&file).unwrap();
 }
 
 #[test]
@@ -261,7 +315,7 @@ fn a_name_in_use_is_refused_and_one_that_leads_nowhere_is_taken() {
     assert!(said.contains("choose another --link"), "{said}");
     first.signal("-TERM");
     drop(first);
-    let left_over = std::env::temp_dir().join(format!("signalcore-virtual-{}-left", std::process::id()));
+    let left_over = scratch("left");
     std::os::unix::fs::symlink("/dev/pts/none", &left_over).unwrap();
     let third = Program::start("left", "icarus", &[]);
     let mut host = third.open("");

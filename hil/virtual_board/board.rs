@@ -9,7 +9,9 @@ use super::{
     control::Reply,
     event::{Event, Port},
     faults::Faults,
+    gekko::Gekko,
     icarus::Icarus,
+    scan::Stick,
 };
 
 /// A board: bytes and times in, bytes and times out. Times count from its start and never go back.
@@ -28,7 +30,7 @@ pub struct Board {
 #[derive(Debug)]
 enum Device {
     Chain(Box<ChainBoard>),
-    Icarus(Box<Icarus>),
+    Stick(Box<dyn Stick>),
 }
 
 impl Device {
@@ -37,7 +39,8 @@ impl Device {
             Model::Chain(model) => {
                 Self::Chain(Box::new(ChainBoard::new(model, config.chips, config.habits(), now)))
             }
-            Model::Icarus(kind) => Self::Icarus(Box::new(Icarus::new(kind, config.habits()))),
+            Model::Icarus(kind) => Self::Stick(Box::new(Icarus::new(kind, config.habits()))),
+            Model::Gekko(kind) => Self::Stick(Box::new(Gekko::new(kind, config.chips, config.habits()))),
         }
     }
 }
@@ -83,7 +86,7 @@ impl Board {
                 let bytes = self.faults.damage(bytes, now);
                 match &mut self.device {
                     Device::Chain(board) => board.chain.receive(&bytes, host_baud, now),
-                    Device::Icarus(icarus) => icarus.receive(&bytes, host_baud, now),
+                    Device::Stick(stick) => stick.receive(&bytes, host_baud, now),
                 }
             }
         }
@@ -117,7 +120,7 @@ impl Board {
                 board.settle(&self.faults, now);
                 board.chain.handle_timeout(now);
             }
-            Device::Icarus(icarus) => icarus.handle_timeout(now),
+            Device::Stick(stick) => stick.handle_timeout(now),
         }
         self.collect(now);
     }
@@ -138,7 +141,7 @@ impl Board {
         let mut left = budget;
         match &mut self.device {
             Device::Chain(board) => board.chain.hash(&mut left, now),
-            Device::Icarus(icarus) => icarus.hash(&mut left, now),
+            Device::Stick(stick) => stick.hash(&mut left, now),
         }
         self.collect(now);
         budget - left
@@ -148,7 +151,7 @@ impl Board {
     pub fn is_searching(&self) -> bool {
         match &self.device {
             Device::Chain(board) => board.chain.is_searching(),
-            Device::Icarus(icarus) => icarus.is_searching(),
+            Device::Stick(stick) => stick.station().is_searching(),
         }
     }
 
@@ -161,7 +164,7 @@ impl Board {
         let device = &mut self.device;
         let said = || match device {
             Device::Chain(board) => board.chain.poll_transmit(now),
-            Device::Icarus(icarus) => icarus.poll_transmit(now),
+            Device::Stick(stick) => stick.station_mut().line.arrived(now),
         };
         for bytes in std::iter::from_fn(said) {
             let bytes = self.faults.damage(&bytes, now);
@@ -170,7 +173,7 @@ impl Board {
         let device = &mut self.device;
         self.events.extend(std::iter::from_fn(|| match device {
             Device::Chain(board) => board.poll_event(),
-            Device::Icarus(icarus) => icarus.poll_event(),
+            Device::Stick(stick) => stick.station_mut().events.pop_front(),
         }));
     }
 
@@ -193,7 +196,7 @@ impl Board {
     pub fn poll_timeout(&self) -> Option<Duration> {
         let device = match &self.device {
             Device::Chain(board) => board.poll_timeout(),
-            Device::Icarus(icarus) => icarus.poll_timeout(),
+            Device::Stick(stick) => stick.poll_timeout(),
         };
         let outgoing = self.outgoing.iter().map(|(due, ..)| *due);
         outgoing.chain(device).chain(self.faults.next_change(self.now)).min()

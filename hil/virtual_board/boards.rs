@@ -7,6 +7,7 @@
 
 use super::{
     control::Firmware,
+    gekko::{self, GekkoKind},
     i2c::Part,
     icarus::IcarusKind,
     kinds::{BM1362, BM1366, BM1368, BM1370, BM1397, ChipKind},
@@ -28,6 +29,7 @@ pub struct BoardKind {
 pub(super) enum Model {
     Chain(ChainModel),
     Icarus(IcarusKind),
+    Gekko(GekkoKind),
 }
 
 /// A board with a chain of chips.
@@ -85,6 +87,7 @@ impl BoardKind {
         match &self.model {
             Model::Chain(model) => model.chips,
             Model::Icarus(_) => 1,
+            Model::Gekko(kind) => kind.chips,
         }
     }
 
@@ -143,6 +146,10 @@ const fn icarus(name: &'static str, summary: &'static str, kind: IcarusKind) -> 
     BoardKind { name, summary, model: Model::Icarus(kind) }
 }
 
+const fn old_stick(name: &'static str, summary: &'static str, kind: GekkoKind) -> BoardKind {
+    BoardKind { name, summary, model: Model::Gekko(kind) }
+}
+
 /// All of them.
 pub static BOARDS: &[BoardKind] = &[
     bitaxe(("max", "Bitaxe Max"), (BM1397, 1), 40.0, (425.0, 1.4, 5.0), WITH_DAC),
@@ -166,6 +173,11 @@ pub static BOARDS: &[BoardKind] = &[
         }),
     },
     stick(("compac-f", "GekkoScience Compac F"), BM1397, 40.0, (200.0, 1.4)),
+    stick(("compac-a1", "GekkoScience Compac A1"), BM1362, 28.0, (400.0, 1.2)),
+    stick(("compac-a2", "GekkoScience Compac A2"), BM1370, 15.0, (400.0, 1.15)),
+    old_stick("newpac", "GekkoScience NewPac", GekkoKind { chip: &gekko::BM1387, chips: 2 }),
+    old_stick("2pac", "GekkoScience 2Pac", GekkoKind { chip: &gekko::BM1384, chips: 2 }),
+    old_stick("compac", "GekkoScience Compac", GekkoKind { chip: &gekko::BM1384, chips: 1 }),
     stick(("bm1397", "a chain of BM1397"), BM1397, 40.0, (425.0, 1.4)),
     stick(("bm1362", "a chain of BM1362"), BM1362, 28.0, (525.0, 1.2)),
     stick(("bm1366", "a chain of BM1366"), BM1366, 22.0, (485.0, 1.2)),

@@ -9,7 +9,7 @@
 //! difficulty instead of 2^32, its difficulty is at least 2^(Z - 32) times the ticket's, and the excess bits in an answer
 //! count from there. How often nonces come still follows the clock, as on silicon, unless ordered otherwise.
 //!
-//! **Way of a byte.** `Board` → `faults` → `chain` (`frame` → `chip` → `sweep` → `hash`) or `icarus` → `uart` → `faults` →
+//! **Way of a byte.** `Board` → `faults` → `chain` (`frame` → `chip` → `sweep` → `hash`), or `icarus` or `gekko` (→ `scan` → `hash`) → `uart` → `faults` →
 //! `Board`; the control port goes `control` → `i2c` → `sensors`, `regulators`. All of it is pure: bytes and times in, bytes
 //! and times out; only `pty` and `shell` reach outside.
 
@@ -23,6 +23,7 @@ mod crc;
 mod event;
 mod faults;
 mod frame;
+mod gekko;
 mod hash;
 mod i2c;
 mod icarus;
@@ -30,6 +31,7 @@ mod kinds;
 #[cfg(unix)]
 mod pty;
 mod regulators;
+mod scan;
 mod sensors;
 #[cfg(unix)]
 mod shell;
@@ -126,6 +128,10 @@ impl BoardConfig {
             strict: self.strict,
             pace: match self.pace {
                 Pace::Scaled(scale) => ChipPace::Scaled(scale),
+                // The chips of an old stick share one range.
+                Pace::PerSecond(rate) if !matches!(self.kind.model, Model::Chain(_)) => {
+                    ChipPace::PerSecond(rate)
+                }
                 Pace::PerSecond(rate) => ChipPace::PerSecond(rate / self.chips as f64),
             },
             seed: self.seed,

@@ -120,7 +120,7 @@ async fn measure(
     options: BenchOptions,
     time: Duration,
 ) -> anyhow::Result<(bool, Result<Benchmark, CpuError>)> {
-    let asked = signals::first()?;
+    let asked = signals::first(None)?;
     let is_asked = Arc::new(AtomicBool::new(false));
     let bar = progress(time);
     let go_on = {

@@ -89,7 +89,7 @@ async fn demonstrate(args: &Args, display: Display) -> anyhow::Result<PoolReport
     config.devices = vec!["none".to_owned()]; // a board's nonces are for who owns it
     config.cpu.threads = args.cpu_threads.map_or(Threads::Auto, Threads::Count);
     config.stop.seconds = args.seconds;
-    wiring::run(Plan::new(&config, &Environment::default())?, display, io::stdout(), signals::first()?)
+    wiring::run(Plan::new(&config, &Environment::default())?, display, io::stdout(), signals::first(None)?)
         .await?;
     Ok(pool.stop().await)
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use signalcore_drivers::port::PortFault;
-use signalcore_drivers::registry::{self, Found, KINDS};
+use signalcore_drivers::registry::{self, Found, KINDS, Role};
+use signalcore_drivers::usb::UsbIdentity;
 
 use super::{exit, print};
 
@@ -15,8 +16,8 @@ Examples:
   signalcore devices
   signalcore devices --json | jq 'select(.state == \"ready\")'
 
-States: ready (auto opens it), unnamed (nothing tells what hangs on it: name it with --device KIND:PORT), unsupported,
-busy, no permission. No port is opened for that.
+States: ready (auto opens it), part (a port of a board that is listed with another one), unnamed (nothing tells what hangs
+on it: name it with --device KIND:PORT), unsupported, busy, no permission. No port is opened for that.
 
 Exit codes: 0 shown, also when there is none.";
 
@@ -29,10 +30,20 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// USB devices with a board that needs more than a serial port: vendor, product, and what it is.
-const UNSUPPORTED: &[(u16, u16, &str)] = &[
-    (0xc0de, 0xcafe, "a Bitaxe has voltage, fan and reset behind its control port"),
-    (0x1209, 0x256f, "an emberOne has voltage, fan and reset behind its control port"),
+/// USB devices with a board that is known and not driven: vendor, product, name, and why.
+const UNSUPPORTED: &[(u16, u16, &str, &str)] =
+    &[(0xc0de, 0xcafe, "BitaxeBonanza", "a BitaxeBonanza has Intel's chips behind a line of nine bits")];
+
+/// Converters that miners and many other things have: vendor, product, what it is, and which boards are behind such ones.
+/// Source: cgminer `usbutils.c`; that of the CH340 is the vendor's.
+const CONVERTERS: &[(u16, u16, &str, &str)] = &[
+    (0x10c4, 0xea60, "CP2102", "compac, 2pac, block-erupter, antminer-u1, antminer-u2 or antminer-u3"),
+    (0x10c4, 0xea70, "CP2105", "compac-a1 or compac-a2"),
+    (0x0403, 0x6015, "FT230X", "newpac, compac-f or r909"),
+    (0x0403, 0x6001, "FT232", "lancelot"),
+    (0x0403, 0x6014, "FT232H", "cairnsmore"),
+    (0x067b, 0x2303, "PL2303", "icarus"),
+    (0x1a86, 0x7523, "CH340", "no board that is sold"),
 ];
 
 /// Whether a port can be opened, and if not, why.
@@ -40,8 +51,12 @@ const UNSUPPORTED: &[(u16, u16, &str)] = &[
 enum State {
     /// `auto` opens it.
     Ready,
-    /// Nobody knows what it is.
-    Unnamed,
+    /// A port of a board that is opened by its other one, which is there or not.
+    Part { other: Option<PathBuf> },
+    /// More ports than such a board has.
+    Surplus,
+    /// Nobody knows what it is; perhaps which converter is between.
+    Unnamed { converter: Option<(&'static str, &'static str)> },
     /// A board that cannot be driven, and why.
     Unsupported(&'static str),
     /// A process has it open.
@@ -54,7 +69,9 @@ impl State {
     fn name(&self) -> &'static str {
         match self {
             Self::Ready => "ready",
-            Self::Unnamed => "unnamed",
+            Self::Part { .. } => "part",
+            Self::Surplus => "surplus",
+            Self::Unnamed { .. } => "unnamed",
             Self::Unsupported(_) => "unsupported",
             Self::Busy { .. } => "busy",
             Self::NoPermission => "no permission",
@@ -67,7 +84,19 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ready => f.write_str("--device auto, the default, opens it"),
-            Self::Unnamed => {
+            Self::Part { other: Some(data) } => {
+                write!(f, "the control port of the board whose chips are at {}", data.display())
+            }
+            Self::Part { other: None } => {
+                f.write_str("a control port, and the port of the chips is not there; plug the board in again")
+            }
+            Self::Surplus => f.write_str("more ports than such a board has; name the two that are its own"),
+            Self::Unnamed { converter: Some((converter, boards)) } => write!(
+                f,
+                "a {converter}, which anything may have, and its name is that of no board; is it {boards}? Name it with \
+                 --device KIND:PORT"
+            ),
+            Self::Unnamed { converter: None } => {
                 let kinds = KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
                 write!(
                     f,
@@ -99,7 +128,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     Ok(exit::DONE)
 }
 
-fn object(state: &State, Found { port, kind }: &Found) -> Value {
+fn object(state: &State, Found { port, kind, .. }: &Found) -> Value {
     let usb = port.usb.as_ref().map(|usb| {
         json!({
             "vendor": format!("{:04x}", usb.vendor),
@@ -126,7 +155,7 @@ fn text(devices: &[(State, Found)]) -> String {
             .to_owned();
     }
     let mut text = String::new();
-    for (state, Found { port, kind }) in devices {
+    for (state, Found { port, kind, .. }) in devices {
         let kind = kind.map_or(String::new(), |kind| format!(", {}: {}", kind.name, kind.summary));
         let usb = port.usb.as_ref().map_or("not USB".to_owned(), ToString::to_string);
         writeln!(text, "{} ({usb}{kind})\n  {}: {state}", port.path.display(), state.name())
@@ -135,9 +164,9 @@ fn text(devices: &[(State, Found)]) -> String {
     text
 }
 
-fn state(root: &Path, Found { port, kind }: &Found) -> State {
-    let is_unsupported = |row: &&(u16, u16, &str)| {
-        port.usb.as_ref().is_some_and(|usb| (usb.vendor, usb.product) == (row.0, row.1))
+fn state(root: &Path, Found { port, kind, role }: &Found) -> State {
+    let is_unsupported = |row: &&(u16, u16, &str, &str)| {
+        port.usb.as_ref().is_some_and(|usb| is(usb, row.0, row.1) && usb.name == row.2)
     };
     if let Some((.., what)) = UNSUPPORTED.iter().find(is_unsupported) {
         return State::Unsupported(what);
@@ -148,7 +177,19 @@ fn state(root: &Path, Found { port, kind }: &Found) -> State {
     if !may_open(&port.path) {
         return State::NoPermission;
     }
-    if kind.is_some() { State::Ready } else { State::Unnamed }
+    match (kind, role) {
+        (Some(_), Role::Whole | Role::Data { .. }) => State::Ready,
+        (Some(_), Role::Control { data }) => State::Part { other: data.clone() },
+        (Some(_), Role::Surplus) => State::Surplus,
+        (None, _) => {
+            let row = port.usb.as_ref().and_then(|usb| CONVERTERS.iter().find(|row| is(usb, row.0, row.1)));
+            State::Unnamed { converter: row.map(|row| (row.2, row.3)) }
+        }
+    }
+}
+
+fn is(usb: &UsbIdentity, vendor: u16, product: u16) -> bool {
+    (usb.vendor, usb.product) == (vendor, product)
 }
 
 /// A process that has the port open, with its name: among those that we may look into.
@@ -181,7 +222,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use signalcore_drivers::registry::Kind;
-    use signalcore_drivers::usb::{SerialPort, UsbIdentity};
+    use signalcore_drivers::usb::SerialPort;
 
     use super::*;
 
@@ -193,8 +234,9 @@ mod tests {
             name: "Compac F".to_owned(),
             serial: String::new(),
             interface: 0,
+            device: "1-1".into(),
         };
-        Found { port: SerialPort { path, usb: Some(usb) }, kind }
+        Found { port: SerialPort { path, usb: Some(usb) }, kind, role: Role::Whole }
     }
 
     #[test]
@@ -207,10 +249,20 @@ mod tests {
         assert_eq!(state(root.path(), &stick), State::Ready);
         let other = found(port.clone(), 0x0403, 0x6001, None);
         let unnamed = state(root.path(), &other);
-        assert_eq!(unnamed, State::Unnamed);
-        assert!(unnamed.to_string().contains("--device KIND:PORT, KIND is one of bm1370"));
-        let bitaxe = found(port.clone(), 0xc0de, 0xcafe, None);
-        assert_eq!(state(root.path(), &bitaxe).name(), "unsupported");
+        assert_eq!(unnamed, State::Unnamed { converter: Some(("FT232", "lancelot")) });
+        assert!(unnamed.to_string().contains("is it lancelot? Name it with --device KIND:PORT"));
+        let unknown = state(root.path(), &found(port.clone(), 0x1234, 0x5678, None));
+        assert!(unknown.to_string().contains("--device KIND:PORT, KIND is one of bm1370"));
+        let mut bonanza = found(port.clone(), 0xc0de, 0xcafe, None);
+        bonanza.port.usb.as_mut().unwrap().name = "BitaxeBonanza".to_owned();
+        assert_eq!(state(root.path(), &bonanza).name(), "unsupported");
+        let mut bitaxe = found(port.clone(), 0xc0de, 0xcafe, Kind::named("bitaxe"));
+        bitaxe.role = Role::Data { control: "/dev/ttyACM0".into() };
+        assert_eq!(state(root.path(), &bitaxe), State::Ready);
+        bitaxe.role = Role::Control { data: Some("/dev/ttyACM1".into()) };
+        assert!(state(root.path(), &bitaxe).to_string().ends_with("whose chips are at /dev/ttyACM1"));
+        bitaxe.role = Role::Control { data: None };
+        assert_eq!(state(root.path(), &bitaxe).name(), "part");
 
         let files = root.path().join("proc/123/fd");
         fs::create_dir_all(&files).unwrap();

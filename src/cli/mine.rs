@@ -2,10 +2,12 @@
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use signalcore::config::{self, Config, Environment, Flags, NodeLists, PoolFlags, PoolLists, Secret, State};
 use signalcore::monitor::{Display, Style};
 use signalcore::wiring::{self, Plan, PlanError};
+use tokio::sync::watch;
 
 use super::{block_on, exit, exit_code, log, signals};
 
@@ -23,7 +25,8 @@ Examples:
   SIGNALCORE_LOG=debug signalcore mine --log-file miner.log
 
 Exit codes: 0 asked to stop or limit reached, 1 failure, 2 command line, 69 no pool or board would take us, 77 not
-allowed, 78 configuration, 130 and 143 second SIGINT and SIGTERM.";
+allowed, 78 configuration, 130 and 143 second SIGINT and SIGTERM. SIGHUP without a terminal reads the [[board]] tables
+again.";
 
 /// Mine for pools, or solo on nodes.
 #[derive(Debug, clap::Args)]
@@ -171,8 +174,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     let State { remember, file, journal } = &loaded.config.state;
     let journal = journal.clone().or_else(|| config::journal_file(&environment));
     let memory = file.clone().or_else(|| config::state_file(&environment)).filter(|_| *remember);
+    let (changed, changes) = watch::channel(loaded.config.clone());
     let plan = match Plan::new(&loaded.config, &environment) {
-        Ok(plan) => plan.with_memory(memory).with_journal(journal),
+        Ok(plan) => plan.with_memory(memory).with_journal(journal).with_changes(changes),
         Err(error) => {
             eprintln!("signalcore: {error}");
             return Ok(plan_exit_code(&error, loaded.files.is_empty()));
@@ -181,7 +185,25 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     for pool in loaded.config.pools.iter().filter(|pool| pool.user.is_empty()) {
         eprintln!("signalcore: warning: no --user for {}; most pools refuse that, or pay nobody", pool.url);
     }
-    mine(&loaded.config, plan, Display { style: style(json), quiet })
+    let reload = Arc::new(move || reload(&flags, &environment, &changed));
+    mine(&loaded.config, plan, Display { style: style(json), quiet }, reload)
+}
+
+/// Reads the configuration again. What is wrong with it is told, and nothing changes.
+fn reload(flags: &Flags, environment: &Environment, changed: &watch::Sender<Config>) {
+    let checked = config::load(flags, environment).map_err(|error| error.to_string()).and_then(|loaded| {
+        Plan::check(&loaded.config).map_err(|error| error.to_string())?;
+        Ok(loaded.config)
+    });
+    match checked {
+        Ok(config) => {
+            tracing::info!(
+                "configuration read again: boards are told what has changed, all else needs a new start"
+            );
+            changed.send_replace(config);
+        }
+        Err(error) => tracing::error!("configuration read again, and left as it was: {error}"),
+    }
 }
 
 /// How events are shown: colours only to a terminal, and only where they are welcome.
@@ -192,7 +214,7 @@ pub(crate) fn style(json: bool) -> Style {
     if json { Style::Json } else { Style::Plain { colour } }
 }
 
-fn mine(config: &Config, plan: Plan, display: Display) -> anyhow::Result<u8> {
+fn mine(config: &Config, plan: Plan, display: Display, reload: signals::Reload) -> anyhow::Result<u8> {
     let _log = match log::start(&config.log) {
         Ok(guard) => guard,
         Err(error) => {
@@ -200,7 +222,8 @@ fn mine(config: &Config, plan: Plan, display: Display) -> anyhow::Result<u8> {
             return Ok(if is_permission(&error) { exit::PERMISSION } else { exit::CONFIG });
         }
     };
-    let outcome = block_on(async { wiring::run(plan, display, io::stdout(), signals::first()?).await })??;
+    let outcome =
+        block_on(async { wiring::run(plan, display, io::stdout(), signals::first(Some(reload))?).await })??;
     Ok(exit_code(&outcome))
 }
 

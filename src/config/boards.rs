@@ -26,6 +26,12 @@ pub struct Board {
     pub baud: Option<u32>,
     /// Zero bits of each hash that its chips report, 0 to 32.
     pub zero_bits: Option<u32>,
+    /// Power above which its chips are held back. Unit: watts.
+    pub power_limit: Option<f64>,
+    /// Temperature above which its chips are held back. Unit: °C.
+    pub max_temperature: Option<f64>,
+    /// What it tunes itself for: `efficiency`, `hash-rate`, or nothing, `off`.
+    pub tune: Option<String>,
 }
 
 impl Board {
@@ -43,6 +49,11 @@ impl Board {
         option("millivolts", self.millivolts.map(f64::from));
         option("baud", self.baud.map(f64::from));
         option("zero-bits", self.zero_bits.map(f64::from));
+        option("power-limit", self.power_limit);
+        option("max-temperature", self.max_temperature);
+        if let Some(tune) = &self.tune {
+            _ = write!(spec, ",tune={tune}");
+        }
         spec
     }
 }
@@ -58,6 +69,9 @@ pub(super) struct BoardDraft {
     millivolts: Option<u32>,
     baud: Option<u32>,
     zero_bits: Option<u32>,
+    power_limit: Option<f64>,
+    max_temperature: Option<f64>,
+    tune: Option<String>,
 }
 
 static NAME: TextRule = TextRule {
@@ -68,6 +82,11 @@ static NAME: TextRule = TextRule {
 static PORT: TextRule = TextRule {
     expected: "the path of a serial port, without commas",
     holds: |t| !t.is_empty() && !t.contains(|c: char| c == ',' || c.is_control()),
+};
+
+static GOAL: TextRule = TextRule {
+    expected: "\"off\", \"efficiency\" or \"hash-rate\"",
+    holds: |t| matches!(t, "off" | "efficiency" | "hash-rate"),
 };
 
 /// The settings of a `[[board]]`.
@@ -128,6 +147,27 @@ pub(super) static BOARD_FIELDS: &[Field<BoardDraft>] = &[
         Preset::Unset("8"),
         "Zero bits of each hash that its chips report: 32 unless given, fewer for a virtual board.",
     ),
+    row(
+        "power_limit",
+        "SIGNALCORE_BOARD_POWER_LIMIT",
+        Kind::OptionalNumber { place: |b| &mut b.power_limit, from: 1.0, to: 10_000.0 },
+        Preset::Unset("15"),
+        "Watts above which its chips are held back, of a board that measures power; never above the limit of its kind.",
+    ),
+    row(
+        "max_temperature",
+        "SIGNALCORE_BOARD_MAX_TEMPERATURE",
+        Kind::OptionalNumber { place: |b| &mut b.max_temperature, from: 40.0, to: 125.0 },
+        Preset::Unset("65"),
+        "°C above which its chips are held back, of a board that measures it; never above the limit of its kind.",
+    ),
+    row(
+        "tune",
+        "SIGNALCORE_BOARD_TUNE",
+        Kind::OptionalText { place: |b| &mut b.tune, rule: &GOAL },
+        Preset::Unset("\"efficiency\""),
+        "Whether it looks for its best frequency and voltage by itself, for \"efficiency\" or \"hash-rate\"; \"off\" does not.",
+    ),
 ];
 
 impl Element for Board {
@@ -145,21 +185,35 @@ impl Element for Board {
     }
 
     fn from_draft(draft: BoardDraft, _: &mut OriginOf) -> Option<Self> {
-        let BoardDraft { kind, port, control, chips, frequency, millivolts, baud, zero_bits } = draft;
-        Some(Self { kind: kind?, port: port?, control, chips, frequency, millivolts, baud, zero_bits })
+        Some(Self {
+            kind: draft.kind?,
+            port: draft.port?,
+            control: draft.control,
+            chips: draft.chips,
+            frequency: draft.frequency,
+            millivolts: draft.millivolts,
+            baud: draft.baud,
+            zero_bits: draft.zero_bits,
+            power_limit: draft.power_limit,
+            max_temperature: draft.max_temperature,
+            tune: draft.tune,
+        })
     }
 
     fn to_draft(&self) -> BoardDraft {
-        let Self { kind, port, control, chips, frequency, millivolts, baud, zero_bits } = self.clone();
+        let board = self.clone();
         BoardDraft {
-            kind: Some(kind),
-            port: Some(port),
-            control,
-            chips,
-            frequency,
-            millivolts,
-            baud,
-            zero_bits,
+            kind: Some(board.kind),
+            port: Some(board.port),
+            control: board.control,
+            chips: board.chips,
+            frequency: board.frequency,
+            millivolts: board.millivolts,
+            baud: board.baud,
+            zero_bits: board.zero_bits,
+            power_limit: board.power_limit,
+            max_temperature: board.max_temperature,
+            tune: board.tune,
         }
     }
 

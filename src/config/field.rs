@@ -64,7 +64,7 @@ pub(super) static TABLES: &[(&str, &str)] = &[
     ("stratum", "How to speak with pools."),
     ("solo", "Whom blocks pay that we mine on a [[node]], and which of its templates we mine on."),
     ("model", "Who may advise on moves between upstreams; mathematics decides whenever it does not answer."),
-    ("state", "What outlives a run: what was learnt of pools, and the blocks that were found."),
+    ("state", "What outlives a run: what was learnt of pools and boards, and the blocks that were found."),
     ("log", "Where the log goes."),
     ("stop", "When to stop without being asked."),
 ];
@@ -335,7 +335,7 @@ static FIELDS: &[Field<Config>] = &[
         "SIGNALCORE_STATE_REMEMBER",
         Kind::Bool(|c| &mut c.state.remember),
         Preset::Value("true"),
-        "Whether to remember what pools were found to do. It may be deleted at any time and is learnt again.",
+        "Whether to remember what pools were found to do, and how boards are tuned. It is learnt again when deleted.",
     ),
     row(
         "state.file",

@@ -320,10 +320,10 @@ pub struct Timeouts {
     pub reconnect_max: Duration,
 }
 
-/// What outlives a run: what was learnt of pools, and the blocks that were found.
+/// What outlives a run: what was learnt of pools and boards, and the blocks that were found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
-    /// Whether anything is remembered of pools.
+    /// Whether anything is remembered of pools and boards.
     pub remember: bool,
     /// In which file, instead of [`state_file`].
     pub file: Option<PathBuf>,

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use signalcore_drivers::BoardStatus;
+
 use super::UpstreamId;
 use super::meter::{BoardCounts, RateMeter, ShareCounts};
 use crate::work::{Difficulty, HashRate};
@@ -30,6 +32,8 @@ pub(super) struct Board {
     pub(super) counts: BoardCounts,
     /// Its shares by how they ended.
     pub(super) shares: ShareCounts,
+    /// How it stood when it last told.
+    pub(super) status: Option<BoardStatus>,
     /// What it can take.
     pub(super) state: BoardState,
     /// Whom it gets work of.
@@ -65,6 +69,7 @@ impl Board {
             rate: RateMeter::new(now),
             counts: BoardCounts::default(),
             shares: ShareCounts::default(),
+            status: None,
             state: BoardState::Ready,
             upstream: None,
             hashing_for: None,

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use signalcore_drivers::{BoardEvent, ChipJob, ChipJobId};
+use signalcore_drivers::{BoardEvent, BoardStatus, ChipJob, ChipJobId, status};
 
 use self::account::Times;
 use self::advice::{AdviceEnd, Asking};
@@ -132,6 +132,15 @@ pub enum BoardReport {
     },
     /// Something is wrong with it.
     Fault(String),
+    /// Something is right again that was wrong.
+    Recovered(String),
+    /// It does something else than before.
+    State {
+        /// What it did; `None` the first time.
+        before: Option<status::BoardState>,
+        /// What it does, and how it stands.
+        status: Box<BoardStatus>,
+    },
     /// A nonce of it did not verify.
     HardwareError(NotAShare),
 }
@@ -337,6 +346,8 @@ impl Engine {
             }
             BoardEvent::Overflow(nonces) => self.count(board, |counts| counts.overflowed += nonces),
             BoardEvent::Fault(text) => self.report(Report::Board(board, BoardReport::Fault(text))),
+            BoardEvent::Recovered(text) => self.report(Report::Board(board, BoardReport::Recovered(text))),
+            BoardEvent::Status(status) => self.handle_status(board, *status),
             // Boards may learn to say more than this engine listens to.
             _ => {}
         }
@@ -430,6 +441,17 @@ impl Engine {
         if let Some(upstream) = place.hashing_for {
             self.ledger.count(upstream, hashes);
             self.upstreams.find_mut(upstream).account.hashes += hashes;
+        }
+    }
+
+    /// What it measures is a stranger's word until it has been checked.
+    fn handle_status(&mut self, board: BoardId, status: BoardStatus) {
+        let status = status.checked();
+        let Some(place) = self.boards.get_mut(&board) else { return };
+        let before = place.status.replace(status.clone()).map(|status| status.state);
+        if before.as_ref() != Some(&status.state) {
+            let status = Box::new(status);
+            self.report(Report::Board(board, BoardReport::State { before, status }));
         }
     }
 

@@ -3,6 +3,8 @@
 use std::ops::Add;
 use std::time::{Duration, Instant};
 
+use signalcore_drivers::BoardStatus;
+
 use super::account::{Account, Times};
 use super::advice::AdviceCounts;
 use super::boards::{Board, BoardState};
@@ -82,6 +84,10 @@ pub struct BoardSnapshot {
     pub counts: BoardCounts,
     /// Its shares by how they ended.
     pub shares: ShareCounts,
+    /// Whether it takes no work any more.
+    pub is_gone: bool,
+    /// How it stood when it last told; `None` for one that does not.
+    pub status: Option<BoardStatus>,
 }
 
 /// Shares by how they ended.
@@ -116,6 +122,8 @@ impl Engine {
             mean_rate: board.rate.mean(now),
             counts: board.counts,
             shares: board.shares.clone(),
+            is_gone: board.state == BoardState::Gone,
+            status: board.status.clone(),
         };
         let boards: Vec<_> = self.boards.iter().map(board).collect();
         let sum = |rate: fn(&BoardSnapshot) -> HashRate| {

@@ -380,6 +380,10 @@ impl<N: FnMut(Notice)> EngineTask<N> {
         self.board_jobs.clear();
         let drained = async {
             while let Some((board, event)) = self.board_events.next().await {
+                // What is shown at the end is how a board stood while it was at work.
+                if matches!(event, Some(BoardEvent::Status(_))) {
+                    continue;
+                }
                 self.take_board_event(board, event);
                 self.act();
             }

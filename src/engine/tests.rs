@@ -421,3 +421,27 @@ fn stopping_idles_the_boards_and_still_takes_what_is_on_its_way() {
     assert_eq!(mine.submitted.len(), 1);
     assert_ne!(*mine.submitted[0].1.hash(), BlockHash([0; 32]));
 }
+
+#[test]
+fn a_board_is_reported_when_its_state_changes_and_shown_as_it_stood_last() {
+    use status::BoardState::{Hashing, Throttled};
+
+    let mut mine = Mine::with_board();
+    let tell = |mine: &mut Mine, state: status::BoardState, celsius: f64| {
+        let mut status = BoardStatus::new(state);
+        status.heat.chip_celsius = Some(celsius);
+        mine.reports.clear();
+        mine.says(CPU, BoardEvent::Status(Box::new(status)));
+        mine.reports.len()
+    };
+    assert_eq!(tell(&mut mine, Hashing, 60.0), 1);
+    assert_eq!(tell(&mut mine, Hashing, 61.0), 0);
+    assert_eq!(tell(&mut mine, Throttled, 5000.0), 1);
+    let [Report::Board(CPU, BoardReport::State { before: Some(Hashing), .. })] = &mine.reports[..] else {
+        panic!("{:?}", mine.reports)
+    };
+    let shown = mine.engine.snapshot(mine.now).boards[0].status.clone().unwrap();
+    assert_eq!((shown.state, shown.heat.chip_celsius), (Throttled, None), "no chip has 5000 °C");
+    mine.says(CPU, BoardEvent::Recovered("it answers again".into()));
+    assert!(matches!(mine.reports.last(), Some(Report::Board(CPU, BoardReport::Recovered(_)))));
+}

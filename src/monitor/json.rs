@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bitcoin::Network;
 use serde_json::{Map, Value, json};
 
-use super::{Context, outcome_reason, outcome_word, solo};
+use super::{Context, boards, outcome_reason, outcome_word, solo};
 use crate::decision::Counts;
 use crate::engine::account::Times;
 use crate::engine::advice::{AdviceCounts, AdviceEnd};
@@ -211,6 +211,8 @@ fn board_figures(board: &BoardSnapshot) -> Value {
         "unknown": board.counts.unknown,
         "filtered": board.counts.filtered,
         "overflowed": board.counts.overflowed,
+        "gone": board.is_gone,
+        "status": board.status.as_ref().map(boards::status_members),
     });
     merge(&mut members, share_counts(&board.shares));
     members
@@ -276,6 +278,12 @@ fn board_members(report: &BoardReport) -> Value {
             json!({ "state": "ceiling", "difficulty": asked.value(), "reported_difficulty": reported.value() })
         }
         BoardReport::Fault(fault) => json!({ "state": "fault", "reason": fault }),
+        BoardReport::Recovered(text) => json!({ "state": "recovered", "reason": text }),
+        BoardReport::State { status, .. } => json!({
+            "state": status.state.word(),
+            "reason": status.state.reason(),
+            "status": boards::status_members(status),
+        }),
         BoardReport::HardwareError(error) => {
             json!({ "state": "hardware_error", "reason": error.to_string() })
         }

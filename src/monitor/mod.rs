@@ -2,6 +2,7 @@
 //!
 //! A thread of its own does the writing, so that a slow terminal, a full pipe or a full disk holds up nobody.
 
+mod boards;
 pub mod json;
 pub mod plain;
 mod solo;

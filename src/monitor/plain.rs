@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Context, outcome_reason, solo};
+use super::{Context, boards, outcome_reason, solo};
 use crate::engine::advice::AdviceEnd;
 use crate::engine::crosscheck::Verdict;
 use crate::engine::snapshot::Tally;
@@ -72,7 +72,7 @@ pub fn line(context: &Context, notice: &Notice) -> Option<Line> {
         NoticeEvent::Engine(Report::Share(upstream, answered)) => {
             share_text(notice, *upstream, context.is_solo(*upstream), answered)
         }
-        NoticeEvent::Engine(Report::Board(board, report)) => board_text(context.board(*board), report),
+        NoticeEvent::Engine(Report::Board(board, report)) => board_text(context.board(*board), report)?,
         NoticeEvent::Upstream(_, UpstreamNews::Template(news)) => solo::template_text(news, notice.rate),
         NoticeEvent::Upstream(_, UpstreamNews::Block(news)) => solo::block_text(news),
         NoticeEvent::Upstream(upstream, UpstreamNews::Mining) if context.is_solo(*upstream) => return None,
@@ -206,8 +206,9 @@ fn wait(seconds: f64) -> String {
     }
 }
 
-fn board_text(board: &str, report: &BoardReport) -> (Tone, String) {
-    match report {
+fn board_text(board: &str, report: &BoardReport) -> Option<(Tone, String)> {
+    Some(match report {
+        BoardReport::State { before, status } => return boards::state_text(board, before.as_ref(), status),
         BoardReport::Joined(about) => {
             (Tone::Usual, format!("{board}: {} expected of {}", about.expected_rate, about.detail))
         }
@@ -218,8 +219,9 @@ fn board_text(board: &str, report: &BoardReport) -> (Tone, String) {
             (Tone::Warning, format!("{board}: difficulty {asked} {text} {reported} on are reported"))
         }
         BoardReport::Fault(fault) => (Tone::Warning, format!("{board}: {fault}")),
+        BoardReport::Recovered(text) => (Tone::Good, format!("{board}: {text}")),
         BoardReport::HardwareError(error) => (Tone::Bad, format!("{board}: hardware error: {error}")),
-    }
+    })
 }
 
 fn checked_text(id: UpstreamId, name: &str, finding: &Finding) -> (Tone, String) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::Context;
+use super::{Context, boards};
 use crate::engine::UpstreamId;
 use crate::engine::task::Finish;
 use crate::work::Difficulty;
@@ -39,10 +39,10 @@ pub fn text(context: &Context, finish: &Finish, dropped: u64) -> String {
             counts.blocks.to_string(),
         ]);
     }
-    let mut boards = table(&["board", "hash rate", "shares", "HW errors", "repeats", "held back"]);
+    let mut by_board = table(&["board", "hash rate", "shares", "HW errors", "repeats", "held back"]);
     for board in &snapshot.boards {
         let counts = &board.counts;
-        boards.add_row([
+        by_board.add_row([
             board.name.clone(),
             board.mean_rate.to_string(),
             counts.shares.to_string(),
@@ -62,7 +62,10 @@ pub fn text(context: &Context, finish: &Finish, dropped: u64) -> String {
             totals.withheld
         ));
     }
-    add(&boards.to_string());
+    add(&by_board.to_string());
+    for line in boards::summary(&snapshot.boards) {
+        add(&line);
+    }
     if let (Some(median), Some(worst)) = (snapshot.switches.quantile(0.5), snapshot.switches.quantile(1.0)) {
         let count = snapshot.switches.count();
         add(&format!(
@@ -96,7 +99,7 @@ fn uptime(time: Duration) -> String {
     format!("{days}{hours:02}:{minutes:02}:{:02}", seconds % 60)
 }
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
     for column in table.column_iter_mut().skip(1) {

@@ -1,15 +1,13 @@
-//! The lessons of many pools as a text of bounded size, which is a stranger's until it has been checked.
+//! The lessons of many pools, as a list of bounded size.
 
 use serde::{Deserialize, Serialize};
 
 use super::lessons::Lessons;
 
-/// The form of the text. Another number is another program's.
-const VERSION: u32 = 1;
 /// Pools remembered; those that taught something longest ago go first.
 pub const MAX_POOLS: usize = 64;
-/// Longest text, in bytes: 64 pools of the longest names fit.
-pub const MAX_BYTES: usize = 64 * 1024;
+/// Longest text of all of them, in bytes: 64 pools of the longest names fit.
+const MAX_BYTES: usize = 64 * 1024;
 /// Longest name of a pool or user that is remembered, in bytes.
 const MAX_NAME: usize = 253;
 
@@ -22,31 +20,12 @@ pub struct PoolKey {
     pub user: String,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Entry {
+/// What was learnt of one pool.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Entry {
     #[serde(flatten)]
     key: PoolKey,
     lessons: Lessons,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Document {
-    version: u32,
-    pools: Vec<Entry>,
-}
-
-/// Why a text holds no memory.
-#[derive(Debug, thiserror::Error)]
-pub enum MemoryError {
-    /// Too long for any of ours.
-    #[error("it has more than {MAX_BYTES} bytes")]
-    TooLong,
-    /// Not what we write.
-    #[error("it makes no sense: {0}")]
-    Nonsense(#[from] serde_json::Error),
-    /// Written by another version of the program.
-    #[error("its form has the number {0}, this program knows {VERSION}")]
-    Version(u32),
 }
 
 /// The lessons of many pools, the latest first.
@@ -54,35 +33,20 @@ pub enum MemoryError {
 pub struct PoolMemory(Vec<Entry>);
 
 impl PoolMemory {
-    /// Errors: see [`MemoryError`].
-    pub fn parse(text: &[u8]) -> Result<Self, MemoryError> {
-        #[derive(Deserialize)]
-        struct Numbered {
-            version: u32,
-        }
-        if text.len() > MAX_BYTES {
-            return Err(MemoryError::TooLong);
-        }
-        let Numbered { version } = serde_json::from_slice(text)?;
-        if version != VERSION {
-            return Err(MemoryError::Version(version));
-        }
-        let Document { mut pools, .. } = serde_json::from_slice(text)?;
-        pools.truncate(MAX_POOLS);
-        Ok(Self(pools))
+    /// Of entries that anybody may have written; what is too much of them is left out.
+    pub fn new(mut entries: Vec<Entry>) -> Self {
+        entries.truncate(MAX_POOLS);
+        Self(entries)
     }
 
-    /// The text, at most [`MAX_BYTES`] long; [`Self::parse`] reads it.
-    pub fn text(self) -> String {
-        let mut document = Document { version: VERSION, pools: self.0 };
-        loop {
-            let mut text = serde_json::to_string_pretty(&document).expect("texts and numbers only");
-            text.push('\n');
-            if text.len() <= MAX_BYTES {
-                return text;
-            }
-            document.pools.pop();
+    /// The entries, as many as their text may have room for.
+    pub fn within_limit(mut self) -> Vec<Entry> {
+        let size =
+            |entries: &[Entry]| serde_json::to_string_pretty(entries).expect("texts and numbers only").len();
+        while size(&self.0) > MAX_BYTES {
+            self.0.pop();
         }
+        self.0
     }
 
     /// What an earlier run has learnt of this pool.
@@ -103,8 +67,6 @@ impl PoolMemory {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::protocol::lessons::{ConfigureHabit, OptionalRequest, SessionId, VersionLesson};
     use crate::work::VersionConvention;
@@ -129,7 +91,8 @@ mod tests {
         let mut memory = PoolMemory::default();
         memory.learn(key("a:1"), lessons());
         memory.learn(key("b:1"), Lessons { plain_subscribe: true, ..Lessons::default() });
-        let memory = PoolMemory::parse(memory.text().as_bytes()).unwrap();
+        let text = serde_json::to_string(&memory.within_limit()).unwrap();
+        let memory = PoolMemory::new(serde_json::from_str(&text).unwrap());
         assert_eq!(memory.lessons(&key("a:1")), lessons());
         assert!(memory.lessons(&key("b:1")).plain_subscribe);
         assert_eq!(memory.lessons(&PoolKey { user: "v".to_owned(), ..key("a:1") }), Lessons::default());
@@ -145,9 +108,9 @@ mod tests {
         }
         memory.learn(key("x".repeat(254)), lessons());
         assert_eq!(memory.0.len(), MAX_POOLS);
-        let text = memory.text();
-        assert!(text.len() <= MAX_BYTES);
-        let memory = PoolMemory::parse(text.as_bytes()).unwrap();
+        let entries = memory.within_limit();
+        assert!(serde_json::to_string_pretty(&entries).unwrap().len() <= MAX_BYTES);
+        let memory = PoolMemory::new(entries);
         assert!(memory.lessons(&key(name(99))).plain_subscribe);
         assert!(!memory.lessons(&key(name(0))).plain_subscribe);
     }
@@ -158,27 +121,5 @@ mod tests {
         memory.learn(key("a:1"), lessons());
         memory.learn(key("a:1"), Lessons::default());
         assert!(memory.0.is_empty());
-    }
-
-    #[test]
-    fn a_text_of_another_form_is_told_apart_from_nonsense() {
-        let said = |text: &str| PoolMemory::parse(text.as_bytes()).unwrap_err().to_string();
-        assert_eq!(said(r#"{"version": 2, "pools": {}}"#), "its form has the number 2, this program knows 1");
-        assert!(said(r#"{"version": 1, "pools": [{"pool": 5}]}"#).starts_with("it makes no sense: "));
-        assert!(said("").starts_with("it makes no sense: "));
-        assert_eq!(said(&" ".repeat(MAX_BYTES + 1)), "it has more than 65536 bytes");
-        assert!(said(&"[".repeat(60_000)).starts_with("it makes no sense: "));
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_whatsoever_makes_the_memory_panic(
-            text in r#"(\{|"version": ?1|"pools":\[|"pool":"[a-z:]{0,3}"|"user":""|"lessons":\{|"session":\{"id":"s","extranonce2_bytes":[0-9]{1,4}\}|"configure":"[a-z-]{1,9}"|,|\}|\]|.){0,20}"#
-        ) {
-            if let Ok(memory) = PoolMemory::parse(text.as_bytes()) {
-                memory.lessons(&key("a:1"));
-                PoolMemory::parse(memory.text().as_bytes()).unwrap();
-            }
-        }
     }
 }

@@ -3,7 +3,6 @@
 mod deliverer;
 
 pub mod journal;
-pub mod memory;
 pub mod node;
 pub mod pool;
 pub mod proxy;

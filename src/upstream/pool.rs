@@ -11,13 +11,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::journal::Journal;
-use super::memory::Recollection;
 use super::retry::{GOOD_SERVICE, Retry};
 use super::suspend::{BETWEEN_LOOKS, Clocks, SleepDetector};
 use super::tls::is_alert;
 use super::transport::{self, ConnectError, Moved, Route, Stream, address};
 use super::{Arrival, EVENT_CAPACITY, SHARE_CAPACITY, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::clock::{now, sleep_until, unix_now};
+use crate::memory::Recollection;
 use crate::protocol::block_record::{Answer, Fate, Found};
 use crate::protocol::line::LineBuffer;
 use crate::protocol::pool_memory::PoolKey;

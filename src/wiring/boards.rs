@@ -6,17 +6,30 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use signalcore_drivers::BoardHandle;
 use signalcore_drivers::registry::{self, BoardSpec, Found};
-use tokio::sync::mpsc;
+use signalcore_drivers::usb::serial_ports;
+use signalcore_drivers::{BoardHandle, Controls};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use super::PlanError;
 use crate::config::{self, Config};
+use crate::memory::{BoardRecollection, BoardsMemory};
 
 /// How often a port that is not there is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What is around boards that are kept open.
+#[derive(Clone)]
+pub(super) struct Around {
+    /// Who hashes with them.
+    pub(super) taker: mpsc::Sender<BoardHandle>,
+    /// What was found of them.
+    pub(super) memory: BoardsMemory,
+    /// What is wanted of them from now on; each has passed [`Boards::new`].
+    pub(super) changes: Option<watch::Receiver<Config>>,
+}
 
 /// Which boards to open.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -39,7 +52,8 @@ impl Boards {
                 text => {
                     let board: BoardSpec =
                         text.parse().map_err(|error: registry::SpecError| wrong(error.to_string()))?;
-                    if boards.named.iter().any(|other| other.port == board.port) {
+                    let taken: Vec<_> = boards.named.iter().flat_map(ports).collect();
+                    if ports(&board).any(|port| taken.contains(&port)) {
                         return Err(wrong("its port has a board already; delete one of the two".to_owned()));
                     }
                     boards.named.push(board);
@@ -60,28 +74,124 @@ impl Boards {
     }
 
     /// Opens boards as long as somebody takes them. When this is dropped, boards that run go on and no other is opened.
-    pub(super) async fn keep(self, taker: mpsc::Sender<BoardHandle>) {
+    pub(super) async fn keep(self, around: Around) {
         let mut keepers = JoinSet::new();
-        let named: Vec<_> = self.named.iter().map(|board| board.port.clone()).collect();
+        let named: Vec<_> = self.named.iter().flat_map(ports).cloned().collect();
         for board in self.named {
-            let taker = taker.clone();
-            keepers.spawn(async move { keep(&board, &taker).await });
+            let kept = Kept { board, known: None, around: around.clone() };
+            keepers.spawn(kept.keep());
         }
         if self.scan {
-            let taker = taker.clone();
-            keepers.spawn(async move { look(&named, &taker).await });
+            let around = around.clone();
+            keepers.spawn(async move { look(&named, &around).await });
         }
-        drop(taker);
+        drop(around);
         while keepers.join_next().await.is_some() {}
     }
 }
 
-/// Keeps one board open, whatever becomes of its port.
-async fn keep(board: &BoardSpec, taker: &mpsc::Sender<BoardHandle>) {
-    let mut told = String::new();
-    while !taker.is_closed() {
-        tell_once(board, run(board.clone(), taker.clone()).await, &mut told);
-        sleep(LOOK_EVERY).await;
+/// A board that is kept open.
+struct Kept {
+    board: BoardSpec,
+    /// What was found of it; `None` before it was opened first.
+    known: Option<BoardRecollection>,
+    around: Around,
+}
+
+impl Kept {
+    /// Keeps it open, whatever becomes of its port.
+    async fn keep(mut self) {
+        let mut told = String::new();
+        while !self.around.taker.is_closed() {
+            let started = self.run().await;
+            tell_once(&self.board, started, &mut told);
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Opens it and waits until it has ended. Errors: why it did not start.
+    async fn run(&mut self) -> Result<(), String> {
+        if let Some(wanted) = self.around.changes.as_mut().and_then(|changes| wanted(&self.board, changes)) {
+            self.board = wanted;
+        }
+        let known = recollection(&self.board, self.known.take(), &self.around.memory).await;
+        let known = self.known.insert(known);
+        let (handle, mut ended) =
+            self.board.open(known.results().clone()).await.map_err(|error| error.to_string())?;
+        let mut controls = handle.controls.clone();
+        // The engine may have ended meanwhile; then nobody needs a board.
+        if self.around.taker.send(handle).await.is_err() {
+            return Ok(());
+        }
+        loop {
+            tokio::select! {
+                ended = &mut ended => {
+                    if let Ok(Some(error)) = ended {
+                        tracing::warn!("board {}: {error}", self.board.name());
+                    }
+                    return Ok(());
+                }
+                () = changed(controls.results.as_mut()) => {
+                    let results = controls.results.as_mut().map(|results| results.borrow_and_update().clone());
+                    known.learn(results.unwrap_or_default());
+                }
+                () = changed(self.around.changes.as_mut()) => {
+                    let wanted = self.around.changes.as_mut().and_then(|changes| wanted(&self.board, changes));
+                    if let Some(wanted) = wanted.filter(|wanted| *wanted != self.board) {
+                        order(&self.board, &wanted, &controls).await;
+                        self.board = wanted;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a change; for ever where none can come any more.
+async fn changed<T>(watched: Option<&mut watch::Receiver<T>>) {
+    if let Some(watched) = watched
+        && watched.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
+}
+
+/// What a board shall be by the latest configuration; `None` if that has no board on its port.
+fn wanted(board: &BoardSpec, changes: &mut watch::Receiver<Config>) -> Option<BoardSpec> {
+    let boards = Boards::new(&changes.borrow_and_update()).ok()?;
+    boards.named.into_iter().find(|wanted| wanted.port == board.port)
+}
+
+/// What was found of a board that is about to be opened: by the device that hangs on its port now.
+async fn recollection(
+    board: &BoardSpec,
+    known: Option<BoardRecollection>,
+    memory: &BoardsMemory,
+) -> BoardRecollection {
+    let spec = board.clone();
+    let name = spawn_blocking(move || spec.key(&serial_ports(Path::new("/")))).await;
+    let name = name.unwrap_or_else(|_| board.name());
+    known.filter(|known| known.name() == name).unwrap_or_else(|| memory.of(name))
+}
+
+/// Tells a board that runs what is wanted of it from now on. It answers within milliseconds, and hashes on meanwhile.
+async fn order(board: &BoardSpec, wanted: &BoardSpec, controls: &Controls) {
+    let name = board.name();
+    let (Some(list), Some(orders)) = (wanted.orders_since(board), &controls.orders) else {
+        tracing::warn!("board {name}: what has changed of it holds once it is opened again");
+        return;
+    };
+    for order in list {
+        let (answer, answered) = oneshot::channel();
+        if orders.send((order, answer)).await.is_err() {
+            return; // it has just ended, and will be opened as it is wanted
+        }
+        match answered.await {
+            Ok(Ok(())) => tracing::info!("board {name}: follows {order:?}"),
+            Ok(Err(error)) => tracing::warn!("board {name}: {error}"),
+            Err(_) => return,
+        }
     }
 }
 
@@ -94,24 +204,12 @@ fn tell_once(board: &BoardSpec, started: Result<(), String>, told: &mut String) 
     *told = reason;
 }
 
-/// Opens a board and waits until it has ended. Errors: why it did not start.
-async fn run(board: BoardSpec, taker: mpsc::Sender<BoardHandle>) -> Result<(), String> {
-    let (handle, ended) = board.open().await.map_err(|error| error.to_string())?;
-    // The engine may have ended meanwhile; then nobody needs a board.
-    if taker.send(handle).await.is_ok()
-        && let Ok(Some(error)) = ended.await
-    {
-        tracing::warn!("board {}: {error}", board.name());
-    }
-    Ok(())
-}
-
 /// Opens boards as they are plugged in.
-async fn look(named: &[PathBuf], taker: &mpsc::Sender<BoardHandle>) {
+async fn look(named: &[PathBuf], around: &Around) {
     let mut plugged: BTreeMap<PathBuf, Plugged> = BTreeMap::new();
-    while !taker.is_closed() {
+    while !around.taker.is_closed() {
         let mut found = spawn_blocking(found).await.unwrap_or_default();
-        found.retain(|board| !is_named(&board.port, named));
+        found.retain(|board| !ports(board).any(|port| is_named(port, named)));
         plugged
             .retain(|port, board| !board.task.is_finished() || found.iter().any(|found| found.port == *port));
         for board in found {
@@ -124,7 +222,8 @@ async fn look(named: &[PathBuf], taker: &mpsc::Sender<BoardHandle>) {
                 }
                 None => String::new(),
             };
-            let task = tokio::spawn(run(board, taker.clone()));
+            let mut kept = Kept { board, known: None, around: around.clone() };
+            let task = tokio::spawn(async move { kept.run().await });
             plugged.insert(port, Plugged { task, told });
         }
         sleep(LOOK_EVERY).await;
@@ -138,9 +237,13 @@ struct Plugged {
     told: String,
 }
 
+/// All ports of a board.
+fn ports(board: &BoardSpec) -> impl Iterator<Item = &PathBuf> {
+    board.control.iter().chain([&board.port])
+}
+
 fn found() -> Vec<BoardSpec> {
-    let board = |found: Found| Some(BoardSpec::new(found.kind?, found.port.path));
-    registry::scan(Path::new("/")).into_iter().filter_map(board).collect()
+    registry::scan(Path::new("/")).iter().filter_map(Found::spec).collect()
 }
 
 /// Whether the operator has named a port, perhaps by a link to it.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use signalcore_drivers::bitaxe::board::{
-    Board, BoardSettings, DataOut, LineSettings, OffReason, Phase, Status, Tuning,
+    Board, BoardSettings, DataOut, LineSettings, OffReason, OwnLimits, Phase, Status,
 };
 use signalcore_drivers::bitaxe::boards::{BoardKind, board};
 use signalcore_drivers::bitaxe::packet::{Command, Request};
 use signalcore_drivers::bitaxe::regulator::{Ds4432u, volts_of_steps};
-use signalcore_drivers::bitaxe::tuner::default_point;
+use signalcore_drivers::bitaxe::tuner::{Goal, Results, default_point};
 use signalcore_drivers::{BoardEvent, ChipJob, ChipJobId};
 use signalcore_hil::virtual_board::{
     Board as VirtualBoard, BoardConfig, BoardKind as VirtualKind, Event, Fault, Port,
@@ -46,7 +46,8 @@ pub(crate) fn kind(name: &str) -> &'static BoardKind {
 pub(crate) fn settings(name: &str) -> BoardSettings {
     let kind = kind(name);
     let line = LineSettings { zero_bits: ZERO_BITS, ..LineSettings::default() };
-    BoardSettings { kind, point: default_point(kind), line, watts: None, tuning: None }
+    let (limits, known) = (OwnLimits::default(), Results::default());
+    BoardSettings { kind, point: default_point(kind), line, limits, goal: None, known }
 }
 
 impl Bench {
@@ -55,8 +56,8 @@ impl Bench {
         Self::with(settings(name), name, faults)
     }
 
-    pub(crate) fn tuning(name: &str, tuning: Tuning) -> Self {
-        Self::with(BoardSettings { tuning: Some(tuning), ..settings(name) }, name, &[])
+    pub(crate) fn tuning(name: &str, goal: Goal, known: Results) -> Self {
+        Self::with(BoardSettings { goal: Some(goal), known, ..settings(name) }, name, &[])
     }
 
     pub(crate) fn with(settings: BoardSettings, played: &str, faults: &[&str]) -> Self {
@@ -219,6 +220,7 @@ impl Bench {
             }
             BoardEvent::JobEnding(_) => self.give_job(),
             BoardEvent::Started { .. } | BoardEvent::Hashes(_) => {}
+            BoardEvent::Status(_) => panic!("the shell asks for it"),
             event => self.told.push((self.now, event)),
         }
     }

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use signalcore_drivers::bitaxe::board::{LineSettings, Order, Phase};
-use signalcore_drivers::bitaxe::shell::{OpenError, Opened, Ports, open};
+use signalcore_drivers::bitaxe::board::LineSettings;
+use signalcore_drivers::bitaxe::shell::{OpenError, Ports, open};
+use signalcore_drivers::bm13xx::board::Running;
 use signalcore_drivers::port::{Port, PortFault};
-use signalcore_drivers::{BoardEvent, ChipJob, ChipJobId};
+use signalcore_drivers::{BoardEvent, BoardHandle, ChipJob, ChipJobId, Order, OrderError};
 use signalcore_hil::virtual_board::{Board, BoardConfig, BoardKind, Event, Fault, Pace, Shell};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::bench::settings;
@@ -55,7 +57,7 @@ impl Played {
         self.folder.path().join(format!("gamma-{port}"))
     }
 
-    async fn open(&self) -> Result<Opened, OpenError> {
+    async fn open(&self) -> Result<Running, OpenError> {
         let opener = |path: PathBuf| Arc::new(move || Port::open(&path, 115_200));
         let ports = Ports { control: opener(self.path("control")), data: opener(self.path("data")) };
         let line = LineSettings { zero_bits: ZERO_BITS, ..LineSettings::default() };
@@ -96,15 +98,15 @@ fn job(id: u64) -> ChipJob {
 }
 
 /// Takes events until so many nonces have come; answers the end of a job with another one.
-async fn nonces(opened: &mut Opened, count: usize) {
+async fn nonces(board: &mut BoardHandle, count: usize) {
     let (mut found, mut jobs) = (0, 0);
-    opened.handle.job.send_replace(Some(job(jobs)));
+    board.job.send_replace(Some(job(jobs)));
     while found < count {
-        match timeout(PATIENCE, opened.handle.events.recv()).await.expect("events").expect("a board") {
+        match timeout(PATIENCE, board.events.recv()).await.expect("events").expect("a board") {
             BoardEvent::Nonce { .. } => found += 1,
             BoardEvent::JobEnding(_) => {
                 jobs += 1;
-                opened.handle.job.send_replace(Some(job(jobs)));
+                board.job.send_replace(Some(job(jobs)));
             }
             BoardEvent::Fault(fault) => panic!("{fault}"),
             _ => {}
@@ -112,47 +114,57 @@ async fn nonces(opened: &mut Opened, count: usize) {
     }
 }
 
+/// Gives an order and says what became of it.
+async fn order(board: &BoardHandle, order: Order) -> Result<(), OrderError> {
+    let (answer, answered) = oneshot::channel();
+    board.controls.orders.as_ref().unwrap().send((order, answer)).await.unwrap();
+    answered.await.unwrap()
+}
+
 #[tokio::test]
 async fn a_gamma_on_two_ports_hashes_follows_orders_and_is_left_without_power() {
     let played = Played::start(&[]);
-    let mut opened = played.open().await.unwrap();
-    assert!((opened.handle.expected_rate * 2f64.powi(28) / 1.071e12 - 1.0).abs() < 0.001);
-    nonces(&mut opened, 40).await;
-    let (answer, answered) = tokio::sync::oneshot::channel();
-    let beyond = Order::Set { megahertz: 525, millivolts: 1251 };
-    opened.controls.orders.send((beyond, answer)).await.unwrap();
-    assert!(answered.await.unwrap().unwrap_err().to_string().contains("bears 1000 to 1250"));
-    let (answer, answered) = tokio::sync::oneshot::channel();
-    opened.controls.orders.send((Order::Set { megahertz: 500, millivolts: 1100 }, answer)).await.unwrap();
-    answered.await.unwrap().unwrap();
-    let set =
-        |status: &signalcore_drivers::bitaxe::board::Status| status.settings.set_millivolts == Some(1100);
-    timeout(PATIENCE, opened.controls.status.wait_for(set)).await.expect("a lower voltage").unwrap();
-    assert!(opened.controls.status.borrow().readings.chip_celsius.is_some() && played.has_power());
-    drop(opened.handle);
-    assert_eq!(opened.ended.await.unwrap(), None);
+    let (mut board, ended) = played.open().await.unwrap();
+    assert!((board.expected_rate * 2f64.powi(28) / 1.071e12 - 1.0).abs() < 0.001);
+    nonces(&mut board, 40).await;
+    let set = |millivolts| Order::Set { megahertz: Some(500.0), millivolts: Some(millivolts) };
+    let refused = order(&board, set(1251)).await.unwrap_err();
+    assert!(refused.to_string().contains("bears 1000 to 1250"));
+    order(&board, set(1100)).await.unwrap();
+    let lower = async {
+        loop {
+            if let Some(BoardEvent::Status(status)) = board.events.recv().await
+                && status.power.set_millivolts == Some(1100.0)
+            {
+                return status;
+            }
+        }
+    };
+    let status = timeout(PATIENCE, lower).await.expect("a lower voltage");
+    assert!(status.heat.chip_celsius.is_some() && played.has_power());
+    drop(board);
+    assert_eq!(ended.await.unwrap(), None);
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!played.has_power(), "{:?}", played.events.lock().unwrap());
-    assert!(matches!(opened.controls.status.borrow().phase, Phase::Off { is_done: true, .. }));
 }
 
 #[tokio::test]
 async fn an_unplugged_board_ends_with_the_port_that_is_gone_and_can_be_opened_again() {
     let played = Played::start(&["unplug@20+2"]);
-    let mut opened = played.open().await.unwrap();
+    let (mut board, ended) = played.open().await.unwrap();
     assert!(matches!(played.open().await, Err(OpenError::Port(error)) if error.fault == PortFault::Busy));
-    nonces(&mut opened, 5).await;
-    let ended = timeout(PATIENCE, opened.ended).await.expect("the board ends").unwrap();
+    nonces(&mut board, 5).await;
+    let ended = timeout(PATIENCE, ended).await.expect("the board ends").unwrap();
     assert_eq!(ended.unwrap().fault, PortFault::Gone);
-    while opened.handle.events.recv().await.is_some() {}
+    while board.events.recv().await.is_some() {}
     let again = async {
         loop {
             match played.open().await {
-                Ok(opened) => return opened,
+                Ok(board) => return board,
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
     };
-    let mut opened = timeout(PATIENCE, again).await.expect("the ports come back");
-    nonces(&mut opened, 5).await;
+    let (mut board, _ended) = timeout(PATIENCE, again).await.expect("the ports come back");
+    nonces(&mut board, 5).await;
 }

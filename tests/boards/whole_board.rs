@@ -3,16 +3,22 @@
 use std::time::Instant;
 
 use proptest::prelude::*;
-use signalcore_drivers::bitaxe::board::{Board, BoardSettings, OffReason, Order, Phase, Tuning};
+use signalcore::memory::Memory;
+use signalcore_drivers::bitaxe::board::{Board, BoardSettings, OffReason, Phase};
 use signalcore_drivers::bitaxe::boards::boards;
 use signalcore_drivers::bitaxe::thermal::CutOff;
-use signalcore_drivers::bitaxe::tuner::{Goal, Point, Results, TunerEvent, TunerLimits};
+use signalcore_drivers::bitaxe::tuner::{Goal, Point, Results, TunerEvent};
+use signalcore_drivers::{BoardEvent, BoardState, Order};
 use signalcore_hil::virtual_board::Event;
 
 use crate::bench::{Bench, kind, settings};
 
 /// Longest bring-up: twelve chips, one register at a time, and the ramp.
 const BRING_UP: f64 = 40.0;
+
+fn set(megahertz: u32, millivolts: u32) -> Order {
+    Order::Set { megahertz: Some(megahertz.into()), millivolts: Some(millivolts) }
+}
 
 fn hashing(name: &str, faults: &[&str]) -> Bench {
     let mut bench = Bench::new(name, faults);
@@ -105,8 +111,9 @@ fn a_control_port_that_is_silent_for_five_seconds_stops_nothing() {
     bench.run(120.0 - bench.seconds());
     assert!(bench.is_hashing(), "{:?}", bench.faults());
     let faults = bench.faults();
-    assert_eq!(faults.len(), 2, "{faults:?}");
-    assert!(faults[0].contains("does not answer") && faults[1].contains("answers again"));
+    assert!(faults.len() == 1 && faults[0].contains("does not answer"), "{faults:?}");
+    let recovered = BoardEvent::Recovered("the control port answers again".to_owned());
+    assert_eq!(bench.told.last().map(|(_, event)| event), Some(&recovered));
 }
 
 #[test]
@@ -192,19 +199,33 @@ fn a_board_of_another_model_is_left_off_and_only_held_in_reset() {
 #[test]
 fn frequency_and_voltage_follow_an_order_voltage_first_on_the_way_up_and_last_on_the_way_down() {
     let mut bench = hashing("gamma", &[]);
-    bench.driver.order(Order::Set { megahertz: 600, millivolts: 1200 }, bench.instant()).unwrap();
+    bench.driver.order(set(600, 1200), bench.instant()).unwrap();
     bench.run(0.2);
     let settings = bench.status().settings;
     assert_eq!((settings.set_millivolts, settings.millivolts), (Some(1200), 1200));
     bench.run(5.0);
     assert_eq!(bench.status().settings.allowed_megahertz, 600.0);
-    bench.driver.order(Order::Set { megahertz: 425, millivolts: 1050 }, bench.instant()).unwrap();
+    bench.driver.order(set(425, 1050), bench.instant()).unwrap();
     bench.run(0.5);
     assert_eq!(bench.status().settings.set_millivolts, Some(1200), "the chips are still fast");
     bench.run(10.0);
     assert_eq!(bench.status().settings.set_millivolts, Some(1050));
     bench.run(30.0);
     assert!(bench.is_hashing() && bench.faults().is_empty(), "{:?}", bench.faults());
+}
+
+#[test]
+fn an_order_that_comes_while_a_board_is_powered_up_holds_once_it_hashes() {
+    for millivolts in [1050, 1200] {
+        let mut bench = Bench::new("gamma", &[]);
+        bench.run(0.5);
+        assert_eq!(bench.driver.state(), BoardState::Starting);
+        bench.driver.order(set(500, millivolts), bench.instant()).unwrap();
+        assert!(bench.until(BRING_UP, Bench::is_hashing), "{:?}", bench.faults());
+        bench.run(3.0);
+        let measured = bench.driver.report(bench.instant()).power.core_millivolts.unwrap();
+        assert!((measured - f64::from(millivolts)).abs() < 3.0, "{measured} of {millivolts} mV");
+    }
 }
 
 #[test]
@@ -215,13 +236,13 @@ fn an_order_beyond_the_limits_is_refused_and_changes_nothing() {
         bench.driver.order(order, now).unwrap_err().to_string()
     };
     let before = bench.status().settings;
-    let said = order(&mut bench, Order::Set { megahertz: 525, millivolts: 1300 });
+    let said = order(&mut bench, set(525, 1300));
     assert!(said.contains("bears 1000 to 1250"), "{said}");
-    let said = order(&mut bench, Order::Set { megahertz: 700, millivolts: 1150 });
+    let said = order(&mut bench, set(700, 1150));
     assert!(said.contains("bears 400 to 625"), "{said}");
     for watts in [0.0, -1.0, 31.0, f64::NAN, f64::INFINITY] {
-        let said = order(&mut bench, Order::LimitWatts(watts));
-        assert!(said.contains("at most 30, the limit of a Bitaxe Gamma"), "{said}");
+        let said = order(&mut bench, Order::LimitPower(Some(watts)));
+        assert!(said.contains("choose 1 to 30, the limit of Bitaxe Gamma"), "{said}");
     }
     bench.run(5.0);
     assert_eq!(bench.status().settings, before);
@@ -246,7 +267,7 @@ proptest! {
         let wanted = if is_fine { wanted } else { settings(&kind.name) };
         let mut bench = Bench::with(wanted, &kind.name, &[]);
         for (megahertz, millivolts, seconds) in orders {
-            let order = Order::Set { megahertz, millivolts };
+            let order = set(megahertz, millivolts);
             let followed = bench.driver.order(order, bench.instant()).is_ok();
             prop_assert_eq!(followed, kind.voltage(millivolts).is_ok() && kind.frequency(megahertz).is_ok());
             bench.run(seconds);
@@ -257,7 +278,7 @@ proptest! {
 #[test]
 fn a_limit_of_power_holds_the_chips_back() {
     let mut bench = hashing("gamma", &[]);
-    bench.driver.order(Order::LimitWatts(12.0), bench.instant()).unwrap();
+    bench.driver.order(Order::LimitPower(Some(12.0)), bench.instant()).unwrap();
     bench.run(600.0);
     let status = bench.status();
     assert!(status.readings.watts.unwrap() <= 12.0, "{status:?}");
@@ -275,28 +296,103 @@ fn a_board_that_is_shut_down_has_no_power() {
 }
 
 #[test]
-fn a_gamma_tunes_itself_for_efficiency_on_a_real_line() {
-    let limits = TunerLimits { celsius: 70.0, watts: 28.0, error_share: 0.02 };
-    let tuning = Tuning { goal: Goal::Efficiency, limits, results: Results::default() };
-    let mut bench = Bench::tuning("gamma", tuning);
-    let mut learnt = 0;
-    for _ in 0..40 {
-        bench.run(60.0);
-        while let Some(event) = bench.driver.poll_tuner() {
-            assert!(matches!(event, TunerEvent::Learnt(outcome) if outcome.fault.is_none()), "{event:?}");
-            learnt += 1;
+fn a_report_has_every_figure_of_a_gamma_and_none_that_nobody_reads() {
+    let mut bench = hashing("gamma", &["silent-control@120+5"]);
+    bench.run(110.0 - bench.seconds());
+    let report = bench.driver.report(bench.instant());
+    assert_eq!(report, report.clone().checked(), "all of it can be");
+    assert_eq!(report.state, BoardState::Hashing);
+    let near = |value: Option<f64>, expected: f64| (value.unwrap() - expected).abs() < 0.02 * expected;
+    assert!(near(report.power.input_volts, 5.0) && near(report.power.core_millivolts, 1150.0), "{report:?}");
+    assert!(report.power.watts.unwrap() > 5.0 && report.heat.regulator_celsius.is_some(), "{report:?}");
+    assert_eq!((report.clock.megahertz, report.clock.set_megahertz), (Some(525.0), Some(525.0)));
+    assert_eq!(report.power.set_millivolts, Some(1150.0));
+    let rate = report.chips[0].rate.unwrap();
+    // 100 seconds at the rate of a virtual gamma, which does 2^30 times less than one of silicon.
+    assert!(rate.low < 1.071e12 / 2f64.powi(30) && rate.high > 1.071e12 / 2f64.powi(30), "{rate:?}");
+    bench.run(124.0 - bench.seconds());
+    let silent = bench.driver.report(bench.instant());
+    assert_eq!((silent.heat.chip_celsius, silent.power.watts), (None, None));
+}
+
+#[test]
+fn a_board_that_gets_hotter_and_hotter_is_throttled_then_cut_off_then_started_again() {
+    let mut bench = hashing("gamma", &["hot=22@120", "hot=80@300+60"]);
+    let mut states = vec![bench.driver.state()];
+    while bench.seconds() < 900.0 {
+        bench.run(0.5);
+        let state = bench.driver.state();
+        if states.last() != Some(&state) {
+            states.push(state);
         }
     }
-    assert!(learnt >= 4, "{learnt} points in 40 minutes");
-    let results = bench.driver.tuning_results().unwrap();
-    let first = results.outcomes[0];
-    let last = results.outcomes.last().unwrap();
-    let efficiency = |rate: f64, watts: f64| rate / watts;
-    // These chips hash at any voltage that they run at: less of it is always better.
-    assert!(
-        efficiency(last.hashes_per_second, last.watts)
-            > 1.1 * efficiency(first.hashes_per_second, first.watts),
-        "{first:?} {last:?}"
-    );
-    assert!(last.point.millivolts < kind("gamma").millivolts.default);
+    let words: Vec<_> = states.iter().map(BoardState::word).collect();
+    let expected = ["hashing", "throttled", "cut_off", "starting", "throttled"];
+    assert_eq!(words[..5], expected, "{states:?}");
+    assert!(states[2].reason().unwrap().contains("the limit is 80 °C"), "{states:?}");
+}
+
+#[test]
+fn a_limit_of_temperature_brings_throttling_and_cut_off_down_together() {
+    let mut bench = hashing("gamma", &["hot=22@60"]);
+    bench.driver.order(Order::LimitTemperature(Some(65.0)), bench.instant()).unwrap();
+    bench.run(900.0);
+    let celsius = bench.status().readings.chip_celsius.unwrap();
+    assert!(celsius < 66.0 && bench.is_hashing(), "{:?}", bench.status());
+    let now = bench.instant();
+    for beyond in [75.5, 39.0, f64::NAN] {
+        assert!(bench.driver.order(Order::LimitTemperature(Some(beyond)), now).is_err(), "{beyond}");
+    }
+    bench.driver.order(Order::LimitTemperature(None), now).unwrap();
+    bench.run(1200.0);
+    let status = bench.status();
+    assert!(status.readings.chip_celsius.unwrap() > 66.0, "{status:?}");
+}
+
+#[test]
+fn a_board_that_is_told_to_tune_or_not_to_does_so_from_then_on() {
+    let mut bench = hashing("gamma", &[]);
+    bench.driver.order(Order::Tune(Some(Goal::HashRate)), bench.instant()).unwrap();
+    assert_eq!(bench.driver.state(), BoardState::Tuning);
+    bench.run(900.0);
+    let known = bench.driver.tuning_results().outcomes.len();
+    assert!(known >= 2 && bench.status().settings.megahertz > 525, "{known}");
+    bench.driver.order(set(525, 1150), bench.instant()).unwrap();
+    bench.run(600.0);
+    let settings = bench.status().settings;
+    assert_eq!((settings.megahertz, bench.driver.state()), (525, BoardState::Hashing));
+    assert_eq!(bench.driver.tuning_results().outcomes.len(), known, "what was found is not forgotten");
+}
+
+/// The chips of a virtual gamma hash at any voltage that they run at, and take some power whether they hash or not: the
+/// least voltage and the highest frequency are most efficient.
+#[test]
+fn a_gamma_tunes_itself_for_efficiency_to_the_best_point_there_is_and_a_later_run_begins_there() {
+    let mut bench = Bench::tuning("gamma", Goal::Efficiency, Results::default());
+    let mut learnt = 0;
+    let found = loop {
+        bench.run(60.0);
+        let events: Vec<_> = std::iter::from_fn(|| bench.driver.poll_tuner()).collect();
+        learnt += events.iter().filter(|event| matches!(event, TunerEvent::Learnt(_))).count();
+        if let Some(TunerEvent::Found(outcome)) = events.last() {
+            break *outcome;
+        }
+        assert!(bench.seconds() < 5.0 * 3600.0, "{:?}", bench.driver.tuning_results());
+    };
+    let (megahertz, millivolts) = (kind("gamma").megahertz.most, kind("gamma").millivolts.least);
+    assert_eq!(found.point, Point { megahertz, millivolts }, "after {learnt} points");
+    assert_eq!((bench.faults().as_slice(), bench.driver.state()), (&[][..], BoardState::Hashing));
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.json");
+    let memory = Memory::open(file.clone()).unwrap();
+    memory.board("gamma 1a2b".to_owned()).learn(bench.driver.tuning_results().clone());
+    memory.finish();
+    let memory = Memory::open(file).unwrap();
+    let known = memory.board("gamma 1a2b".to_owned()).results().clone();
+    let mut bench = Bench::tuning("gamma", Goal::Efficiency, known);
+    assert!(bench.until(BRING_UP, Bench::is_hashing));
+    let settings = bench.status().settings;
+    assert_eq!((settings.megahertz, settings.millivolts), (megahertz, millivolts));
+    assert_eq!(bench.driver.state(), BoardState::Hashing, "there is nothing left to look for");
 }

@@ -27,13 +27,16 @@ fn a_file_reaches_every_field_of_a_board_and_names_it_as_the_command_line_does()
         kind = 'nerdqaxe++'
         control = '/dev/ttyACM2'
         port = '/dev/ttyACM3'
-        millivolts = 1120",
+        millivolts = 1120
+        power_limit = 60.5
+        max_temperature = 65
+        tune = 'hash-rate'",
     );
     let specs: Vec<_> = setup.loaded().config.boards.iter().map(Board::spec).collect();
     let expected = [
         "bm1368:/dev/ttyUSB7,chips=4,frequency=506.25,baud=1000000,zero-bits=8",
         "bm1370:/dev/ttyACM1",
-        "nerdqaxe++:/dev/ttyACM2,/dev/ttyACM3,millivolts=1120",
+        "nerdqaxe++:/dev/ttyACM2,/dev/ttyACM3,millivolts=1120,power-limit=60.5,max-temperature=65,tune=hash-rate",
     ];
     assert_eq!(specs, expected);
 }
@@ -58,6 +61,11 @@ fn a_board_needs_a_kind_and_a_port_of_its_own() {
     assert_eq!(
         mistake("[[board]]\nkind = 'bm1370'\nport = 'x'\nfrequency = 0.5"),
         "config.toml:4: board.frequency: found 0.5, expected a number from 1 to 10000; \
+         correct it or delete the line"
+    );
+    assert_eq!(
+        mistake("[[board]]\nkind = 'gamma'\nport = 'x'\ntune = 'fast'"),
+        "config.toml:4: board.tune: found \"fast\", expected \"off\", \"efficiency\" or \"hash-rate\"; \
          correct it or delete the line"
     );
 }

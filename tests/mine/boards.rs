@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use signalcore_hil::pool::{Difficulty, PoolConfig, PoolReport, PracticePool, VardiffConfig};
 use signalcore_hil::virtual_board::{Board, BoardConfig, BoardKind, Fault, Pace, Shell};
@@ -153,6 +154,112 @@ fn a_bitaxe_on_its_two_ports_and_sticks_of_the_icarus_family_mine() {
     let (summary, report) = mine(&devices, "25");
     is_sound(&report);
     for board in ["cpu", "gamma:", "block-erupter:", "antminer-u1:"] {
+        assert!(accepted(&summary, board) >= 3, "{board}: {summary}");
+    }
+}
+
+/// The status of a board in the figures of a line.
+fn status<'a>(event: &'a Value, board: &str) -> &'a Value {
+    let boards = event["boards"].as_array().unwrap();
+    let of = boards.iter().find(|of| of["board"].as_str().is_some_and(|name| name.starts_with(board)));
+    &of.unwrap_or_else(|| panic!("no {board}: {event}"))["status"]
+}
+
+/// A gamma at its two ports as a configuration file.
+fn gamma(folder: &Path, more: &str) -> String {
+    let port = |name: &str| folder.join(name).display().to_string();
+    format!(
+        "device = ['none']\n[[board]]\nkind = 'gamma'\ncontrol = '{}'\nport = '{}'\nzero_bits = {ZERO_BITS}\n{more}",
+        port("gamma-control"),
+        port("gamma-data")
+    )
+}
+
+/// Starts the miner with this configuration file and next to no processor.
+fn with_file(pool: &Practice, file: &Path, more: &[&str]) -> Miner {
+    let arguments = ["--config", file.to_str().unwrap(), "--pool", &pool.address, "--user", "u"];
+    let environment = [("SIGNALCORE_CPU_DUTY_PERCENT", "1"), ("SIGNALCORE_CPU_KERNEL", "scalar")];
+    Miner::run(&[&arguments[..], more].concat(), &environment)
+}
+
+fn is_state(event: &Value, state: &str) -> bool {
+    event["event"] == "board" && event["state"] == state
+}
+
+#[test]
+fn a_program_sees_how_a_gamma_stands_and_a_changed_configuration_reaches_it_while_it_hashes() {
+    let folder = tempfile::tempdir().unwrap();
+    let _gamma = Played::start("gamma", &folder.path().join("gamma"), &[], 6);
+    let file = folder.path().join("miner.toml");
+    std::fs::write(&file, gamma(folder.path(), "frequency = 400")).unwrap();
+    let pool = Practice::start();
+    let mut miner = with_file(&pool, &file, &["--seconds", "35"]);
+    let hashing = miner.wait_for("a gamma at work", |event| is_state(event, "hashing"));
+    assert_eq!(hashing["status"]["frequency_mhz"], 400.0, "{hashing}");
+    std::fs::write(&file, gamma(folder.path(), "frequency = 425\nmillivolts = 1100\npower_limit = 20"))
+        .unwrap();
+    miner.signal(Signal::HUP);
+    let ended = miner.end();
+    is_sound(&pool.stop());
+    let joined = ended.events.iter().filter(|event| is_state(event, "joined") && event["board"] != "cpu");
+    assert_eq!(joined.count(), 1, "it was not opened anew");
+    let summary = ended.summary();
+    assert!(accepted(summary, "gamma:") >= 3, "{summary}");
+    let status = status(summary, "gamma:");
+    assert_eq!((&status["state"], &status["frequency_mhz"]), (&"hashing".into(), &425.0.into()), "{status}");
+    assert_eq!((&status["core_set_mv"], &status["frequency_set_mhz"]), (&1100.0.into(), &425.0.into()));
+    let between = |name: &str, least: f64, most: f64| {
+        let value = status[name].as_f64().unwrap_or_else(|| panic!("{name}: {status}"));
+        assert!((least..=most).contains(&value), "{name}: {status}");
+    };
+    between("temperature_c", 25.0, 75.0);
+    between("regulator_temperature_c", 25.0, 75.0);
+    between("power_w", 5.0, 20.0);
+    between("input_v", 4.9, 5.1);
+    between("core_mv", 1080.0, 1101.0);
+    between("fan_percent", 30.0, 100.0);
+    between("fan_rpm", 1400.0, 5100.0);
+    let chip = &status["chips"][0];
+    assert!(chip["nonces"].as_u64().unwrap() > 50 && chip["hardware_errors"] == 0, "{status}");
+    assert!(chip["rate_low_hs"].as_f64() < chip["rate_hs"].as_f64(), "{status}");
+    assert_eq!(status["line"]["crc_errors"], 0, "{status}");
+}
+
+#[test]
+fn a_gamma_in_an_oven_is_told_to_be_throttled_and_then_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let _gamma = Played::start("gamma", &folder.path().join("gamma"), &["hot=110@10"], 7);
+    let file = folder.path().join("miner.toml");
+    std::fs::write(&file, gamma(folder.path(), "frequency = 400")).unwrap();
+    let pool = Practice::start();
+    let mut miner = with_file(&pool, &file, &[]);
+    let throttled = miner.wait_for("throttling", |event| is_state(event, "throttled"));
+    let celsius = throttled["status"]["temperature_c"].as_f64().unwrap();
+    assert!((75.0..85.0).contains(&celsius), "{throttled}");
+    let cut = miner.wait_for("the cut-off", |event| is_state(event, "cut_off"));
+    assert!(cut["reason"].as_str().unwrap().contains("the limit is 80"), "{cut}");
+    miner.stop();
+    is_sound(&pool.stop());
+}
+
+#[test]
+fn a_stick_of_gekkoscience_and_a_bitaxe_are_asked_what_they_are_and_mine() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let _newpac = Played::start("newpac", &path("stick"), &[], 6);
+    let _ultra = Played::start("ultra", &path("ultra"), &[], 7);
+    let bits = format!("zero-bits={ZERO_BITS}");
+    let devices = [
+        format!("gekko:{},{bits}", path("stick").display()),
+        format!(
+            "bitaxe:{},{},frequency=400,{bits}",
+            path("ultra-control").display(),
+            path("ultra-data").display()
+        ),
+    ];
+    let (summary, report) = mine(&devices, "20");
+    is_sound(&report);
+    for board in ["newpac:stick", "ultra:ultra-data"] {
         assert!(accepted(&summary, board) >= 3, "{board}: {summary}");
     }
 }

@@ -94,6 +94,8 @@ impl Board {
                 readings.watts = Some(value);
                 thermal.handle_watts(value, now);
             }
+            Quantity::InputVolts => readings.input_volts = Some(value),
+            Quantity::RailVolts => readings.rail_volts = Some(value),
             Quantity::FanRpm => {
                 readings.fan_rpm = Some(value);
                 let fan = &mut self.heat.fan;

@@ -18,6 +18,8 @@ pub(super) enum Quantity {
     BoardCelsius,
     RegulatorCelsius,
     Watts,
+    InputVolts,
+    RailVolts,
     FanRpm,
 }
 
@@ -29,6 +31,8 @@ impl Quantity {
             Self::BoardCelsius => "the temperature of the board",
             Self::RegulatorCelsius => "the temperature of the regulator",
             Self::Watts => "the power",
+            Self::InputVolts => "the input voltage",
+            Self::RailVolts => "the core voltage",
             Self::FanRpm => "the speed of the fan",
         }
     }
@@ -73,6 +77,10 @@ impl Monitor {
             probes.push((Quantity::FanRpm, sensor::emc2101_tachometer(address)));
         }
         probes.extend(board_sensor.map(|sensor| (Quantity::BoardCelsius, sensor.reading())));
+        probes.extend(power_meter.map(|meter| (Quantity::InputVolts, meter.input_reading())));
+        probes.extend(
+            regulator.and_then(Regulator::output_reading).map(|reading| (Quantity::RailVolts, reading)),
+        );
         Self { probes, doing: None, next_round: now, is_asked: false }
     }
 

@@ -61,7 +61,7 @@ impl Off {
         let chain = self.running.as_ref().and_then(|running| running.poll_timeout());
         let order = (!self.is_asked && !self.orders.is_empty()).then_some(self.next_at);
         let retry = match self.why {
-            OffReason::Failed { retry_at } if self.is_done() => Some(retry_at),
+            OffReason::Failed { retry_at, .. } if self.is_done() => Some(retry_at),
             _ => None,
         };
         chain.into_iter().chain(order).chain(retry).min()
@@ -110,7 +110,7 @@ impl Board {
         let may_start = off.is_done()
             && match off.why {
                 OffReason::CutOff(_) => self.heat.thermal.may_start(now),
-                OffReason::Failed { retry_at } => retry_at <= now,
+                OffReason::Failed { retry_at, .. } => retry_at <= now,
                 OffReason::Stopped => false,
             };
         if may_start {

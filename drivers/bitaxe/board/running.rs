@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::boards::{BoardKind, CoreVoltage};
 use super::super::link::CallError;
 use super::super::power_up::{VOLTAGE_STEP_EVERY, reset_line, set_voltage, voltage_steps};
+use super::super::thermal::CutOff;
 use super::super::tuner::{Fault, Sample};
 use super::chain_clock::ChainClock;
 use super::{Ask, Board, DataOut, OffReason, State, chain_config};
@@ -97,7 +98,7 @@ impl Board {
         }
         self.heat.thermal.handle_start(now);
         self.heat.monitor.restart(now);
-        if let Some(tuner) = &mut self.wanted.tuner {
+        if let Some(tuner) = self.wanted.search.tuner() {
             tuner.handle_pause(now);
         }
         self.state = State::Running(Box::new(Running {
@@ -127,11 +128,8 @@ impl Board {
         if let Some(why) = self.heat.thermal.cut_off(now) {
             self.out.fault(why.to_string());
             self.heat.thermal.handle_cut_off(&why, now);
-            if let (super::super::thermal::CutOff::TooHot { .. }, Some(tuner)) =
-                (&why, &mut self.wanted.tuner)
-            {
-                tuner.handle_failure(Fault::Limit, now);
-                self.wanted.point = tuner.point();
+            if matches!(why, CutOff::TooHot { .. }) {
+                self.fail_point(Fault::Limit, now);
             }
             return self.switch_off(OffReason::CutOff(why), now);
         }
@@ -194,13 +192,14 @@ impl Board {
 
     fn drain_chain(&mut self, now: Instant) {
         let State::Running(running) = &mut self.state else { return };
+        let mut is_failed = false;
         loop {
             if let Some(bytes) = running.chain.poll_transmit() {
                 self.out.data.push_back(DataOut::Bytes(bytes));
                 continue;
             }
             match running.chain.poll_event() {
-                None => return,
+                None => break,
                 Some(ChainEvent::ResetLine { held }) => {
                     running.clock.stop(now);
                     running.resets += 1;
@@ -210,12 +209,12 @@ impl Board {
                 Some(ChainEvent::Ready) => self.told.failed_starts = 0,
                 Some(ChainEvent::Failed(fault)) => {
                     self.out.fault(format!("the chips are reset: {fault}"));
-                    fail_point(&mut self.wanted.tuner, now);
+                    is_failed = true;
                 }
                 Some(ChainEvent::Parked { reason, until }) => {
                     let seconds = running.clock.real(until).saturating_duration_since(now).as_secs();
                     self.out.fault(format!("the chips are left in reset for {seconds} s: {reason}"));
-                    fail_point(&mut self.wanted.tuner, now);
+                    is_failed = true;
                 }
                 Some(ChainEvent::Resting) => {}
                 Some(ChainEvent::Board(event)) => {
@@ -234,11 +233,29 @@ impl Board {
                 }
             }
         }
+        if is_failed {
+            self.fail_point(Fault::Unstable, now);
+        }
+    }
+
+    /// The tuner's point does not hold.
+    fn fail_point(&mut self, fault: Fault, now: Instant) {
+        let Some(tuner) = self.wanted.search.tuner() else { return };
+        tuner.handle_failure(fault, now);
+        self.wanted.point = tuner.point();
+        self.drain_tuner();
+    }
+
+    fn drain_tuner(&mut self) {
+        let Some(tuner) = self.wanted.search.tuner() else { return };
+        self.out.tuner.extend(std::iter::from_fn(|| tuner.poll_event()));
     }
 
     /// Once a round: lets the tuner see how the board does.
     pub(super) fn tune(&mut self, now: Instant) {
-        let (State::Running(running), Some(tuner)) = (&self.state, &mut self.wanted.tuner) else { return };
+        let (State::Running(running), Some(tuner)) = (&self.state, self.wanted.search.tuner()) else {
+            return;
+        };
         if !running.chain.is_hashing() || self.wanted.job.is_none() {
             return tuner.handle_pause(now);
         }
@@ -258,14 +275,6 @@ impl Board {
         };
         tuner.handle_sample(&sample, now);
         self.wanted.point = tuner.point();
-        while let Some(event) = tuner.poll_event() {
-            self.out.tuner.push_back(event);
-        }
-    }
-}
-
-fn fail_point(tuner: &mut Option<super::super::tuner::Tuner>, now: Instant) {
-    if let Some(tuner) = tuner {
-        tuner.handle_failure(Fault::Unstable, now);
+        self.drain_tuner();
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::super::boards::BeyondLimit;
 use super::super::thermal::CutOff;
 use crate::bm13xx::chain::ChainStats;
 
@@ -34,6 +33,8 @@ pub enum OffReason {
     Failed {
         /// When.
         retry_at: Instant,
+        /// What was wrong.
+        reason: String,
     },
     /// It was told to stop.
     Stopped,
@@ -65,6 +66,10 @@ pub struct Readings {
     pub regulator_celsius: Option<f64>,
     /// Of the board, or where only the regulator tells it, of the chips.
     pub watts: Option<f64>,
+    /// What the board is fed with.
+    pub input_volts: Option<f64>,
+    /// What the regulator gives to all voltage domains in series.
+    pub rail_volts: Option<f64>,
     /// Of the fan, a minute.
     pub fan_rpm: Option<f64>,
 }
@@ -82,48 +87,4 @@ pub struct Told {
     pub set_millivolts: Option<u32>,
     /// Drive of the fan.
     pub fan_percent: u8,
-}
-
-/// What the operator may want of a running board.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Order {
-    /// This frequency and voltage, from now on without the tuner.
-    Set {
-        /// Of the chips.
-        megahertz: u32,
-        /// Of one core.
-        millivolts: u32,
-    },
-    /// This power at most, watts: above it the chips are held back.
-    LimitWatts(f64),
-}
-
-/// An order that is not followed.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum OrderError {
-    /// The board does not bear it.
-    #[error(transparent)]
-    Beyond(#[from] BeyondLimit),
-    /// No power that a board could be held to.
-    #[error("watts = {asked}: choose more than 0 and at most {most}, the limit of a {board}")]
-    Watts {
-        /// What was asked for.
-        asked: f64,
-        /// The limit of the board.
-        most: f64,
-        /// Its title.
-        board: String,
-    },
-    /// Nothing measures what the goal is about.
-    #[error("a {board} measures no power, so nothing can be tuned for efficiency; tune for hash-rate")]
-    NoPowerMeter {
-        /// Its title.
-        board: String,
-    },
-    /// The board has no control port.
-    #[error("a {board} has no control port; use it as a chain of chips")]
-    NoControl {
-        /// Its title.
-        board: String,
-    },
 }

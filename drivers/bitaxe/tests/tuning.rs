@@ -214,10 +214,31 @@ fn results_that_make_no_sense_or_are_of_another_board_are_passed_over() {
         outcome(9000, 1150, 1e15),
         outcome(525, 1400, 1e15),
         outcome(600, 1150, f64::NAN),
-        outcome(550, 1150, 1.1e12),
+        outcome(550, 1150, 1e15),
+        outcome(575, 1150, 1.1e12),
     ];
-    let bench = Bench::new(Goal::HashRate, GOOD, Results { outcomes });
+    let bench = Bench::new(Goal::HashRate, GOOD, Results { outcomes, limits: None });
     assert_eq!(bench.tuner.results().outcomes.len(), 1);
+}
+
+#[test]
+fn under_other_limits_what_was_too_much_is_tried_again_and_what_is_too_much_now_is_left() {
+    let mut bench = Bench::new(Goal::HashRate, GOOD, Results::default());
+    bench.run(10);
+    let found = bench.found().unwrap();
+    let results = bench.tuner.results().clone();
+    let with = |watts| {
+        let limits = TunerLimits { watts, ..LIMITS };
+        let start = default_point(bench.kind);
+        Tuner::new(bench.kind, Goal::HashRate, limits, start, results.clone(), bench.now)
+    };
+    assert!(with(LIMITS.watts).is_found());
+    let less = with(found.watts - 1.0);
+    assert_ne!(less.point(), found.point);
+    let known = less.results().outcomes.iter().find(|outcome| outcome.point == less.point());
+    assert!(known.is_none_or(|known| known.watts < found.watts - 1.0), "{known:?}");
+    let more = with(LIMITS.watts + 1.0);
+    assert!(more.results().outcomes.iter().all(|outcome| outcome.fault != Some(Fault::Limit)));
 }
 
 proptest! {

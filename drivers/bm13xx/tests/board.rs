@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_serial::{SerialPort as _, SerialStream};
 
@@ -19,9 +20,10 @@ use super::super::pll::Frequency;
 use super::super::register::Register;
 use super::super::ticket::ALWAYS_ZERO;
 use super::proofs::gamma;
+use crate::order::{Goal, Order, OrderError, Results};
 use crate::port::{Port, PortError, PortFault};
 use crate::registry::BoardSpec;
-use crate::{BoardEvent, BoardHandle, ChipJob, ChipJobId, EVENT_CAPACITY};
+use crate::{BoardEvent, BoardHandle, BoardState, BoardStatus, ChipJob, ChipJobId, EVENT_CAPACITY};
 
 /// One BM1370 behind a line, which finds the recorded nonce of each job.
 #[derive(Clone)]
@@ -132,15 +134,31 @@ fn job(id: u64) -> ChipJob {
     ChipJob { id: ChipJobId(id), ..gamma().0 }
 }
 
-async fn next(board: &mut BoardHandle) -> Option<BoardEvent> {
-    timeout(Duration::from_secs(100), board.events.recv()).await.expect("something happens within 100 s")
+/// But for what tells how it stands.
+async fn next(events: &mut Receiver<BoardEvent>) -> Option<BoardEvent> {
+    loop {
+        let event = timeout(Duration::from_secs(100), events.recv());
+        match event.await.expect("something happens within 100 s") {
+            Some(BoardEvent::Status(_)) => {}
+            event => return event,
+        }
+    }
+}
+
+async fn next_status(board: &mut BoardHandle) -> BoardStatus {
+    loop {
+        let event = timeout(Duration::from_secs(100), board.events.recv()).await.expect("a status in time");
+        if let BoardEvent::Status(status) = event.expect("the board runs") {
+            return *status;
+        }
+    }
 }
 
 /// The next nonce, and the hashes told on the way to it.
 async fn nonce(board: &mut BoardHandle) -> (BoardEvent, u64) {
     let mut hashes = 0;
     loop {
-        match next(board).await.expect("the board runs") {
+        match next(&mut board.events).await.expect("the board runs") {
             BoardEvent::Hashes(more) => hashes += more,
             event @ BoardEvent::Nonce { .. } => {
                 return (event, hashes);
@@ -181,12 +199,11 @@ async fn jobs_go_out_at_the_speed_that_the_board_is_configured_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_board_without_a_job_says_nothing_and_a_dropped_sender_ends_it() {
+async fn a_board_without_a_job_only_tells_how_it_stands_and_a_dropped_sender_ends_it() {
     let (mut board, ended) = Chips::new().board(RESET_BAUD).await;
     sleep(Duration::from_secs(300)).await;
-    assert!(board.events.try_recv().is_err());
     drop(board.job);
-    assert_eq!(board.events.recv().await, None);
+    assert_eq!(next(&mut board.events).await, None);
     assert_eq!(ended.await.unwrap(), None);
 }
 
@@ -215,7 +232,7 @@ async fn a_board_whose_port_goes_ends_and_says_what_became_of_the_port() {
     nonce(&mut board).await;
     chips.log().unplugged = true;
     board.job.send_replace(Some(job(2)));
-    while next(&mut board).await.is_some() {}
+    while next(&mut board.events).await.is_some() {}
     assert_eq!(ended.await.unwrap().unwrap().fault, PortFault::Gone);
     let config = ChainConfig {
         bring_up: &BM1370_LIST,
@@ -266,6 +283,65 @@ async fn an_engine_that_takes_no_events_does_not_hold_up_the_board() {
     assert_eq!(hashes, count << 32);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_board_tells_how_it_stands_at_each_change_and_now_and_then_while_there_is_none() {
+    let chips = Chips::new();
+    let (mut board, _ended) = chips.board(RESET_BAUD).await;
+    let status = next_status(&mut board).await;
+    assert_eq!((status.state, status.clock.megahertz), (BoardState::Starting, None));
+    let mut status = next_status(&mut board).await;
+    while status.state == BoardState::Starting {
+        status = next_status(&mut board).await;
+    }
+    assert_eq!((status.state, status.clock.megahertz), (BoardState::Idle, Some(525.0)));
+    board.job.send_replace(Some(job(1)));
+    assert_eq!(next_status(&mut board).await.state, BoardState::Hashing);
+    let before = Instant::now();
+    let status = next_status(&mut board).await;
+    assert_eq!(before.elapsed().as_secs(), 5);
+    assert_eq!((status.chips.len(), status.chips[0].nonces), (1, 1));
+    assert!(status.chips[0].rate.is_some_and(|rate| rate.low == 0.0 && rate.high > rate.hashes_per_second));
+}
+
+#[tokio::test(start_paused = true)]
+async fn chips_that_do_not_answer_are_parked_with_the_reason() {
+    let chips = Chips { silent: true, ..Chips::new() };
+    let (mut board, _ended) = chips.board(RESET_BAUD).await;
+    let mut status = next_status(&mut board).await;
+    while status.state == BoardState::Starting {
+        status = next_status(&mut board).await;
+    }
+    let reason = status.state.reason().unwrap();
+    assert!(reason.starts_with("0 of 1 chips answer"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_takes_another_frequency_while_it_runs_and_refuses_what_it_cannot_do() {
+    let chips = Chips::new();
+    let (mut board, _ended) = chips.board(RESET_BAUD).await;
+    board.job.send_replace(Some(job(1)));
+    nonce(&mut board).await;
+    let orders = board.controls.orders.clone().unwrap();
+    let order = async |order| {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        orders.send((order, answer)).await.unwrap();
+        answered.await.unwrap()
+    };
+    let set = |megahertz, millivolts| Order::Set { megahertz: Some(megahertz), millivolts };
+    assert_eq!(order(set(500.0, Some(1100))).await, Err(OrderError::NotOfChain("voltage")));
+    for beyond in [9000.0, 0.0, -1.0, f64::NAN] {
+        assert!(matches!(order(set(beyond, None)).await, Err(OrderError::Frequency(_))), "{beyond}");
+    }
+    assert!(order(Order::LimitPower(Some(9.0))).await.is_err());
+    assert!(order(Order::Tune(Some(Goal::HashRate))).await.is_err());
+    assert_eq!(order(set(500.0, None)).await, Ok(()));
+    let mut status = next_status(&mut board).await;
+    while status.clock.megahertz != Some(500.0) {
+        status = next_status(&mut board).await;
+    }
+    assert_eq!(status.clock.set_megahertz, Some(500.0));
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_board_that_is_named_by_its_port_brings_nonces_over_a_terminal_and_ends_with_it() {
@@ -274,12 +350,14 @@ async fn a_board_that_is_named_by_its_port_brings_nonces_over_a_terminal_and_end
     drop(slave);
     let chips = Chips::new();
     let player = tokio::spawn(chips.clone().play_on(line));
-    let (mut board, ended) = spec.open().await.unwrap();
+    let (mut board, ended) = spec.open(Results::default()).await.unwrap();
     board.job.send_replace(Some(job(1)));
     assert_eq!(nonce(&mut board).await.0, expected(1));
-    assert!(spec.open().await.unwrap_err().to_string().contains("another program has it open"));
+    assert!(
+        spec.open(Results::default()).await.unwrap_err().to_string().contains("another program has it open")
+    );
     player.abort();
     assert!(player.await.unwrap_err().is_cancelled());
-    while next(&mut board).await.is_some() {}
+    while next(&mut board.events).await.is_some() {}
     assert_eq!(ended.await.unwrap().unwrap().fault, PortFault::Gone);
 }

@@ -1,5 +1,8 @@
-//! What was learnt of pools, in a file that may be deleted at any time. A thread of its own reads and writes it, so that
+//! What was learnt of pools and boards, in a file that may be deleted at any time. A thread of its own reads and writes it, so that
 //! neither hashing nor a pool's task waits for a disk; whatever goes wrong with it is a line in the log and no more.
+
+mod board_memory;
+mod document;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -8,17 +11,21 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
-use crate::protocol::lessons::Lessons;
-use crate::protocol::pool_memory::{MAX_BYTES, MAX_POOLS, MemoryError, PoolKey, PoolMemory};
+use signalcore_drivers::order::Results;
 
-/// How long the start waits for the file. On a disk that takes longer the pools are met as strangers.
+use self::board_memory::{BoardMemory, MAX_BOARDS};
+use self::document::{Document, DocumentError, MAX_BYTES, Section};
+use crate::protocol::lessons::Lessons;
+use crate::protocol::pool_memory::{MAX_POOLS, PoolKey};
+
+/// How long the start waits for the file. On a disk that takes longer pools and boards are met as strangers.
 const LOADING: Duration = Duration::from_secs(1);
 /// Lessons of one moment are written together.
 const GATHERING: Duration = Duration::from_millis(200);
 /// How long the last lessons may take to be written once the miner has ended.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 /// Lessons that may wait for the disk; more are dropped, and what they taught is learnt again.
-const CAPACITY: usize = 4 * MAX_POOLS;
+const CAPACITY: usize = 4 * (MAX_POOLS + MAX_BOARDS);
 
 /// Why the file is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -26,20 +33,21 @@ enum FileError {
     #[error("cannot be read: {0}")]
     Read(io::Error),
     #[error("is passed over: {0}")]
-    Content(#[from] MemoryError),
+    Content(#[from] DocumentError),
     #[error("cannot be written: {0}")]
     Write(io::Error),
 }
 
-/// To the thread: a lesson, or that there will be none any more.
+/// To the thread: something learnt, or that there will be no more of it.
 enum Change {
-    Learnt(PoolKey, Lessons),
+    Pool(PoolKey, Lessons),
+    Board(String, Results),
     End,
 }
 
-/// The memory of all pools.
+/// The memory of all pools and boards.
 pub struct Memory {
-    known: PoolMemory,
+    known: Document,
     changes: SyncSender<Change>,
     ended: Receiver<()>,
 }
@@ -65,15 +73,27 @@ impl Memory {
             return None;
         }
         let known = loading.recv_timeout(LOADING).unwrap_or_else(|_| {
-            tracing::warn!("state.file: {shown} takes too long to read; the pools are met as strangers");
-            PoolMemory::default()
+            tracing::warn!(
+                "state.file: {shown} takes too long to read; pools and boards are met as strangers"
+            );
+            Document::default()
         });
         Some(Self { known, changes, ended })
     }
 
     /// The part of one pool.
     pub fn of(&self, key: PoolKey) -> Recollection {
-        Recollection { lessons: self.known.lessons(&key), key, changes: Some(self.changes.clone()) }
+        Recollection { lessons: self.known.pools.lessons(&key), key, changes: Some(self.changes.clone()) }
+    }
+
+    /// The part of one board, which goes by this name.
+    pub fn board(&self, name: String) -> BoardRecollection {
+        self.boards().of(name)
+    }
+
+    /// The part of all boards.
+    pub fn boards(&self) -> BoardsMemory {
+        BoardsMemory { known: self.known.boards.clone(), changes: Some(self.changes.clone()) }
     }
 
     /// Writes what is left, within a second.
@@ -108,8 +128,75 @@ impl Recollection {
         }
         self.lessons.clone_from(&lessons);
         if let Some(changes) = &self.changes {
-            changes.try_send(Change::Learnt(self.key.clone(), lessons)).ok();
+            changes.try_send(Change::Pool(self.key.clone(), lessons)).ok();
         }
+    }
+}
+
+/// What is remembered of boards. The default remembers nothing.
+#[derive(Clone, Default)]
+pub struct BoardsMemory {
+    known: BoardMemory,
+    changes: Option<SyncSender<Change>>,
+}
+
+impl BoardsMemory {
+    /// The part of one board, which goes by this name.
+    pub fn of(&self, name: String) -> BoardRecollection {
+        BoardRecollection { results: self.known.results(&name), name, changes: self.changes.clone() }
+    }
+}
+
+/// What is remembered of one board.
+pub struct BoardRecollection {
+    name: String,
+    results: Results,
+    changes: Option<SyncSender<Change>>,
+}
+
+impl BoardRecollection {
+    /// By which name the board goes.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is known.
+    pub fn results(&self) -> &Results {
+        &self.results
+    }
+
+    /// Takes what is known by now. Never waits.
+    pub fn learn(&mut self, results: Results) {
+        if results == self.results {
+            return;
+        }
+        self.results.clone_from(&results);
+        if let Some(changes) = &self.changes {
+            changes.try_send(Change::Board(self.name.clone(), results)).ok();
+        }
+    }
+}
+
+/// What the file does not have yet.
+#[derive(Default)]
+struct Unwritten {
+    pools: BTreeMap<PoolKey, Lessons>,
+    boards: BTreeMap<String, Results>,
+}
+
+impl Unwritten {
+    fn is_empty(&self) -> bool {
+        self.pools.is_empty() && self.boards.is_empty()
+    }
+
+    /// Shape: whether the end was not told.
+    fn take(&mut self, change: Change) -> bool {
+        match change {
+            Change::Pool(key, lessons) => drop(self.pools.insert(key, lessons)),
+            Change::Board(name, results) => drop(self.boards.insert(name, results)),
+            Change::End => return false,
+        }
+        true
     }
 }
 
@@ -123,21 +210,21 @@ struct MemoryFile {
 impl MemoryFile {
     /// Writes each lesson until the end. What could not be written is tried again with the next one.
     fn keep(&mut self, changes: &Receiver<Change>) {
-        let mut unwritten = BTreeMap::new();
-        while let Ok(first) = changes.recv() {
+        let mut unwritten = Unwritten::default();
+        let mut goes_on = true;
+        while goes_on {
+            let Ok(first) = changes.recv() else { return };
             let gather_until = Instant::now() + GATHERING;
             let mut next = Some(first);
-            while let Some(Change::Learnt(key, lessons)) = next {
-                unwritten.insert(key, lessons);
-                next = changes.recv_timeout(gather_until.saturating_duration_since(Instant::now())).ok();
+            while let Some(change) = next {
+                goes_on = unwritten.take(change);
+                let left = gather_until.saturating_duration_since(Instant::now());
+                next = if goes_on { changes.recv_timeout(left).ok() } else { None };
             }
             let written = if unwritten.is_empty() { Ok(()) } else { self.write(&unwritten) };
             if self.or_tell(written).is_some() {
                 self.told = None;
-                unwritten.clear();
-            }
-            if next.is_some() {
-                return; // nothing but the end stops the gathering before its time
+                unwritten = Unwritten::default();
             }
         }
     }
@@ -150,7 +237,9 @@ impl MemoryFile {
                 let text = error.to_string();
                 if self.told.as_ref() != Some(&text) {
                     let path = self.path.display();
-                    tracing::warn!("state.file: {path} {text}; mining goes on, and pools are learnt anew");
+                    tracing::warn!(
+                        "state.file: {path} {text}; mining goes on, and what it held is learnt anew"
+                    );
                     self.told = Some(text);
                 }
                 None
@@ -159,22 +248,36 @@ impl MemoryFile {
     }
 
     /// Empty when the file is not there.
-    fn read(&self) -> Result<PoolMemory, FileError> {
+    fn read(&self) -> Result<Document, FileError> {
         let mut bytes = Vec::new();
         let read =
             File::open(&self.path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
         match read {
-            Ok(_) => Ok(PoolMemory::parse(&bytes)?),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(PoolMemory::default()),
+            Ok(_) => Ok(self.without_faults(document::parse(&bytes)?)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Document::default()),
             Err(error) => Err(FileError::Read(error)),
         }
     }
 
+    /// A section that makes no sense takes no other with it.
+    fn without_faults(&self, (document, faults): (Document, Vec<(Section, serde_json::Error)>)) -> Document {
+        for (section, error) in faults {
+            let path = self.path.display();
+            tracing::warn!(
+                "state.file: {path}: its part {section} makes no sense and is passed over: {error}"
+            );
+        }
+        document
+    }
+
     /// Adds to what stands there now, so that two miners may share a file, and a deleted one stays forgotten.
-    fn write(&self, changes: &BTreeMap<PoolKey, Lessons>) -> Result<(), FileError> {
+    fn write(&self, changes: &Unwritten) -> Result<(), FileError> {
         let mut memory = self.read().unwrap_or_default();
-        for (key, lessons) in changes {
-            memory.learn(key.clone(), lessons.clone());
+        for (key, lessons) in &changes.pools {
+            memory.pools.learn(key.clone(), lessons.clone());
+        }
+        for (name, results) in &changes.boards {
+            memory.boards.learn(name.clone(), results.clone());
         }
         replace(&self.path, memory.text().as_bytes()).map_err(FileError::Write)
     }
@@ -222,6 +325,12 @@ mod tests {
         Lessons { plain_subscribe: true, ..Lessons::default() }
     }
 
+    fn measured() -> Results {
+        let outcome = r#"{"megahertz": 525, "millivolts": 1150, "hashes_per_second": 1e12, "watts": 16.5, "celsius": 60.0,
+            "error_share": 0.0, "fault": null}"#;
+        serde_json::from_str(&format!(r#"{{"outcomes": [{outcome}]}}"#)).unwrap()
+    }
+
     /// What a run learns, and what it knew before.
     fn run(path: &Path, lessons: Lessons) -> Lessons {
         let memory = Memory::open(path.to_owned()).unwrap();
@@ -255,6 +364,32 @@ mod tests {
         }
         assert_eq!(run(folder.path(), taught()), Lessons::default());
         assert_eq!(run(&path.join("below/a/file"), taught()), Lessons::default());
+    }
+
+    #[test]
+    fn a_part_of_the_file_that_makes_no_sense_takes_nothing_else_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pools.json");
+        let learn = || {
+            let memory = Memory::open(path.clone()).unwrap();
+            memory.of(key()).learn(taught());
+            memory.board("gamma 1".to_owned()).learn(measured());
+            memory.finish();
+        };
+        for (part, pools, boards) in
+            [("pools", Lessons::default(), measured()), ("boards", taught(), Results::default())]
+        {
+            learn();
+            let mut text: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            text[part] = serde_json::json!([{"a": 1}, "nonsense"]);
+            fs::write(&path, text.to_string()).unwrap();
+            let memory = Memory::open(path.clone()).unwrap();
+            assert_eq!(
+                (memory.of(key()).lessons(), memory.board("gamma 1".to_owned()).results()),
+                (&pools, &boards)
+            );
+            memory.finish();
+        }
     }
 
     #[test]

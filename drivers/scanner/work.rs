@@ -1,6 +1,6 @@
-//! Work as the devices take it: 64 bytes without frame or checksum, and the proof of what comes back.
+//! Work as the devices take it: a midstate and the twelve bytes behind it, and the proof of what comes back.
 //!
-//! Source: cgminer `driver-icarus.c`, bfgminer `driver-icarus.c` and `driver-antminer.c`.
+//! Source: cgminer `driver-icarus.c` and `driver-gekko.c`, bfgminer `driver-icarus.c` and `driver-antminer.c`.
 
 use std::collections::HashSet;
 
@@ -8,37 +8,37 @@ use crate::ChipJob;
 use crate::cpu::proof;
 
 /// Bytes of a work.
-pub(super) const SIZE: usize = 64;
+pub(crate) const SIZE: usize = 64;
 /// Where an Antminer's work has its number.
 const NUMBER: usize = 51;
 /// Numbers of works; they come back in the low bits of the byte behind a nonce.
-pub(super) const NUMBERS: u8 = 32;
+pub(crate) const NUMBERS: u8 = 32;
 /// The rest: the state after the header's first 64 bytes, its words from the last to the first; then header bytes 75 to
 /// 64, as it were: nbits, ntime, end of the merkle root, each in the order of the header.
 const TAIL: usize = 52;
 
 /// Work that a device has or had.
 #[derive(Debug)]
-pub(super) struct Work {
-    pub(super) job: ChipJob,
-    pub(super) version: u32,
-    pub(super) number: u8,
+pub(crate) struct Work {
+    pub(crate) job: ChipJob,
+    pub(crate) version: u32,
+    pub(crate) number: u8,
     midstate: [u32; 8],
     seen: HashSet<u32>,
 }
 
 /// A nonce whose hash was computed here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Proved {
-    pub(super) nonce: u32,
-    pub(super) is_new: bool,
+pub(crate) struct Proved {
+    pub(crate) nonce: u32,
+    pub(crate) is_new: bool,
     /// Whether the job asks for it.
-    pub(super) meets_target: bool,
+    pub(crate) meets_target: bool,
 }
 
 impl Work {
     /// One version of a job.
-    pub(super) fn new(job: ChipJob, version: u32, number: u8) -> Self {
+    pub(crate) fn new(job: ChipJob, version: u32, number: u8) -> Self {
         let mut first = [0; 16];
         first[0] = version.swap_bytes();
         let hashes = job.prev_hash.chunks_exact(4).chain(job.merkle_root.chunks_exact(4));
@@ -49,7 +49,7 @@ impl Work {
     }
 
     /// What a device is told.
-    pub(super) fn bytes(&self) -> [u8; SIZE] {
+    pub(crate) fn bytes(&self) -> [u8; SIZE] {
         let mut bytes = [0; SIZE];
         for (out, word) in bytes.chunks_exact_mut(4).zip(self.midstate.iter().rev()) {
             out.copy_from_slice(&word.to_be_bytes());
@@ -67,7 +67,7 @@ impl Work {
     }
 
     /// Whether a nonce is one of this work. Shape: header bytes 76 to 79; zero bits that every report has.
-    pub(super) fn prove(&mut self, nonce: [u8; 4], zero_bits: u32) -> Option<Proved> {
+    pub(crate) fn prove(&mut self, nonce: [u8; 4], zero_bits: u32) -> Option<Proved> {
         let [.., a, b, c, d] = self.job.merkle_root;
         let tail =
             [u32::from_be_bytes([a, b, c, d]), self.job.ntime.swap_bytes(), self.job.nbits.swap_bytes()];

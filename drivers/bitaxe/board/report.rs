@@ -1,0 +1,58 @@
+//! A board's status as all kinds of boards tell theirs.
+
+use std::time::Instant;
+
+use super::{Board, OffReason, Readings, State};
+use crate::status::{BoardState, BoardStatus, ClockStatus, HeatStatus, PowerStatus};
+
+impl Board {
+    /// What it does.
+    pub fn state(&self) -> BoardState {
+        match &self.state {
+            State::PoweringUp(_) => BoardState::Starting,
+            State::Running(running) => match running.chain.state() {
+                BoardState::Hashing if self.heat.thermal.speed() < 1.0 => BoardState::Throttled,
+                BoardState::Hashing if self.wanted.search.is_under_way() => BoardState::Tuning,
+                state => state,
+            },
+            State::Off(off) => match &off.why {
+                OffReason::CutOff(why) => BoardState::CutOff { reason: why.to_string() },
+                OffReason::Failed { reason, .. } => BoardState::Parked { reason: reason.clone() },
+                OffReason::Stopped => BoardState::Idle,
+            },
+        }
+    }
+
+    /// How it stands.
+    pub fn report(&self, now: Instant) -> BoardStatus {
+        // What nobody reads at the moment is not known.
+        let is_read = self.watches() && !self.link.is_silent();
+        let readings = if is_read { self.heat.readings } else { Readings::default() };
+        let domains = f64::from(self.kind.chips.domains);
+        let (chain, set_millivolts) = match &self.state {
+            State::Running(running) => {
+                let status = running.chain.status(running.clock.of(now));
+                (status, Some(f64::from(running.voltage.millivolts())))
+            }
+            State::PoweringUp(_) | State::Off(_) => (BoardStatus::new(self.state()), None),
+        };
+        BoardStatus {
+            state: self.state(),
+            heat: HeatStatus {
+                chip_celsius: readings.chip_celsius,
+                regulator_celsius: readings.regulator_celsius,
+                board_celsius: readings.board_celsius,
+                fan_rpm: readings.fan_rpm,
+                fan_percent: self.kind.parts.fan.map(|_| self.heat.thermal.fan_percent().into()),
+            },
+            power: PowerStatus {
+                watts: readings.watts,
+                input_volts: readings.input_volts,
+                core_millivolts: readings.rail_volts.map(|volts| 1000.0 * volts / domains),
+                set_millivolts,
+            },
+            clock: ClockStatus { set_megahertz: Some(self.wanted.point.megahertz.into()), ..chain.clock },
+            ..chain
+        }
+    }
+}
