@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod decision;
 pub mod engine;
+pub mod model;
 pub mod monitor;
 pub mod protocol;
 pub mod upstream;

@@ -38,6 +38,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("upstream::proxy", &["tokio_socks"], PURE),
     ("upstream::tls", &["rustls", "rustls_native_certs", "tokio_rustls"], PURE),
     ("decision", &["work"], PURE),
+    ("model", &["decision"], PURE),
     ("engine", &["work", "signalcore_drivers"], PURE),
     ("engine::task", &["clock", "upstream"], &["tokio"]),
     ("monitor", &["work", "protocol", "engine", "upstream", "bitcoin"], SHELL),
