@@ -10,6 +10,7 @@ pub mod engine;
 pub mod model;
 pub mod monitor;
 pub mod protocol;
+pub mod replay;
 pub mod upstream;
 pub mod wiring;
 pub mod work;

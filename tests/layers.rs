@@ -39,6 +39,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("upstream::tls", &["rustls", "rustls_native_certs", "tokio_rustls"], PURE),
     ("decision", &["work"], PURE),
     ("model", &["decision"], PURE),
+    ("replay", &["decision", "model"], PURE),
     ("engine", &["work", "signalcore_drivers"], PURE),
     ("engine::task", &["clock", "upstream"], &["tokio"]),
     ("monitor", &["work", "protocol", "engine", "upstream", "bitcoin"], SHELL),

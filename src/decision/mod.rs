@@ -31,7 +31,7 @@
 pub mod acceptance;
 pub mod board_health;
 pub mod chain;
-mod chance;
+pub(crate) mod chance;
 mod choose;
 pub mod envelope;
 mod flush;
