@@ -8,6 +8,7 @@ pub mod chance;
 pub mod generate;
 pub mod log;
 pub mod oracle;
+pub mod plot;
 pub mod policy;
 mod revenue;
 pub mod scenario;
