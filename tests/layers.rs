@@ -54,6 +54,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
         &["work", "protocol", "config", "upstream", "engine", "monitor", "wiring", "signalcore_drivers"],
         SHELL,
     ),
+    ("cli::replay", &["decision", "replay"], PURE),
     ("cli::demo", &["signalcore_hil"], PURE),
     ("main", &["cli"], SHELL),
 ];

@@ -9,6 +9,7 @@ pub(crate) mod devices;
 pub(crate) mod exit;
 pub(crate) mod log;
 pub(crate) mod mine;
+pub(crate) mod replay;
 pub(crate) mod shell;
 pub(crate) mod signals;
 
@@ -30,6 +31,7 @@ enum Cli {
     Decode(decode::Args),
     Blocks(blocks::Args),
     Devices(devices::Args),
+    Replay(replay::Args),
     Config(config::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -50,6 +52,7 @@ pub(crate) fn run() -> anyhow::Result<u8> {
         Cli::Decode(args) => decode::run(args),
         Cli::Blocks(args) => blocks::run(&args),
         Cli::Devices(args) => devices::run(&args),
+        Cli::Replay(args) => replay::run(&args),
         Cli::Config(args) => config::run(args),
         Cli::Completions(args) => Ok(shell::completions(&args)),
         Cli::Man(args) => shell::man(&args),

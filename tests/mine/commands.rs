@@ -222,7 +222,7 @@ fn a_share_that_cannot_be_decoded_names_the_field() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 16] = [
         &["completions"],
         &["man"],
         &["mine"],
@@ -234,6 +234,7 @@ fn every_command_has_help_with_examples() {
         &["decode", "nonce"],
         &["blocks"],
         &["devices"],
+        &["replay"],
         &["config"],
         &["config", "check"],
         &["config", "show"],
