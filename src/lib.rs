@@ -11,6 +11,7 @@ pub mod memory;
 pub mod model;
 pub mod monitor;
 pub mod protocol;
+pub mod replay;
 pub mod upstream;
 pub mod validate;
 pub mod wiring;

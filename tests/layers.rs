@@ -39,14 +39,16 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("upstream::retry", &["backoff"], PURE),
     ("upstream::proxy", &["tokio_socks"], PURE),
     ("upstream::tls", &["rustls", "rustls_native_certs", "tokio_rustls"], PURE),
+    ("decision", &["work"], PURE),
     ("model", &[], PURE),
+    ("model::learned", &["decision"], PURE),
     ("model::attempts", &["backoff"], PURE),
     ("model::sandbox", &[], &["std::env", "std::fs", "std::io", "std::process"]),
     ("model::process", &["clock", "protocol"], SHELL),
     ("model::http", &["reqwest", "upstream"], &["tokio"]),
     ("model::backend", &["clock"], PURE),
     ("model::task", &["clock"], &["tokio"]),
-    ("decision", &["work"], PURE),
+    ("replay", &["decision", "model"], PURE),
     ("engine", &["work", "validate", "decision", "model", "signalcore_drivers"], PURE),
     ("engine::task", &["clock", "upstream"], &["tokio"]),
     (
@@ -91,6 +93,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
         SHELL,
     ),
     ("cli::validate::input", &["bitcoin"], PURE), // addresses
+    ("cli::replay", &["decision", "replay"], PURE),
     ("cli::demo", &["signalcore_hil"], PURE),
     ("main", &["cli"], SHELL),
 ];

@@ -240,7 +240,7 @@ fn latest<T>(all: &VecDeque<T>) -> impl Iterator<Item = &T> {
     all.iter().skip(all.len().saturating_sub(ANSWERS))
 }
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
     table.remove_style(comfy_table::TableComponent::HorizontalLines);

@@ -10,6 +10,7 @@ pub(crate) mod exit;
 pub(crate) mod log;
 pub(crate) mod mine;
 pub(crate) mod model;
+pub(crate) mod replay;
 pub(crate) mod sandboxed;
 pub(crate) mod shell;
 pub(crate) mod signals;
@@ -36,6 +37,7 @@ enum Cli {
     Blocks(blocks::Args),
     Devices(devices::Args),
     Model(model::Args),
+    Replay(replay::Args),
     Config(config::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -60,6 +62,7 @@ pub(crate) fn run() -> anyhow::Result<u8> {
         Cli::Blocks(args) => blocks::run(&args),
         Cli::Devices(args) => devices::run(&args),
         Cli::Model(args) => model::run(args),
+        Cli::Replay(args) => replay::run(&args),
         Cli::Config(args) => config::run(args),
         Cli::Completions(args) => Ok(shell::completions(&args)),
         Cli::Man(args) => shell::man(&args),

@@ -193,7 +193,7 @@ impl Chain {
         let tip = self.parents.iter().filter(can_be_tip).filter_map(|parent| parent.height).max();
         let rivals = builders.iter().filter_map(|(upstream, hash)| {
             let parent = self.find(hash)?;
-            Some(Rival { upstream: *upstream, height: parent.height, is_known: parent.is_known() })
+            Some(Rival { upstream: *upstream, parent })
         });
         Survey { chain: self, tip, node: self.node_height(), builders, rivals: rivals.collect(), now }
     }
@@ -263,10 +263,9 @@ impl Chain {
 
 /// Another upstream that gives work.
 #[derive(Debug, Clone, Copy)]
-struct Rival {
+struct Rival<'a> {
     upstream: UpstreamId,
-    height: Option<u32>,
-    is_known: bool,
+    parent: &'a Parent,
 }
 
 /// The chain at one moment.
@@ -277,7 +276,7 @@ pub(super) struct Survey<'a> {
     pub(super) tip: Option<u32>,
     node: Option<u32>,
     builders: &'a [Builder],
-    rivals: Vec<Rival>,
+    rivals: Vec<Rival<'a>>,
     now: Instant,
 }
 
@@ -355,18 +354,37 @@ impl Survey<'_> {
         if parent.is_known() {
             return None;
         }
-        let (height, graces) = (parent.height, &self.chain.graces);
-        let others = || self.rivals.iter().filter(|rival| rival.upstream != upstream);
-        if others().any(|rival| rival.is_known && rival.height >= height) {
-            // Since the first such block, whoever builds on it still: what has lost its grace gets none again.
-            let is_as_high = |other: &&Parent| other.hash != parent.hash && other.height >= height;
-            let known =
-                self.chain.parents.iter().filter(is_as_high).filter_map(|other| other.seen.known).min();
-            return Some(known.unwrap_or(self.now).max(parent.seen.first) + graces.rivalled);
+        self.rivalled_until(upstream, parent).or_else(|| {
+            // Who is on a lost branch itself neither confirms nor denies anything.
+            let counts = |rival: &&Rival<'_>| {
+                let lost = self.rivalled_until(rival.upstream, rival.parent);
+                rival.upstream != upstream && lost.is_none_or(|until| self.now < until)
+            };
+            let others = || self.rivals.iter().filter(counts);
+            let all_lower = others().all(|rival| rival.parent.height < parent.height);
+            let somebody = others().next().is_some() || self.node.is_some();
+            (all_lower && somebody).then(|| parent.seen.first + self.chain.graces.alone)
+        })
+    }
+
+    /// The same while somebody else has come to a known block as high, whatever it builds on since: what has lost its grace
+    /// gets none again when the others go on.
+    fn rivalled_until(&self, upstream: UpstreamId, parent: &Parent) -> Option<Instant> {
+        if parent.is_known() {
+            return None;
         }
-        let all_lower = others().all(|rival| rival.height < height);
-        let somebody = others().next().is_some() || self.node.is_some();
-        (all_lower && somebody).then(|| parent.seen.first + graces.alone)
+        let rivals = || {
+            let others = self.rivals.iter().filter(|rival| rival.upstream != upstream);
+            others.filter(|rival| rival.parent.height >= parent.height)
+        };
+        let known_since = |other: &Parent| {
+            let is_named =
+                |rival: &Rival<'_>| other.sources.iter().any(|(source, _)| *source == rival.upstream);
+            let is_rival = other.hash != parent.hash && other.height >= parent.height;
+            other.seen.known.filter(|_| is_rival && other.is_known() && rivals().any(is_named))
+        };
+        let known = self.chain.parents.iter().filter_map(known_since).min()?;
+        Some(known.max(parent.seen.first) + self.chain.graces.rivalled)
     }
 
     /// When a block that only one upstream names stops being the tip, for who is behind it.

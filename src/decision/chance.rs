@@ -1,15 +1,15 @@
-//! Seeded chance for the draws of Thompson sampling: the same seed gives the same decisions.
+//! Seeded chance for the draws of Thompson sampling: the same seed gives the same decisions. Replays draw from it too.
 
 /// SplitMix64. Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,12 +18,12 @@ impl Chance {
     }
 
     /// Above 0, at most 1.
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         ((self.number() >> 11) + 1) as f64 / (1u64 << 53) as f64
     }
 
     /// Of the standard normal distribution, by Box and Muller.
-    fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         let (radius, turn) = ((-2.0 * self.unit().ln()).sqrt(), self.unit());
         radius * (std::f64::consts::TAU * turn).cos()
     }

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::chain::Judgement;
 use super::flush::{OLDEST, Renew, Renewal};
 use super::input::UpstreamId;
 use super::output::{Action, Decision, Reason, Spoke, Warning, Worthless};
@@ -141,7 +140,7 @@ impl Decider {
             return self.flush(running.upstream, line, Reason::Left(why));
         }
         if let Some(best) = best {
-            return match current.judgement.and_then(|judgement| self.waits(running, &judgement, now)) {
+            return match self.waits(running, current, &table.of[best.0], now) {
                 Some(waited) if why == Worthless::Behind(1) => {
                     Choice::keep(7, Reason::TipExpected { waited })
                 }
@@ -165,12 +164,19 @@ impl Decider {
         }
     }
 
-    /// Since when a late upstream is waited for, if that is worth it.
-    fn waits(&self, running: &Running, judgement: &Judgement, now: Instant) -> Option<Duration> {
-        let waited = now.saturating_duration_since(judgement.late_since?);
-        let cost = 2.0 * self.device.cross.as_secs_f64();
+    /// Since when a late upstream is waited for instead of going to the best other one, if that is worth it.
+    ///
+    /// Going costs the move, and the way back only where `current` would win the power back once it has the block too;
+    /// staying costs the flush for that block. Among equals whose moves cost no more than flushes nothing is left to wait
+    /// for.
+    fn waits(&self, running: &Running, current: &Weighed, other: &Weighed, now: Instant) -> Option<Duration> {
+        let waited = now.saturating_duration_since(current.judgement?.late_since?);
+        let index = current.index_on_tip(self.settings.moves.optimism);
+        let comes_back = self.move_test().passes(other.value, index);
+        let moves = if comes_back { 2.0 } else { 1.0 };
+        let cost = moves * self.device.cross.as_secs_f64() - self.device.flush.as_secs_f64();
         let lag = &self.upstreams[running.upstream.0].lag;
-        lag.stay(waited.as_secs_f64(), cost).then_some(waited)
+        (cost > 0.0 && lag.stay(waited.as_secs_f64(), cost)).then_some(waited)
     }
 
     /// Line 10: leaves at once, when there is somebody better.

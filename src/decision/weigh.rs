@@ -23,6 +23,13 @@ pub(super) struct Weighed {
     pub(super) readiness: Readiness,
 }
 
+impl Weighed {
+    /// The index that it had if its parent were the tip.
+    pub(super) fn index_on_tip(&self, optimism: f64) -> f64 {
+        Factors { v: 1.0, ..self.factors }.index(optimism)
+    }
+}
+
 /// How far an upstream may be moved to. The later, the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Readiness {

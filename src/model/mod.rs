@@ -3,7 +3,7 @@
 //! `input` and `output` are what is said; `advisor` decides what is asked and what an answer is good for, with `breaker`,
 //! `cache`, `attempts` and `statistics`; `dialect`, `prompt` and `extract` know how servers and programs put it. These are
 //! pure. `backend` is all of what may answer: `process` for programs, in a `sandbox`, `http` for servers; `task` is the shell
-//! around an advisor and its back end.
+//! around an advisor and its back end. `learned` is what is learnt of bad spells.
 
 pub mod advisor;
 pub mod attempts;
@@ -17,6 +17,7 @@ pub mod failure;
 pub mod health;
 pub mod http;
 pub mod input;
+pub mod learned;
 pub mod output;
 pub mod process;
 pub mod prompt;

@@ -222,7 +222,7 @@ fn a_share_that_cannot_be_decoded_names_the_field() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 17] = [
         &["completions"],
         &["man"],
         &["mine"],
@@ -235,6 +235,7 @@ fn every_command_has_help_with_examples() {
         &["validate"],
         &["blocks"],
         &["devices"],
+        &["replay"],
         &["config"],
         &["config", "check"],
         &["config", "show"],

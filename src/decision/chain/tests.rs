@@ -107,6 +107,29 @@ fn a_block_that_only_one_names_has_five_seconds_beside_a_known_one_of_its_height
 }
 
 #[test]
+fn of_two_upstreams_the_one_on_a_lost_branch_stays_lost_while_the_other_goes_on() {
+    let mut world = World::new(2);
+    for upstream in 0..2 {
+        world.builds(0.0, upstream, 1, 100);
+    }
+    world.builds(10.0, 0, 9, 100);
+    assert_eq!((world.v(14.9, 0), world.v(15.0, 0)), (1.0, 0.0));
+    // Nobody else knows these blocks, for the only other one is lost.
+    for (second, name) in [(600.0, 2), (1200.0, 3), (2400.0, 4)] {
+        world.builds(second, 1, name, 99 + u32::from(name));
+        for later in [0.0, 4.9, 29.9, 31.0, 500.0] {
+            assert_eq!(
+                (world.v(second + later, 0), world.v(second + later, 1)),
+                (0.0, 1.0),
+                "{second} {later}"
+            );
+        }
+    }
+    world.builds(3000.0, 0, 4, 103);
+    assert_eq!((world.v(3000.0, 0), world.v(3000.0, 1)), (1.0, 1.0), "found back");
+}
+
+#[test]
 fn a_block_above_all_others_has_thirty_seconds_and_a_lonely_upstream_all_time() {
     let mut world = World::new(2);
     world.builds(0.0, 0, 1, 100);

@@ -1,0 +1,88 @@
+//! Who decides in a replay: the rules of other miners, and the mathematics that mines.
+
+use std::time::Instant;
+
+use super::world::World;
+use crate::decision::{Action, Event, JobKey};
+
+mod baseline;
+mod mathematics;
+
+pub use baseline::{AlwaysSwitch, FirstCome};
+pub use mathematics::{Adviser, Explanation, Mathematics};
+
+/// Decides what the device hashes, as [`crate::decision::Decider`] does.
+pub trait Policy {
+    /// Something has happened.
+    fn handle(&mut self, event: Event, now: Instant) -> Action;
+    /// The time of [`Self::poll_timeout`] has come.
+    fn handle_timeout(&mut self, now: Instant) -> Action;
+    /// When to call [`Self::handle_timeout`].
+    fn poll_timeout(&self) -> Option<Instant>;
+    /// The device has taken a job up at a boundary.
+    fn taken(&mut self, job: JobKey, now: Instant);
+}
+
+/// The policies by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Knows everything.
+    Oracle,
+    /// The first upstream of the order that is alive.
+    FirstCome,
+    /// Every job of anybody, at once.
+    AlwaysSwitch,
+    /// As [`Kind::FirstCome`], but jobs that are not clean are never taken.
+    NeverUnlessClean,
+    /// The value rule.
+    Math,
+    /// The same with random advice inside the envelope.
+    MathRandom,
+    /// The same with the learned model of bad spells.
+    MathLearned,
+}
+
+impl Kind {
+    /// All of them, the oracle first.
+    pub const ALL: [Self; 7] = [
+        Self::Oracle,
+        Self::FirstCome,
+        Self::AlwaysSwitch,
+        Self::NeverUnlessClean,
+        Self::Math,
+        Self::MathRandom,
+        Self::MathLearned,
+    ];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Oracle => "oracle",
+            Self::FirstCome => "first_come",
+            Self::AlwaysSwitch => "always_switch",
+            Self::NeverUnlessClean => "never_unless_clean",
+            Self::Math => "math",
+            Self::MathRandom => "math+random",
+            Self::MathLearned => "math+learned",
+        }
+    }
+
+    /// The policy of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The policy for the upstreams of this world; `None` for the oracle, which decides nothing.
+    pub fn policy(self, world: &World, seed: u64, now: Instant) -> Option<Box<dyn Policy>> {
+        let upstreams = world.upstreams.len();
+        Some(match self {
+            Self::Oracle => return None,
+            Self::FirstCome => Box::new(FirstCome::new(upstreams)),
+            Self::AlwaysSwitch => Box::new(AlwaysSwitch::new(upstreams)),
+            Self::NeverUnlessClean => Box::new(FirstCome::never_unless_clean(upstreams)),
+            Self::Math => Box::new(Mathematics::new(world, seed, now)),
+            Self::MathRandom => Box::new(Mathematics::new(world, seed, now).with_random(seed, now)),
+            Self::MathLearned => Box::new(Mathematics::new(world, seed, now).with_learned()),
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! The code that mines, with its time driven from here, alone and with an adviser.
+
+use std::time::{Duration, Instant};
+
+use super::Policy;
+use crate::decision::{Action, Advice, Candidate, Decider, Decision, Event, JobKey, Record, Settings};
+use crate::model::learned;
+use crate::replay::chance::Chance;
+use crate::replay::world::World;
+
+/// An adviser is asked so often, as while mining.
+const ASK_EVERY: Duration = Duration::from_secs(60);
+/// Advice is good for so long, the default of the model interface.
+const VALID_FOR: Duration = Duration::from_secs(60);
+
+/// Asked with the candidates, the best index first, and the moment of the question.
+pub type Adviser = Box<dyn FnMut(&[Candidate], u64, Instant) -> Option<Advice>>;
+
+/// The decider as a policy.
+pub struct Mathematics {
+    decider: Decider,
+    helper: Helper,
+    decided: u64,
+    /// The number of the decision to explain, and what was found.
+    explain: Option<u64>,
+    explanation: Option<Explanation>,
+}
+
+/// What has a say beside the mathematics.
+enum Helper {
+    None,
+    /// Where probes are put by what was learnt of bad spells.
+    Learned,
+    Adviser {
+        ask: Adviser,
+        next: Instant,
+    },
+}
+
+/// A decision with what else there was to choose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The decision.
+    pub record: Record,
+    /// What the upstreams were worth after it, the best first.
+    pub candidates: Vec<Candidate>,
+}
+
+impl Mathematics {
+    /// Alone.
+    pub fn new(world: &World, seed: u64, now: Instant) -> Self {
+        let terms: Vec<_> = world.upstreams.iter().map(|upstream| upstream.terms).collect();
+        let decider = Decider::new(Settings::default(), &terms, seed, now);
+        Self { decider, helper: Helper::None, decided: 0, explain: None, explanation: None }
+    }
+
+    /// With probes by what was learnt of bad spells.
+    #[must_use]
+    pub fn with_learned(self) -> Self {
+        Self { helper: Helper::Learned, ..self }
+    }
+
+    /// With an adviser, inside the envelope.
+    #[must_use]
+    pub fn with_adviser(self, ask: Adviser, now: Instant) -> Self {
+        Self { helper: Helper::Adviser { ask, next: now + ASK_EVERY }, ..self }
+    }
+
+    /// With an adviser who draws lots, and is sure of each: what the envelope is there for.
+    #[must_use]
+    pub fn with_random(self, seed: u64, now: Instant) -> Self {
+        let mut chance = Chance::new(seed, u64::MAX - 1);
+        let draw = move |candidates: &[Candidate], seen: u64, now: Instant| {
+            let drawn = chance.number() as usize % candidates.len().max(1);
+            let target = candidates.get(drawn)?.upstream;
+            Some(Advice { target, hold: chance.happens(0.5), confidence: 1.0, until: now + VALID_FOR, seen })
+        };
+        self.with_adviser(Box::new(draw), now)
+    }
+
+    /// Remembers the decision of this number, from 1 on. Only those that change what is hashed are counted.
+    #[must_use]
+    pub fn explaining(self, number: u64) -> Self {
+        Self { explain: Some(number), ..self }
+    }
+
+    /// The decision that was to be remembered; `None` where there were fewer.
+    pub fn explanation(&self) -> Option<&Explanation> {
+        self.explanation.as_ref()
+    }
+
+    fn decided(&mut self, decision: Decision, now: Instant) -> Action {
+        if decision.action != Action::Keep {
+            self.decided += 1;
+            if self.explain == Some(self.decided) {
+                let record = self.decider.records().last().cloned();
+                let candidates = self.decider.candidates(now);
+                self.explanation = record.map(|record| Explanation { record, candidates });
+            }
+        }
+        decision.action
+    }
+}
+
+impl Policy for Mathematics {
+    fn handle(&mut self, event: Event, now: Instant) -> Action {
+        let decision = self.decider.handle(event, now);
+        if let (Helper::Learned, Event::Answered { upstream, accepted: false, .. }) = (&self.helper, event)
+            && let Some(not_before) = learned::not_before(self.decider.spells(upstream))
+        {
+            self.decider.set_probe_plan(upstream, not_before);
+        }
+        self.decided(decision, now)
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Action {
+        if let Helper::Adviser { ask, next } = &mut self.helper
+            && now >= *next
+        {
+            *next = now + ASK_EVERY;
+            let advice = ask(&self.decider.candidates(now), self.decider.moment(), now);
+            if let Some(Ok(decision)) = advice.map(|advice| self.decider.advise(advice, now)) {
+                return self.decided(decision, now);
+            }
+        }
+        let decision = self.decider.handle_timeout(now);
+        self.decided(decision, now)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let ask = match &self.helper {
+            Helper::Adviser { next, .. } => Some(*next),
+            Helper::None | Helper::Learned => None,
+        };
+        self.decider.poll_timeout().into_iter().chain(ask).min()
+    }
+
+    fn taken(&mut self, job: JobKey, now: Instant) {
+        self.decider.taken(job, now);
+    }
+}

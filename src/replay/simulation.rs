@@ -1,0 +1,287 @@
+//! Virtual time: a world, a device and a policy, step by step, without ever waiting.
+
+use std::collections::BinaryHeap;
+use std::time::{Duration, Instant};
+
+use super::chance::Chance;
+use super::policy::Policy;
+use super::revenue::{Running, Standing};
+use super::world::{Notify, REPLY, What, World};
+use crate::decision::{Action, Checked, DeviceFigures, Event, JobFacts, JobKey, UpstreamId};
+
+/// A policy that wants to be called at once, again and again, is called so much later: no replay stands still.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+/// Stratum's code for "job not found".
+const STALE: i64 = 21;
+/// Stratum's code for any other reason.
+const OTHER: i64 = 20;
+
+/// What a policy made of a world, from `measured_from` on.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Figures {
+    /// Ideal seconds earned.
+    pub revenue: f64,
+    /// Seconds of hashing, or of idling, that earned nothing.
+    pub waste: f64,
+    /// Seconds lost to flushes.
+    pub dead: f64,
+    /// Flushes to another upstream.
+    pub moves: u64,
+    /// All flushes.
+    pub flushes: u64,
+    /// Jobs taken up at a boundary.
+    pub boundaries: u64,
+}
+
+/// Drives a policy through a world. `seed` draws the device's shares; virtual time counts on from `start`.
+pub fn run(world: &World, policy: &mut dyn Policy, seed: u64, start: Instant) -> Figures {
+    let mut run = Run::new(world, seed, start);
+    let device = DeviceFigures {
+        flush: world.device.flush,
+        cross: world.device.cross,
+        boundary: world.device.boundary,
+        next_boundary: None,
+    };
+    run.tell(policy, Event::Device(device));
+    while run.step(policy) {}
+    run.figures
+}
+
+struct Run<'a> {
+    world: &'a World,
+    start: Instant,
+    now: Duration,
+    standing: Standing,
+    /// All jobs so far; a job's key is its place here.
+    jobs: Vec<Running>,
+    device: Hashing,
+    shares: Shares,
+    lines_taken: usize,
+    figures: Figures,
+}
+
+/// What the device does.
+struct Hashing {
+    job: Option<usize>,
+    /// It produces nothing before.
+    flushing_until: Duration,
+    /// A job to take up at a boundary.
+    pending: Option<(Duration, usize)>,
+    /// When the policy wants to be called.
+    wake_after: Duration,
+}
+
+/// Shares on their way.
+struct Shares {
+    chance: Chance,
+    mean_gap: f64,
+    next: Duration,
+    submitted: u64,
+    /// The earliest is the greatest.
+    unanswered: BinaryHeap<std::cmp::Reverse<Reply>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Reply {
+    at: Duration,
+    share: u64,
+    job: usize,
+    code: Option<i64>,
+}
+
+/// What comes next.
+enum Next {
+    Line,
+    Boundary(usize),
+    Reply,
+    Share,
+    Wake,
+    End,
+}
+
+impl<'a> Run<'a> {
+    fn new(world: &'a World, seed: u64, start: Instant) -> Self {
+        let mut chance = Chance::new(seed, u64::MAX);
+        let mean_gap = 1.0 / world.shares_per_second;
+        let next = Duration::from_secs_f64(chance.exponential(mean_gap));
+        Self {
+            world,
+            start,
+            now: Duration::ZERO,
+            standing: Standing::new(world),
+            jobs: Vec::new(),
+            device: Hashing {
+                job: None,
+                flushing_until: Duration::ZERO,
+                pending: None,
+                wake_after: Duration::ZERO,
+            },
+            shares: Shares { chance, mean_gap, next, submitted: 0, unanswered: BinaryHeap::new() },
+            lines_taken: 0,
+            figures: Figures::default(),
+        }
+    }
+
+    /// One step; whether there is another one.
+    fn step(&mut self, policy: &mut dyn Policy) -> bool {
+        let (at, next) = self.next(policy);
+        self.earn(at);
+        self.now = at;
+        match next {
+            Next::Line => self.line(policy),
+            Next::Boundary(job) => {
+                self.device.pending = None;
+                self.device.job = Some(job);
+                self.figures.boundaries += u64::from(self.is_measured());
+                policy.taken(JobKey(job as u64), self.instant());
+            }
+            Next::Reply => self.reply(policy),
+            Next::Share => self.share(policy),
+            Next::Wake => {
+                self.device.wake_after = self.now + LEAST_WAIT;
+                let action = policy.handle_timeout(self.instant());
+                self.act(action);
+            }
+            Next::End => return false,
+        }
+        true
+    }
+
+    fn next(&self, policy: &dyn Policy) -> (Duration, Next) {
+        let mut next = (self.world.end, Next::End);
+        let mut consider = |at: Option<Duration>, what: Next| {
+            if let Some(at) = at.filter(|at| *at < next.0) {
+                next = (at, what);
+            }
+        };
+        // At the same time the first of these comes first.
+        consider(
+            self.device.pending.map(|(at, _)| at),
+            Next::Boundary(self.device.pending.map_or(0, |(_, job)| job)),
+        );
+        consider(self.world.lines.get(self.lines_taken).map(|line| line.at), Next::Line);
+        consider(self.shares.unanswered.peek().map(|reply| reply.0.at), Next::Reply);
+        consider(self.device.job.map(|_| self.shares.next), Next::Share);
+        let wake = policy.poll_timeout().map(|at| at.saturating_duration_since(self.start));
+        consider(wake.map(|at| at.max(self.device.wake_after)), Next::Wake);
+        (next.0.max(self.now), next.1)
+    }
+
+    fn instant(&self) -> Instant {
+        self.start + self.now
+    }
+
+    fn is_measured(&self) -> bool {
+        self.now >= self.world.measured_from
+    }
+
+    /// Revenue until a time. Nothing that decides about it changes before.
+    fn earn(&mut self, to: Duration) {
+        let from = self.now.max(self.world.measured_from);
+        let hashing_from = self.device.flushing_until.clamp(from, to.max(from));
+        self.figures.dead += hashing_from.saturating_sub(from).as_secs_f64();
+        let seconds = to.saturating_sub(hashing_from).as_secs_f64();
+        let rate = self.device.job.map_or(0.0, |job| self.standing.rate(&self.jobs[job]));
+        self.figures.revenue += rate * seconds;
+        if rate == 0.0 {
+            self.figures.waste += seconds;
+        }
+    }
+
+    fn tell(&mut self, policy: &mut dyn Policy, event: Event) {
+        let action = policy.handle(event, self.instant());
+        self.act(action);
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Keep => {}
+            Action::Boundary(_, JobKey(job)) => {
+                let period = self.world.device.boundary.as_nanos().max(1);
+                let at = (self.now.as_nanos() / period + 1) * period;
+                self.device.pending = Some((Duration::from_nanos(at as u64), job as usize));
+            }
+            Action::Flush(UpstreamId(upstream), JobKey(job)) => {
+                let running = self.device.job.map(|job| self.jobs[job].upstream);
+                let is_move = running.is_some_and(|running| running != upstream);
+                let lost = if is_move { self.world.device.cross } else { self.world.device.flush };
+                self.device.flushing_until = self.now + lost;
+                self.device.pending = None;
+                self.device.job = Some(job as usize);
+                if self.is_measured() {
+                    self.figures.flushes += 1;
+                    self.figures.moves += u64::from(is_move);
+                }
+            }
+            Action::Idle => {
+                self.device.pending = None;
+                self.device.job = None;
+            }
+        }
+    }
+
+    fn line(&mut self, policy: &mut dyn Policy) {
+        let line = &self.world.lines[self.lines_taken];
+        self.lines_taken += 1;
+        self.standing.take(line);
+        let event = match &line.what {
+            What::Notify(upstream, notify) => {
+                let job = self.standing.newest(*upstream).expect("it was taken in").clone();
+                self.jobs.push(job);
+                Event::Job(UpstreamId(*upstream), facts(self.jobs.len() - 1, notify))
+            }
+            What::Alive(upstream) => Event::Alive(UpstreamId(*upstream)),
+            What::Drop(upstream) => Event::Lost(UpstreamId(*upstream)),
+            What::NodeTip(parent, height) => Event::NodeTip { parent: parent.0, height: *height },
+            What::NodeRefused(parent) => Event::NodeRefused { parent: parent.0 },
+            // A connection that is open again is worth nothing before its first job; what was answered to the device
+            // that recorded the log is no answer to this one.
+            What::Up(_) | What::Answer(..) | What::Truth(_) => return,
+        };
+        self.tell(policy, event);
+    }
+
+    /// The device finds a share, unless it is in the middle of a flush.
+    fn share(&mut self, policy: &mut dyn Policy) {
+        let gap = self.shares.chance.exponential(self.shares.mean_gap);
+        self.shares.next = self.now + Duration::from_secs_f64(gap);
+        let Some(job) = self.device.job.filter(|_| self.now >= self.device.flushing_until) else { return };
+        let running = &self.jobs[job];
+        let upstream = running.upstream;
+        self.shares.submitted += 1;
+        let share = self.shares.submitted;
+        if self.standing.answers(upstream) {
+            let is_refused = self.shares.chance.happens(self.standing.reject_rate(upstream));
+            let code = if self.standing.takes(running) { is_refused.then_some(OTHER) } else { Some(STALE) };
+            let wait = Duration::from_secs_f64(self.shares.chance.lognormal(REPLY, 0.5));
+            self.shares.unanswered.push(std::cmp::Reverse(Reply { at: self.now + wait, share, job, code }));
+        }
+        self.tell(policy, Event::Submitted(UpstreamId(upstream), share));
+    }
+
+    fn reply(&mut self, policy: &mut dyn Policy) {
+        let Reply { share, job, code, .. } = self.shares.unanswered.pop().expect("it was looked at").0;
+        let upstream = self.jobs[job].upstream;
+        if !self.standing.answers(upstream) {
+            return; // it was lost with the connection
+        }
+        let job = JobKey(job as u64);
+        let accepted = code.is_none();
+        let answered =
+            Event::Answered { upstream: UpstreamId(upstream), share, job, accepted, code, weight: 1.0 };
+        self.tell(policy, answered);
+    }
+}
+
+fn facts(key: usize, notify: &Notify) -> JobFacts {
+    JobFacts {
+        key: JobKey(key as u64),
+        parent: notify.parent.0,
+        height: Some(notify.height),
+        clean: notify.clean,
+        fees: Some(notify.fees),
+        connection: notify.connection,
+        proven_parent: notify.known,
+        checked: if notify.pay_ok { Checked::Passed } else { Checked::Rejected("it pays a stranger") },
+    }
+}
