@@ -172,7 +172,7 @@ impl Decider {
     fn waits(&self, running: &Running, current: &Weighed, other: &Weighed, now: Instant) -> Option<Duration> {
         let waited = now.saturating_duration_since(current.judgement?.late_since?);
         let index = current.index_on_tip(self.settings.moves.optimism);
-        let comes_back = self.move_test().passes(other.value, index);
+        let comes_back = self.move_test().passes(other.index, index);
         let moves = if comes_back { 2.0 } else { 1.0 };
         let cost = moves * self.device.cross.as_secs_f64() - self.device.flush.as_secs_f64();
         let lag = &self.upstreams[running.upstream.0].lag;
@@ -203,14 +203,16 @@ impl Decider {
         let kept = Choice::keep(8, Reason::NothingBetter);
         let Some(best) = table.best_beside(Some(running.upstream)) else { return kept };
         let other = &table.of[best.0];
+        // Both with their optimism: else who has just come to a little known upstream, for a late tip say, leaves it again
+        // after one reject, never learns what it is worth, and pays for moves both ways.
         let may = other.readiness == Readiness::Usable
             && self.dwell_ends().is_none_or(|end| now >= end)
             && self.may_use(best, now)
-            && self.move_test().passes(current.value, other.index);
+            && self.move_test().passes(current.index, other.index);
         if !may {
             return kept;
         }
-        let gain = other.index - current.value;
+        let gain = other.index - current.index;
         self.flush(best, 8, Reason::Better { upstream: best, gain })
     }
 

@@ -14,8 +14,8 @@
 //! 6. A clean one is flushed for, unless a flush is slow and this pool has been seen to accept shares of older jobs.
 //! 7. Where another upstream has the new tip first, PPLNS and solo weigh the hazard of ours catching up against the cost
 //!    of going there, and back where we would ([`lag`]). PPS stays.
-//! 8. Otherwise another upstream is moved to only if its index beats ours by more than the cost over 600 s, by 0.1 % at
-//!    least, and 120 s after the last such move.
+//! 8. Otherwise another upstream is moved to only if its index beats that of ours by more than the cost over 600 s, by
+//!    0.1 % at least, and 120 s after the last such move.
 //! 9. An upstream is dead when it is silent for too long or leaves 3 shares without an answer; failures lower its value
 //!    by the time that they cost us.
 //! 10. A jump in the reject rate is found by a CUSUM ([`rejects`]); the upstream is left and probed again after 600 s,
