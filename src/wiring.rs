@@ -24,6 +24,7 @@
 
 mod boards;
 pub mod model;
+mod records;
 mod solo;
 
 use std::future::Future;
@@ -73,6 +74,7 @@ pub struct Plan {
     boards: Boards,
     limits: Limits,
     model: Option<ModelPlan>,
+    records: Option<PathBuf>,
     memory: Option<PathBuf>,
     journal: Option<PathBuf>,
     changes: Option<watch::Receiver<Config>>,
@@ -159,6 +161,7 @@ impl Plan {
                 require_upstream: config.stop.require_upstream,
             },
             model: ModelPlan::new(config)?,
+            records: config.upstreams.record_decisions.clone(),
             memory: None,
             journal: None,
             changes: None,
@@ -249,6 +252,13 @@ pub async fn run(
         board_sender.blocking_send(board).ok();
         Ok::<_, cpu::CpuError>(())
     });
+    let terms: Vec<_> = upstreams.iter().map(|(_, terms)| terms.value).collect();
+    let records = match plan.records {
+        Some(file) => {
+            Some(records::start(&file, &terms).with_context(|| format!("write {}", file.display()))?)
+        }
+        None => None,
+    };
     let (model, model_end) = match plan.model {
         Some(plan) => {
             let (handle, end) = plan.start()?;
@@ -257,7 +267,7 @@ pub async fn run(
         None => (None, None),
     };
     let engine = EngineTask::new(upstreams, plan.policy, plan.limits, |notice| monitor.notify(notice));
-    let finish = engine.with_model(model).run(boards, stop).await;
+    let finish = engine.with_model(model).with_records(records).run(boards, stop).await;
     if let Some(end) = model_end {
         // It is asked to end and then killed, within a few seconds.
         end.await.ok();
@@ -317,8 +327,16 @@ fn about(source: &Source) -> UpstreamAbout {
 }
 
 fn policy(config: &Config) -> Policy {
-    let Upstreams { strategy, return_after, rotate, hot_standbys, slow_answer, frozen_tip, ref stale_policy } =
-        config.upstreams;
+    let Upstreams {
+        strategy,
+        return_after,
+        rotate,
+        hot_standbys,
+        slow_answer,
+        frozen_tip,
+        ref stale_policy,
+        ..
+    } = config.upstreams;
     let model = &config.model;
     Policy {
         strategy: match strategy {
@@ -340,6 +358,7 @@ fn policy(config: &Config) -> Policy {
             regret_a_day: model.regret_per_day,
             ..Bounds::default()
         },
+        learns_spells: model.backend == "learned",
         validation: Level::new(config.validation.level).expect("the table of settings has the same range"),
     }
 }

@@ -69,6 +69,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
             "upstream",
             "decision",
             "model",
+            "replay",
             "engine",
             "monitor",
             "signalcore_drivers",

@@ -174,6 +174,13 @@ static FIELDS: &[Field<Config>] = &[
         "With value: whether a pool that pays for each share may be late with a new block; \"network\" says no.",
     ),
     row(
+        "upstreams.record_decisions",
+        "SIGNALCORE_UPSTREAMS_RECORD_DECISIONS",
+        Kind::Path(|c| &mut c.upstreams.record_decisions),
+        Preset::Unset("\"/var/lib/signalcore/decisions.jsonl\""),
+        "A new file for all that decisions are made by, for signalcore replay --log; 1 GiB at most.",
+    ),
+    row(
         "validation.level",
         "SIGNALCORE_VALIDATION_LEVEL",
         Kind::Whole { place: |c| &mut c.validation.level, from: 0, to: 16_000 },

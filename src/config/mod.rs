@@ -175,6 +175,8 @@ pub struct Upstreams {
     pub frozen_tip: Duration,
     /// Whether one that pays for each share is held to the newest block as well: `own_revenue` or `network`.
     pub stale_policy: String,
+    /// Where to record what decisions are made by.
+    pub record_decisions: Option<PathBuf>,
 }
 
 /// What a pool pays for.

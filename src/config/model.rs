@@ -10,7 +10,7 @@ use super::{Config, field};
 /// Which model advises. What does not belong to its back end is not looked at.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Model {
-    /// The kind of back end: `off`, `builtin`, `process`, `oneshot`, `ollama`, `openai` or `decision`.
+    /// The kind of back end: `off`, `builtin`, `learned`, `process`, `oneshot`, `ollama`, `openai` or `decision`.
     pub backend: String,
     /// Whether it may amend: `shadow` or `advise`.
     pub mode: String,
@@ -51,8 +51,10 @@ pub struct Model {
 }
 
 static BACKEND: TextRule = TextRule {
-    expected: "\"off\", \"builtin\", \"process\", \"oneshot\", \"ollama\", \"openai\" or \"decision\"",
-    holds: |t| ["off", "builtin", "process", "oneshot", "ollama", "openai", "decision"].contains(&t),
+    expected: "\"off\", \"builtin\", \"learned\", \"process\", \"oneshot\", \"ollama\", \"openai\" or \"decision\"",
+    holds: |t| {
+        ["off", "builtin", "learned", "process", "oneshot", "ollama", "openai", "decision"].contains(&t)
+    },
 };
 static MODE: TextRule =
     TextRule { expected: "\"shadow\" or \"advise\"", holds: |t| ["shadow", "advise"].contains(&t) };
@@ -68,7 +70,7 @@ pub(super) static MODEL_FIELDS: &[Field<Config>] = &[
         "SIGNALCORE_MODEL_BACKEND",
         Kind::Text { place: |c| &mut c.model.backend, rule: &BACKEND },
         Preset::Value("\"off\""),
-        "What advises on moves between upstreams: nothing, mathematics, a program, or a server.",
+        "What advises on moves between upstreams: nothing, mathematics, what it learns of bad spells, a program, a server.",
     ),
     row(
         "model.mode",

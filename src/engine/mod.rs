@@ -42,6 +42,7 @@ use self::steering::Steering;
 use self::throttle::Throttle;
 use self::upstreams::Upstreams;
 use self::value::Value;
+use crate::decision::Event;
 pub use crate::decision::UpstreamId;
 use crate::model::advisor::Question;
 use crate::model::output::Word;
@@ -70,6 +71,8 @@ pub enum Action {
     Moment(u64),
     /// Ask a model, without waiting.
     Ask(Box<Question>),
+    /// Something that decisions are made by, for a log.
+    Record(Box<Event>),
     /// Tell the operator.
     Report(Report),
 }
@@ -171,6 +174,8 @@ pub struct Engine {
     failovers: Times,
     value: Value,
     asking: Asking,
+    learns_spells: bool,
+    is_recorded: bool,
     /// The last time of day told, and when that was.
     time_of_day: (u64, Instant),
     /// The last one told.
@@ -207,6 +212,8 @@ impl Engine {
                 now,
             ),
             asking: Asking::default(),
+            learns_spells: policy.learns_spells,
+            is_recorded: false,
             time_of_day: (0, now),
             moment: 0,
             is_stopped: false,
@@ -221,6 +228,12 @@ impl Engine {
     pub fn with_extranonce2_from(mut self, start: u128) -> Self {
         self.upstreams.count_extranonces_from(start);
         self
+    }
+
+    /// Tells all that decisions are made by.
+    #[must_use]
+    pub fn recorded(self) -> Self {
+        Self { is_recorded: true, ..self }
     }
 
     /// What to do next; `None` when all is done for now.

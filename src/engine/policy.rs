@@ -42,6 +42,8 @@ pub struct Policy {
     pub stale_policy: StalePolicy,
     /// What advice may do.
     pub bounds: Bounds,
+    /// Whether upstreams that reject too much are tried again when their bad spells usually end.
+    pub learns_spells: bool,
 }
 
 impl Policy {
@@ -65,6 +67,7 @@ impl Default for Policy {
             frozen_tip: Duration::from_secs(120),
             stale_policy: StalePolicy::default(),
             bounds: Bounds::default(),
+            learns_spells: false,
             validation: Level::ALL,
         }
     }

@@ -18,6 +18,7 @@ use super::policy::{Policy, UpstreamTerms};
 use super::snapshot::{Snapshot, Tally};
 use super::{Action, BoardAbout, BoardId, Engine, Report, UpstreamId};
 use crate::clock::{now, sleep_until, unix_now};
+use crate::decision::Event;
 use crate::model::advisor::Advised;
 use crate::model::task::ModelHandle;
 use crate::upstream::solo::SoloFigures;
@@ -105,6 +106,9 @@ fn any_number() -> u128 {
     half() << 64 | half()
 }
 
+/// Who writes down what decisions are made by.
+pub type Records = std::sync::mpsc::SyncSender<(Event, Instant)>;
+
 /// The next advice; never without a model, nor once it has ended.
 async fn advice(model: &mut Option<ModelHandle>) -> Option<Advised> {
     match model {
@@ -134,6 +138,7 @@ pub struct EngineTask<N> {
     rates: Vec<watch::Sender<HashRate>>,
     upstreams: UpstreamStreams,
     model: Option<ModelHandle>,
+    records: Option<Records>,
     progress: Progress,
 }
 
@@ -176,6 +181,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             rates: Vec::new(),
             upstreams: UpstreamStreams { jobs: StreamMap::new(), events: StreamMap::new() },
             model: None,
+            records: None,
             progress: Progress {
                 failures: vec![None; upstreams.len()],
                 boards_to_come: true,
@@ -199,6 +205,13 @@ impl<N: FnMut(Notice)> EngineTask<N> {
     pub fn with_model(self, model: Option<(ModelHandle, AskTerms)>) -> Self {
         let Some((model, terms)) = model else { return self };
         Self { engine: self.engine.with_model(terms), model: Some(model), ..self }
+    }
+
+    /// Tells somebody all that decisions are made by.
+    #[must_use]
+    pub fn with_records(self, records: Option<Records>) -> Self {
+        let Some(records) = records else { return self };
+        Self { engine: self.engine.recorded(), records: Some(records), ..self }
     }
 
     /// Runs until `stop` is ready or a limit is reached; then stops in order: boards idle and hand over their last
@@ -347,6 +360,12 @@ impl<N: FnMut(Notice)> EngineTask<N> {
                 Action::Moment(moment) => {
                     if let Some(model) = &self.model {
                         model.moment.send_replace(moment);
+                    }
+                }
+                Action::Record(event) => {
+                    // Full, it loses a line: hashing does not wait for a disk.
+                    if let Some(records) = &self.records {
+                        records.try_send((*event, now())).ok();
                     }
                 }
                 Action::Ask(question) => {

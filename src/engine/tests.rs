@@ -74,6 +74,7 @@ impl Mine {
                 Action::Report(report) => self.reports.push(report),
                 Action::Ask(question) => self.questions.push(*question),
                 Action::Moment(moment) => self.moments.push(moment),
+                Action::Record(_) => {}
             }
         }
     }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::crosscheck::{self, Verdict};
 use super::policy::Strategy;
-use super::{BoardState, Engine, Report, UpstreamId};
+use super::{Action, BoardState, Engine, Report, UpstreamId};
 use crate::decision::{
     self, Checked, Decider, Decision, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Settings, Terms,
 };
+use crate::model::learned;
 use crate::work::coinbase::height;
 use crate::work::payout::Payouts;
 use crate::work::{Answered, Job, Outcome, RejectKind, Share};
@@ -220,6 +221,15 @@ impl Engine {
 
     fn value_event(&mut self, event: Event, now: Instant) {
         let decision = self.value.decider.handle(event, now);
+        if self.is_recorded {
+            self.outbox.push_back(Action::Record(Box::new(event)));
+        }
+        if let Event::Answered { upstream, accepted: false, .. } = event
+            && self.learns_spells
+            && let Some(not_before) = learned::not_before(self.value.decider.spells(upstream))
+        {
+            self.value.decider.set_probe_plan(upstream, not_before);
+        }
         self.carry_out(decision, now);
     }
 

@@ -313,7 +313,11 @@ impl World {
                     upstream.session.submit(share, self.now);
                     self.drain_session(at);
                 }
-                Action::Want(..) | Action::Moment(_) | Action::Ask(_) | Action::Report(_) => {}
+                Action::Want(..)
+                | Action::Moment(_)
+                | Action::Ask(_)
+                | Action::Record(_)
+                | Action::Report(_) => {}
             }
         }
         (0..UPSTREAMS).for_each(|at| self.drain_session(at));
