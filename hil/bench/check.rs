@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    evidence::{Evidence, Run},
+    evidence::{Counts, Evidence, Run},
     spec::Board,
 };
 use crate::pool::rate_text;
@@ -89,13 +89,13 @@ pub static CHECKS: &[Check] = &[
     },
     Check {
         name: "hardware-errors",
-        about: "few nonces of the board hash to nothing",
+        about: "few nonces of the board hash to nothing, and few answers come damaged",
         phase: Phase::Load,
         judge: |board, evidence| run(evidence.load.as_ref(), |run| hardware_errors(board, run)),
     },
     Check {
         name: "thermal",
-        about: "the chips stay cool enough under load, and keep their power",
+        about: "the chips stay cool enough under load, and keep their power and their frequency",
         phase: Phase::Load,
         judge: |board, evidence| run(evidence.load.as_ref(), |run| thermal(board, run)),
     },
@@ -296,17 +296,24 @@ fn hardware_errors(board: &Board, run: &Run) -> Finding {
             limit,
         );
     };
-    let all = counts.good + counts.hardware_errors;
+    let (wrong, all) = (counts.wrong(), counts.answers());
     if all == 0 {
         return Finding::failed(format!("the board reported no nonce: {}", run.trouble()), "no nonce", limit);
     }
-    let percent = 100.0 * counts.hardware_errors as f64 / all as f64;
-    let measured = format!("{percent:.2} %: {} of {all} nonces", counts.hardware_errors);
+    let percent = 100.0 * wrong as f64 / all as f64;
+    let Counts { hardware_errors, crc_errors, .. } = counts;
+    let measured = format!("{percent:.2} %: {hardware_errors} wrong, {crc_errors} damaged of {all} answers");
     Finding::new(percent <= board.limits.hardware_error_percent, measured, limit)
         .because(|| {
-            "too many nonces hash to nothing: look at voltage, frequency, heat and the line".to_owned()
+            if crc_errors > hardware_errors {
+                "too many answers come damaged: look at the line, its speed and its ground".to_owned()
+            } else {
+                "too many nonces hash to nothing: look at voltage, frequency, heat and the line".to_owned()
+            }
         })
-        .with(json!({ "hardware_errors": counts.hardware_errors, "nonces": all, "percent": percent }))
+        .with(json!({
+            "hardware_errors": hardware_errors, "crc_errors": crc_errors, "answers": all, "percent": percent,
+        }))
 }
 
 fn thermal(board: &Board, run: &Run) -> Finding {
@@ -318,12 +325,15 @@ fn thermal(board: &Board, run: &Run) -> Finding {
     let fan = heat.fan_percent.map_or(String::new(), |percent| format!(", fan up to {percent:.0} %"));
     let measured = format!("{:.0} °C at most{fan}", heat.hottest);
     let is_cool = heat.hottest <= board.limits.celsius;
-    Finding::new(is_cool && heat.cut.is_none(), measured, limit)
-        .because(|| match &heat.cut {
-            Some(cut) => format!("the chips lost their power under load: {cut}"),
-            None => "hotter than the board bears: look at the fan and the heat sink".to_owned(),
+    Finding::new(is_cool && heat.cut.is_none() && heat.told.is_empty(), measured, limit)
+        .because(|| {
+            let cut = heat.cut.iter().map(|cut| format!("the chips lost their power under load: {cut}"));
+            let told = heat.told.iter().map(|told| format!("the miner says: {told}"));
+            let hot = (!is_cool).then(|| "hotter than the limit: look at the fan and the heat sink".to_owned());
+            cut.chain(told).chain(hot).collect::<Vec<_>>().join("; ")
         })
-        .with(json!({ "hottest_celsius": heat.hottest, "fan_percent": heat.fan_percent, "readings": heat.readings }))
+        .with(json!({ "hottest_celsius": heat.hottest, "fan_percent": heat.fan_percent, "readings": heat.readings,
+            "told": heat.told }))
 }
 
 fn pool_shares(run: &Run) -> Finding {

@@ -25,7 +25,7 @@ fn mined(board: &Board, part: f64) -> Run {
         measured_shares: shares,
         measured_difficulty: shares as f64 * board.difficulty().value(),
         measured_seconds: 60.0,
-        counts: Some(Counts { good: 995, hardware_errors: 5 }),
+        counts: Some(Counts { good: 995, hardware_errors: 5, crc_errors: 0 }),
         ..Run::default()
     }
 }
@@ -119,11 +119,13 @@ fn the_known_nonce_fails_without_it_and_with_a_wrong_share_beside_it() {
 #[test]
 fn errors_heat_and_invalid_shares_fail_beyond_their_limits_and_not_below() {
     let board = real();
-    let errors = |hardware_errors| {
-        let counts = Some(Counts { good: 1000 - hardware_errors, hardware_errors });
-        of_load("hardware-errors", &board, Run { counts, ..mined(&board, 1.0) }).status
+    let errors = |hardware_errors, crc_errors| {
+        let counts = Some(Counts { good: 1000 - hardware_errors - crc_errors, hardware_errors, crc_errors });
+        of_load("hardware-errors", &board, Run { counts, ..mined(&board, 1.0) })
     };
-    assert_eq!((errors(10), errors(11)), (Status::Passed, Status::Failed));
+    assert_eq!((errors(10, 0).status, errors(4, 6).status), (Status::Passed, Status::Passed));
+    assert!(errors(11, 0).reason.contains("hash to nothing"));
+    assert!(errors(5, 6).reason.contains("come damaged"));
     let heat = |hottest, cut: Option<&str>| {
         let mut run = mined(&board, 1.0);
         (run.heat.readings, run.heat.hottest, run.heat.cut) = (1, hottest, cut.map(str::to_owned));
@@ -133,6 +135,11 @@ fn errors_heat_and_invalid_shares_fail_beyond_their_limits_and_not_below() {
         (heat(80.0, None), heat(81.0, None), heat(60.0, Some("off"))),
         (Status::Passed, Status::Failed, Status::Failed)
     );
+    let mut run = mined(&board, 1.0);
+    (run.heat.readings, run.heat.told) =
+        (1, vec!["throttled at 76 °C, below the 400 MHz it was set to".to_owned()]);
+    let throttled = of_load("thermal", &board, run);
+    assert_eq!(throttled.reason, "the miner says: throttled at 76 °C, below the 400 MHz it was set to");
     let shares = |reason| {
         let rejected = [(reason, 1)].into();
         of_load("pool-shares", &board, Run { rejected, ..mined(&board, 1.0) }).status

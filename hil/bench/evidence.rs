@@ -121,13 +121,27 @@ pub struct Run {
     pub interrupted: bool,
 }
 
-/// What the miner counted of a board.
+/// What the miner counted of a board's answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counts {
     /// Nonces whose hash was good.
     pub good: u64,
     /// Nonces whose hash was not.
     pub hardware_errors: u64,
+    /// Answers whose checksum was not.
+    pub crc_errors: u64,
+}
+
+impl Counts {
+    /// Answers that were wrong in one way or the other.
+    pub fn wrong(&self) -> u64 {
+        self.hardware_errors.saturating_add(self.crc_errors)
+    }
+
+    /// All of them.
+    pub fn answers(&self) -> u64 {
+        self.good.saturating_add(self.wrong())
+    }
 }
 
 /// How hot it was.
@@ -139,8 +153,21 @@ pub struct Heat {
     pub hottest: f64,
     /// The fan's highest drive. Unit: percent.
     pub fan_percent: Option<f64>,
+    /// What the miner told of holding the board back, the last of it.
+    pub told: Vec<String>,
     /// Why the chips lost their power under load, if they did.
     pub cut: Option<String>,
+}
+
+/// What a status of the miner says of a board that is held back.
+fn throttled(status: &Value) -> String {
+    let number = |member: &str| status[member].as_f64().map_or("?".to_owned(), |value| format!("{value:.0}"));
+    // Its frequency comes down step by step: what it runs at now says little.
+    format!(
+        "throttled at {} °C, below the {} MHz it was set to",
+        number("temperature_c"),
+        number("frequency_set_mhz")
+    )
 }
 
 /// Keeps what somebody wrote: safe to show, and bounded.
@@ -188,11 +215,17 @@ impl Run {
     }
 
     fn note_board_state(&mut self, line: &Value) {
+        self.note_sensors(&line["status"]);
         match line["state"].as_str() {
             Some("joined") => self.detail = line["detail"].as_str().map(str::to_owned).or(self.detail.take()),
             Some("gone") => self.gone += 1,
             Some("fault") => {
                 keep(&mut self.faults, line["reason"].as_str().unwrap_or("a fault without a reason"));
+            }
+            Some("throttled") => keep(&mut self.heat.told, &throttled(&line["status"])),
+            Some("cut_off") => {
+                let reason = line["reason"].as_str().unwrap_or("it gives no reason");
+                keep(&mut self.heat.told, &format!("its power is cut off: {reason}"));
             }
             _ => {}
         }
@@ -200,34 +233,32 @@ impl Run {
 
     fn note_figures(&mut self, board: &Value) {
         let count = |member: &str| board[member].as_u64();
-        if let (Some(shares), Some(hardware_errors)) = (count("shares"), count("hardware_errors")) {
-            let good = shares + count("filtered").unwrap_or(0) + count("overflowed").unwrap_or(0);
-            // A board that was gone in between is listed twice.
-            let counts = self.counts.get_or_insert_default();
-            *counts = Counts {
-                good: good.max(counts.good),
-                hardware_errors: hardware_errors.max(counts.hardware_errors),
-            };
+        let status = &board["status"];
+        self.note_sensors(status);
+        let (Some(shares), Some(passed_on)) = (count("shares"), count("hardware_errors")) else { return };
+        let shares = shares + count("filtered").unwrap_or(0) + count("overflowed").unwrap_or(0);
+        let chips = status["chips"].as_array().map_or(&[][..], Vec::as_slice);
+        let sum = |member: &str| chips.iter().filter_map(|chip| chip[member].as_u64()).sum::<u64>();
+        let counts = Counts {
+            // A chip finds more than shares.
+            good: sum("nonces").max(shares),
+            // What a driver finds wrong it does not pass on.
+            hardware_errors: passed_on.saturating_add(sum("hardware_errors")),
+            crc_errors: status["line"]["crc_errors"].as_u64().unwrap_or(0),
+        };
+        // A board that was gone in between is listed twice.
+        if self.counts.is_none_or(|known| known.answers() <= counts.answers()) {
+            self.counts = Some(counts);
         }
-        self.note_status(&board["status"]);
     }
 
-    /// The board's sensors, in whatever depth they stand.
-    fn note_status(&mut self, status: &Value) {
-        let Value::Object(members) = status else { return };
-        for (name, value) in members {
-            match value.as_f64() {
-                Some(celsius) if name.contains("celsius") || name.contains("temperature") => {
-                    self.heat.read(celsius);
-                }
-                Some(percent) if name.contains("fan") && name.contains("percent") => self.heat.fan(percent),
-                // A driver's own count, of nonces that it did not pass on.
-                Some(count) if name.ends_with("hardware_errors") => {
-                    let counts = self.counts.get_or_insert_default();
-                    counts.hardware_errors = counts.hardware_errors.max(count as u64);
-                }
-                _ => self.note_status(value),
-            }
+    /// What the miner measures of a board: `temperature_c` and `fan_percent` of a status, null for what is not known.
+    fn note_sensors(&mut self, status: &Value) {
+        if let Some(celsius) = status["temperature_c"].as_f64() {
+            self.heat.read(celsius);
+        }
+        if let Some(percent) = status["fan_percent"].as_f64() {
+            self.heat.fan(percent);
         }
     }
 
@@ -339,15 +370,22 @@ mod tests {
     }
 
     #[test]
-    fn the_miners_lines_tell_of_the_board_its_errors_and_its_sensors_wherever_they_stand() {
+    fn the_miners_lines_tell_of_the_board_its_errors_and_its_sensors() {
         let mut run = Run::default();
         for line in [
             json!({ "event": "board", "state": "joined", "detail": "4 × BM1370 at 400 MHz" }),
             json!({ "event": "board", "state": "fault", "reason": "two\nchips" }),
             json!({ "event": "board", "state": "gone" }),
-            json!({ "event": "stats", "boards": [{ "shares": 9, "hardware_errors": 1, "filtered": 90,
-                "status": { "chips": { "chip_celsius": 61.5 }, "fan_percent": 40 } }] }),
-            json!({ "event": "stats", "boards": [{ "status": { "counts": { "hardware_errors": 3 } } }] }),
+            json!({ "event": "board", "state": "throttled", "reason": null, "status": { "state": "throttled",
+                "temperature_c": 76.4, "fan_percent": 100, "frequency_mhz": 393.75, "frequency_set_mhz": 400 } }),
+            json!({ "event": "board", "state": "cut_off", "reason": "81 °C", "status": { "temperature_c": null } }),
+            json!({ "event": "stats", "boards": [{ "shares": 9, "hardware_errors": 1, "filtered": 90, "status": null }] }),
+            json!({ "event": "stats", "boards": [{ "shares": 9, "hardware_errors": 1, "filtered": 90, "status": {
+                "temperature_c": 61.5, "regulator_temperature_c": 99, "fan_percent": 40,
+                "chips": [{ "address": 0, "nonces": 200, "hardware_errors": 2 }, { "nonces": 50 }],
+                "line": { "crc_errors": 7 } } }] }),
+            // Counts of a board that has come back.
+            json!({ "event": "stats", "boards": [{ "shares": 1, "hardware_errors": 0, "status": { "chips": 3 } }] }),
             json!({ "event": "summary", "boards": "none", "shares": -1 }),
             json!([1]),
         ] {
@@ -355,8 +393,12 @@ mod tests {
         }
         assert_eq!(run.detail.as_deref(), Some("4 × BM1370 at 400 MHz"));
         assert_eq!((run.faults[..] == ["twochips"], run.gone), (true, 1));
-        assert_eq!(run.counts, Some(Counts { good: 99, hardware_errors: 3 }));
-        assert_eq!((run.heat.hottest, run.heat.fan_percent), (61.5, Some(40.0)));
+        assert_eq!(run.counts, Some(Counts { good: 250, hardware_errors: 3, crc_errors: 7 }));
+        assert_eq!((run.heat.hottest, run.heat.fan_percent), (76.4, Some(100.0)));
+        assert_eq!(
+            run.heat.told,
+            ["throttled at 76 °C, below the 400 MHz it was set to", "its power is cut off: 81 °C"]
+        );
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub struct VirtualPlace {
 pub struct Limits {
     /// Deviation of the hash rate from nominal.
     pub hash_rate_percent: f64,
-    /// Hardware errors among all that the board reports.
+    /// Nonces that hash to nothing and answers that come damaged, among all that the board answers.
     pub hardware_error_percent: f64,
     /// Hottest temperature of the chips.
     pub celsius: f64,

@@ -97,6 +97,32 @@ fn a_line_that_flips_one_byte_of_ten_costs_the_hash_rate_and_brings_no_invalid_s
 }
 
 #[test]
+fn damaged_answers_and_an_oven_fail_the_checks_of_errors_and_of_heat_with_what_the_miner_tells_of_them() {
+    if miner_for(
+        "damaged_answers_and_an_oven_fail_the_checks_of_errors_and_of_heat_with_what_the_miner_tells_of_them",
+    )
+    .is_none()
+    {
+        return;
+    }
+    let text = "title = 't'\n[limits]\nload_seconds = 25\nwarm_up_seconds = 0\n\
+                [[board]]\nname = 'line'\nkind = 'bm1366'\noptions = 'frequency=400'\nidentity = 'BM1366'\n\
+                nominal = 3.576e11\nvirtual = { board = 'bm1366', faults = ['flipped=0.3@8'] }\n\
+                checks = ['hardware-errors']\n\
+                [[board]]\nname = 'oven'\nkind = 'gamma'\noptions = 'frequency=400'\nidentity = 'Bitaxe'\n\
+                nominal = 8.16e11\nvirtual = { board = 'gamma', faults = ['hot=110@10'] }\nchecks = ['thermal']\n";
+    let bench = bench("damaged.toml", text);
+    let (code, output, errors) = ended(program().arg("--json").arg("--bench").arg(bench).spawn().unwrap());
+    assert_eq!(code, Some(1), "{output}\n{errors}");
+    let report: Value = serde_json::from_str(&output).unwrap();
+    let reason = |check: usize| report["checks"][check]["reason"].as_str().unwrap_or_default();
+    assert!(reason(0).contains("come damaged"), "{output}");
+    for part in ["lost their power under load", "throttled at", "its power is cut off"] {
+        assert!(reason(1).contains(part), "{part}: {output}");
+    }
+}
+
+#[test]
 fn ctrl_c_ends_a_run_with_what_was_measured_and_leaves_no_miner_and_no_port() {
     if miner_for("ctrl_c_ends_a_run_with_what_was_measured_and_leaves_no_miner_and_no_port").is_none() {
         return;
