@@ -47,6 +47,7 @@ use crate::decision::{self, Bounds, Scheme, StalePolicy};
 use crate::engine::policy::{Policy, Strategy, UpstreamTerms};
 use crate::engine::task::{End, EngineTask, Limits};
 use crate::memory::{Memory, Recollection};
+use crate::model::advisor::Mode;
 use crate::monitor::{Context, Display, Monitor, UpstreamAbout};
 use crate::protocol::payout_watch::PayoutTerms;
 use crate::protocol::redirect::Destination;
@@ -179,6 +180,18 @@ impl Plan {
     #[must_use]
     pub fn with_changes(self, changes: watch::Receiver<Config>) -> Self {
         Self { changes: Some(changes), ..self }
+    }
+
+    /// Lets the model amend that this file names.
+    #[must_use]
+    pub fn with_promotion(mut self, file: Option<PathBuf>) -> Self {
+        let promoted = file.and_then(|file| std::fs::read_to_string(file).ok());
+        if let Some(model) = &mut self.model
+            && promoted.is_some_and(|who| who.trim_end() == model.choice.who())
+        {
+            model.mode = Mode::Advise;
+        }
+        self
     }
 
     /// Keeps found blocks in this file.

@@ -41,6 +41,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("upstream::tls", &["rustls", "rustls_native_certs", "tokio_rustls"], PURE),
     ("decision", &["work"], PURE),
     ("model", &[], PURE),
+    ("model::features", &["decision"], PURE),
     ("model::learned", &["decision"], PURE),
     ("model::attempts", &["backoff"], PURE),
     ("model::sandbox", &[], &["std::env", "std::fs", "std::io", "std::process"]),
@@ -95,6 +96,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ),
     ("cli::validate::input", &["bitcoin"], PURE), // addresses
     ("cli::replay", &["decision", "replay"], PURE),
+    ("cli::replay::asker", &[], &["clock", "tokio"]),
     ("cli::demo", &["signalcore_hil"], PURE),
     ("main", &["cli"], SHELL),
 ];

@@ -176,7 +176,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     let memory = file.clone().or_else(|| config::state_file(&environment)).filter(|_| *remember);
     let (changed, changes) = watch::channel(loaded.config.clone());
     let plan = match Plan::new(&loaded.config, &environment) {
-        Ok(plan) => plan.with_memory(memory).with_journal(journal).with_changes(changes),
+        Ok(plan) => plan
+            .with_promotion(config::promotion_file(&environment))
+            .with_memory(memory)
+            .with_journal(journal)
+            .with_changes(changes),
         Err(error) => {
             eprintln!("signalcore: {error}");
             return Ok(plan_exit_code(&error, loaded.files.is_empty()));

@@ -1,5 +1,6 @@
 //! `signalcore replay`: what the rule for choosing jobs is worth, in virtual time.
 
+mod asker;
 mod explain;
 mod table;
 
@@ -21,6 +22,7 @@ use signalcore::replay::score::{Sample, Score};
 use signalcore::replay::world::World;
 use signalcore::replay::{log, oracle, plot, simulation};
 
+pub(super) use self::asker::Asker;
 use super::{exit, print};
 
 const EXAMPLES: &str = "\
@@ -29,6 +31,7 @@ Examples:
   signalcore replay --scenario S5 --seeds 32
   signalcore replay --policy first_come --policy math --plot replay.svg
   signalcore replay --log decisions.jsonl                  a recorded log
+  signalcore replay --policy math --policy math+model --scenario S5 --seeds 2
   signalcore replay --scenario S4 --explain 12             one decision with its alternatives
   signalcore replay --json | jq 'select(.policy == \"math\")'
 
@@ -63,6 +66,9 @@ pub(crate) struct Args {
     /// Days of each world.
     #[arg(long, value_name = "D", value_parser = days)]
     days: Option<f64>,
+    /// Configuration with the model of math+model, instead of searching one.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print one JSON object a scenario and policy.
     #[arg(long)]
     json: bool,
@@ -87,7 +93,7 @@ fn scenarios(text: &str) -> Result<Scenarios, String> {
 }
 
 fn policy(text: &str) -> Result<Kind, String> {
-    let known = || Kind::ALL.map(Kind::name).join(", ");
+    let known = || format!("{}, math+model", Kind::ALL.map(Kind::name).join(", "));
     Kind::named(text).ok_or_else(|| format!("expected one of {}", known()))
 }
 
@@ -149,7 +155,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         return print(&explain::text(&source.world(0), number, Instant::now())).map(|()| exit::DONE);
     }
     let policies = if args.policies.is_empty() { Kind::ALL.to_vec() } else { args.policies.clone() };
-    let measured = measure(&sources, &policies, args.seeds);
+    let asker = if policies.contains(&Kind::MathModel) {
+        match Asker::configured(args.config.clone()) {
+            Ok(asker) => Some(asker),
+            Err(code) => return Ok(code),
+        }
+    } else {
+        None
+    };
+    let measured = measure(&sources, &policies, args.seeds, asker.as_ref());
+    if let Some(asker) = &asker {
+        eprintln!("{}", asker.told());
+    }
     if let (Some(path), Some(Some(format))) = (&args.plot, format) {
         let picture = format.picture(&columns(&measured));
         std::fs::write(path, picture).with_context(|| format!("--plot: write {}", path.display()))?;
@@ -163,6 +180,10 @@ fn sources(args: &Args) -> anyhow::Result<Vec<Source>> {
         let named = args.scenarios.iter().flat_map(|scenarios| &scenarios.0);
         return Ok(named.map(|scenario| Source::Scenario(scenario, args.days)).collect());
     };
+    Ok(vec![log_source(path)?])
+}
+
+fn log_source(path: &Path) -> anyhow::Result<Source> {
     let mut text = String::new();
     let file = File::open(path).with_context(|| format!("--log: open {}", path.display()))?;
     file.take(MOST_LOG_BYTES + 1)
@@ -175,11 +196,16 @@ fn sources(args: &Args) -> anyhow::Result<Vec<Source>> {
     );
     let world = log::read(&text).with_context(|| format!("--log: {}", path.display()))?;
     let name = path.file_stem().and_then(OsStr::to_str).unwrap_or("log");
-    Ok(vec![Source::Log(name.to_owned(), world)])
+    Ok(Source::Log(name.to_owned(), world))
 }
 
 /// Every policy in every world, some worlds at the same time.
-fn measure(sources: &[Source], policies: &[Kind], seeds: Option<u64>) -> Vec<Measured> {
+fn measure(
+    sources: &[Source],
+    policies: &[Kind],
+    seeds: Option<u64>,
+    asker: Option<&Asker>,
+) -> Vec<Measured> {
     let worlds: Vec<_> =
         (0..sources.len()).flat_map(|at| (0..sources[at].seeds(seeds)).map(move |seed| (at, seed))).collect();
     let bar = progress(worlds.len());
@@ -191,7 +217,7 @@ fn measure(sources: &[Source], policies: &[Kind], seeds: Option<u64>) -> Vec<Mea
                 while let place = next.fetch_add(1, Ordering::Relaxed)
                     && let Some((at, seed)) = worlds.get(place)
                 {
-                    let found = world(&sources[*at].world(*seed), policies, *seed);
+                    let found = world(&sources[*at].world(*seed), policies, *seed, asker);
                     samples.lock().expect("no thread panics while it holds the lock")[place] = found;
                     bar.inc(1);
                 }
@@ -218,14 +244,63 @@ fn measure(sources: &[Source], policies: &[Kind], seeds: Option<u64>) -> Vec<Mea
 }
 
 /// Every policy in one world.
-fn world(world: &World, policies: &[Kind], seed: u64) -> Vec<Sample> {
+fn world(world: &World, policies: &[Kind], seed: u64, asker: Option<&Asker>) -> Vec<Sample> {
     let possible = oracle::revenue(world);
     let start = Instant::now();
-    let sample = |kind: &Kind| match kind.policy(world, seed, start) {
+    let sample = |kind: &Kind| match kind.policy(world, seed, start, asker.map(Asker::model)) {
         Some(mut policy) => Sample::new(&simulation::run(world, &mut *policy, seed, start), possible, world),
         None => Sample::oracle(),
     };
     policies.iter().map(sample).collect()
+}
+
+/// Whether a model has earned its say: what it gained over mathematics, seed by seed.
+pub(super) struct Gate {
+    /// The table that shows it.
+    pub(super) table: String,
+    /// What it lacks; empty when it has earned it.
+    pub(super) lacks: Vec<String>,
+}
+
+/// A model must gain so much of the efficiency, and lose no more in any scenario.
+const LEAST_GAIN: f64 = 0.0003;
+/// So many standard errors from nothing.
+const LEAST_T: f64 = 2.0;
+
+/// Measures a model against mathematics in all scenarios, or in a log.
+pub(super) fn gate(
+    log: Option<&Path>,
+    seeds: Option<u64>,
+    days: Option<f64>,
+    asker: &Asker,
+) -> anyhow::Result<Gate> {
+    let sources = match log {
+        Some(path) => vec![log_source(path)?],
+        None => SCENARIOS.iter().map(|scenario| Source::Scenario(scenario, days)).collect(),
+    };
+    let policies = [Kind::Oracle, Kind::Math, Kind::MathModel];
+    let measured = measure(&sources, &policies, seeds, Some(asker));
+    let (mut gains, mut lacks) = (Vec::new(), Vec::new());
+    for measured in &measured {
+        let model = measured.scores.iter().find(|(kind, _)| *kind == Kind::MathModel).map(|(_, score)| score);
+        let (Some(math), Some(model)) = (measured.math(), model) else { continue };
+        let gain = model.gain_over(math).mean;
+        if gain < -LEAST_GAIN {
+            lacks.push(format!("it loses {:.5} in {}, more than {LEAST_GAIN}", -gain, measured.name));
+        }
+        let pairs = model.samples.iter().zip(&math.samples);
+        gains.extend(pairs.map(|(model, math)| model.efficiency - math.efficiency));
+    }
+    let count = gains.len() as f64;
+    let mean = gains.iter().sum::<f64>() / count.max(1.0);
+    let squares: f64 = gains.iter().map(|gain| (gain - mean).powi(2)).sum();
+    let error = (squares / (count - 1.0).max(1.0) / count.max(1.0)).sqrt();
+    if mean < LEAST_GAIN {
+        lacks.push(format!("it gains {mean:.5} over mathematics, less than {LEAST_GAIN}"));
+    } else if mean < LEAST_T * error {
+        lacks.push(format!("its gain of {mean:.5} is less than {LEAST_T} standard errors of {error:.5}"));
+    }
+    Ok(Gate { table: table::text(&measured), lacks })
 }
 
 /// A bar on the standard error that fills with the worlds; nothing where that is no terminal.

@@ -40,6 +40,11 @@ pub fn state_file(environment: &Environment) -> Option<PathBuf> {
     in_state_folder(environment, "pools.json")
 }
 
+/// Where it is written down which model may amend, `None` without a home.
+pub fn promotion_file(environment: &Environment) -> Option<PathBuf> {
+    in_state_folder(environment, "model.promoted")
+}
+
 /// Where found blocks are kept unless `state.journal` names another place, `None` without a home.
 pub fn journal_file(environment: &Environment) -> Option<PathBuf> {
     in_state_folder(environment, "blocks.journal")

@@ -37,7 +37,7 @@ pub use array::ArrayKind;
 pub use boards::Board;
 pub use cookies::default_cookies;
 pub use environment::Environment;
-pub use files::{journal_file, read_key, state_file, user_file};
+pub use files::{journal_file, promotion_file, read_key, state_file, user_file};
 pub use flags::{
     Flags, ModelFlags, NodeFlags, NodeLists, PairingError, PoolFlags, PoolLists, pair_nodes, pair_pools,
 };

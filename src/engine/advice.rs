@@ -4,19 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::policy::Strategy;
 use super::{Action, BoardState, Engine, Report, UpstreamId};
-use crate::decision::{Advice, Candidate, Scheme};
+use crate::decision::Advice;
 use crate::model::advisor::{Advised, Question};
-use crate::model::input::{
-    Baseline, Budget, CandidateFacts, Chain, Clock, Device, MAX_CANDIDATES, ModelInput, Occasion, Running,
-    VERSION,
-};
+use crate::model::features::{self, Around};
+use crate::model::input::Occasion;
 use crate::model::output::Word;
 
-/// Most milliseconds that a question tells.
-const MOST_MS: u128 = 4_000_000_000;
-/// Mean time between two blocks.
-const BLOCK_SECONDS: u32 = 600;
-const DAY: u64 = 86_400;
 /// Least time between two questions for no other reason than that something happened.
 const SOFT_PAUSE: Duration = Duration::from_secs(5);
 
@@ -152,119 +145,23 @@ impl Engine {
     /// The state as a model is told it; `None` while nothing is hashed.
     fn question(&self, occasion: Occasion, deadline: Duration, now: Instant) -> Option<Question> {
         let decider = self.value.decider();
-        let mut candidates = decider.candidates(now);
         let (running, _) = decider.running()?;
-        let place = candidates.iter().position(|candidate| candidate.upstream == running)?;
-        if place >= MAX_CANDIDATES {
-            candidates.swap(place, MAX_CANDIDATES - 1);
-        }
-        candidates.truncate(MAX_CANDIDATES);
-        let place = candidates.iter().position(|candidate| candidate.upstream == running)?;
-        let best = candidates.iter().position(|candidate| candidate.allowed).unwrap_or(place);
-        let second =
-            candidates.iter().enumerate().filter(|(other, _)| *other != best).map(|(_, other)| other.index);
-        let margin = candidates[best].index - second.fold(0.0, f64::max);
-        let (device, chain, budget) = (decider.device(), decider.chain_view(now), decider.budget(now));
         let boards = self.boards.values().filter(|board| board.state != BoardState::Gone);
-        let (mut rate, mut count, mut errors, mut shares) = (0.0, 0, 0, 0);
+        let (mut hash_rate, mut count, mut errors, mut shares) = (0.0, 0, 0, 0);
         for board in boards {
-            rate += board.likely_rate(now).0;
+            hash_rate += board.likely_rate(now).0;
             count += 1;
             errors += board.counts.hardware_errors;
             shares += board.counts.shares;
         }
-        let input = ModelInput {
-            v: VERSION,
-            state_id: String::new(),
-            event: occasion,
-            deadline_ms: milliseconds(deadline),
-            clock: Clock {
-                uptime_ms: milliseconds(now.saturating_duration_since(self.started)),
-                utc_minute: (self.unix_at(now) % DAY / 60) as u16,
-            },
-            chain: Chain {
-                tip_age_ms: milliseconds(chain.tip_age),
-                tip_sources: chain.tip_sources as u32,
-                sources: chain.sources as u32,
-                fork_sides: chain.sides as u32,
-                block_mean_s: BLOCK_SECONDS,
-            },
-            device: Device {
-                hash_ths: (rate / 1e12).min(1e9),
-                boards: count,
-                flush_ms: device.flush.as_secs_f64().min(60.0) * 1e3,
-                cross_ms: device.cross.as_secs_f64().min(60.0) * 1e3,
-                boundary_ms: device.boundary.as_secs_f64().min(60.0) * 1e3,
-                hw_error_rate: errors as f64 / (errors + shares).max(1) as f64,
-            },
-            running: Running {
-                candidate: ModelInput::name(place),
-                since_ms: decider
-                    .running_since()
-                    .map_or(0, |since| milliseconds(now.saturating_duration_since(since))),
-                value: candidates[place].value.clamp(0.0, 2.0),
-            },
-            baseline: Baseline {
-                decision: if best == place { "PROCEED" } else { "SWITCH" }.to_owned(),
-                target: ModelInput::name(best),
-                margin: margin.clamp(-2.0, 2.0),
-            },
-            budget: Budget {
-                amends_left_hour: budget.amends_left as u32,
-                regret_left: (budget.regret_left / DAY as f64).clamp(0.0, 1.0),
-            },
-            candidates: candidates
-                .iter()
-                .enumerate()
-                .map(|(place, candidate)| facts(place, candidate))
-                .collect(),
+        let around = Around {
+            uptime: now.saturating_duration_since(self.started),
+            unix: self.unix_at(now),
+            hash_rate,
+            boards: count,
+            hw_error_rate: errors as f64 / (errors + shares).max(1) as f64,
+            parent: self.value.parent(running).unwrap_or_default(),
         };
-        let upstreams = candidates.iter().map(|candidate| candidate.upstream.0).collect();
-        let parent = self.value.parent(running).unwrap_or_default();
-        let question = Question { input: input.sign(), upstreams, parent, moment: decider.moment() };
-        question.input.check().is_ok().then_some(question)
+        features::question(decider, &around, occasion, deadline, now)
     }
-}
-
-fn facts(place: usize, candidate: &Candidate) -> CandidateFacts {
-    let observed = &candidate.observed;
-    let (shares, rejects) = observed.shares_10m;
-    let scheme = match observed.scheme {
-        Scheme::Pps => "pps",
-        Scheme::Pplns => "pplns",
-        Scheme::SoloPool => "solo_pool",
-        Scheme::SoloNode => "solo_node",
-    };
-    CandidateFacts {
-        id: ModelInput::name(place),
-        scheme: scheme.to_owned(),
-        pay: candidate.pay,
-        acc_mean: candidate.acc_mean,
-        acc_sd: candidate.acc_sd.min(0.5),
-        avail: candidate.avail.clamp(0.0, 1.0),
-        v: candidate.v,
-        r: candidate.r.clamp(0.9, 2.0),
-        value: candidate.value.clamp(0.0, 2.0),
-        index: candidate.index.clamp(0.0, 2.0),
-        lag_p50_ms: milliseconds(observed.delays.lag_p50),
-        lag_p90_ms: milliseconds(observed.delays.lag_p90),
-        reply_p50_ms: milliseconds(observed.delays.reply_p50),
-        reply_p90_ms: milliseconds(observed.delays.reply_p90),
-        job_age_ms: observed.job.map_or(0, |job| milliseconds(job.age)),
-        height_behind: observed.height_behind,
-        agree: observed.agree.clamp(0.0, 1.0),
-        clean: observed.job.is_some_and(|job| job.clean),
-        empty: observed.job.is_some_and(|job| job.empty),
-        fee_rel: observed.job.map_or(0.0, |job| job.fee_rel.clamp(-1.0, 10.0)),
-        shares_10m: shares,
-        rejects_10m: rejects,
-        alarm: candidate.alarm,
-        probe_in_ms: milliseconds(observed.probe_in),
-        usable_ms: milliseconds(observed.usable),
-        allowed: candidate.allowed,
-    }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    time.as_millis().min(MOST_MS) as u64
 }

@@ -14,6 +14,7 @@ pub mod dialect;
 pub mod envelope;
 pub mod extract;
 pub mod failure;
+pub mod features;
 pub mod health;
 pub mod http;
 pub mod input;

@@ -9,7 +9,7 @@ mod baseline;
 mod mathematics;
 
 pub use baseline::{AlwaysSwitch, FirstCome};
-pub use mathematics::{Adviser, Explanation, Mathematics};
+pub use mathematics::{Adviser, Explanation, Mathematics, Model};
 
 /// Decides what the device hashes, as [`crate::decision::Decider`] does.
 pub trait Policy {
@@ -40,10 +40,12 @@ pub enum Kind {
     MathRandom,
     /// The same with the learned model of bad spells.
     MathLearned,
+    /// The same with a model of the operator's choice.
+    MathModel,
 }
 
 impl Kind {
-    /// All of them, the oracle first.
+    /// All that need nothing else, the oracle first.
     pub const ALL: [Self; 7] = [
         Self::Oracle,
         Self::FirstCome,
@@ -64,16 +66,24 @@ impl Kind {
             Self::Math => "math",
             Self::MathRandom => "math+random",
             Self::MathLearned => "math+learned",
+            Self::MathModel => "math+model",
         }
     }
 
     /// The policy of a name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        Self::ALL.into_iter().chain([Self::MathModel]).find(|kind| kind.name() == name)
     }
 
-    /// The policy for the upstreams of this world; `None` for the oracle, which decides nothing.
-    pub fn policy(self, world: &World, seed: u64, now: Instant) -> Option<Box<dyn Policy>> {
+    /// The policy for the upstreams of this world; `None` for the oracle, which decides nothing, and for a model where
+    /// there is none.
+    pub fn policy(
+        self,
+        world: &World,
+        seed: u64,
+        now: Instant,
+        model: Option<Model>,
+    ) -> Option<Box<dyn Policy>> {
         let upstreams = world.upstreams.len();
         Some(match self {
             Self::Oracle => return None,
@@ -83,6 +93,7 @@ impl Kind {
             Self::Math => Box::new(Mathematics::new(world, seed, now)),
             Self::MathRandom => Box::new(Mathematics::new(world, seed, now).with_random(seed, now)),
             Self::MathLearned => Box::new(Mathematics::new(world, seed, now).with_learned()),
+            Self::MathModel => Box::new(Mathematics::new(world, seed, now).with_model(model?, now)),
         })
     }
 }

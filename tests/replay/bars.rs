@@ -60,7 +60,7 @@ impl Extent {
             let world = scenario.plan().world(seed, None);
             let possible = oracle::revenue(&world);
             for (kind, score) in kinds.iter().zip(&mut scores) {
-                let mut policy = kind.policy(&world, seed, start).unwrap();
+                let mut policy = kind.policy(&world, seed, start, None).unwrap();
                 let figures = simulation::run(&world, &mut *policy, seed, start);
                 score.samples.push(Sample::new(&figures, possible, &world));
             }

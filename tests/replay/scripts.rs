@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use signalcore::decision::{Action, Advice, Candidate, Event, JobKey, UpstreamId};
+use signalcore::decision::{Action, Advice, Decider, Event, JobKey, UpstreamId};
 use signalcore::replay::policy::{Mathematics, Policy};
 use signalcore::replay::scenario::named;
 use signalcore::replay::world::Parent;
@@ -162,7 +162,8 @@ fn a_job_that_pays_a_stranger_is_never_dispatched() {
 fn advice_older_than_a_hard_event_changes_nothing() {
     let world = named("S8").unwrap().plan().world(0, Some(0.1));
     let start = Instant::now();
-    let worst = |candidates: &[Candidate], seen: u64, now: Instant| {
+    let worst = |decider: &Decider, now: Instant| {
+        let (candidates, seen) = (decider.candidates(now), decider.moment());
         let target = candidates.last()?.upstream;
         let until = now + std::time::Duration::from_secs(60);
         Some(Advice { target, hold: false, confidence: 1.0, until, seen: seen.checked_sub(1)? })

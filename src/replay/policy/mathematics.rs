@@ -3,8 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::Policy;
-use crate::decision::{Action, Advice, Candidate, Decider, Decision, Event, JobKey, Record, Settings};
+use crate::decision::{
+    Action, Advice, Candidate, Decider, Decision, Event, JobKey, Record, Settings, UpstreamId,
+};
+use crate::model::features::{self, Around};
+use crate::model::input::{ModelInput, Occasion};
 use crate::model::learned;
+use crate::model::output::{ModelOutput, Word};
 use crate::replay::chance::Chance;
 use crate::replay::world::World;
 
@@ -13,8 +18,10 @@ const ASK_EVERY: Duration = Duration::from_secs(60);
 /// Advice is good for so long, the default of the model interface.
 const VALID_FOR: Duration = Duration::from_secs(60);
 
-/// Asked with the candidates, the best index first, and the moment of the question.
-pub type Adviser = Box<dyn FnMut(&[Candidate], u64, Instant) -> Option<Advice>>;
+/// Asked with all that is known at a moment.
+pub type Adviser = Box<dyn FnMut(&Decider, Instant) -> Option<Advice>>;
+/// A model: asked a question, it answers or does not.
+pub type Model = Box<dyn FnMut(&ModelInput) -> Option<ModelOutput>>;
 
 /// The decider as a policy.
 pub struct Mathematics {
@@ -70,12 +77,39 @@ impl Mathematics {
     #[must_use]
     pub fn with_random(self, seed: u64, now: Instant) -> Self {
         let mut chance = Chance::new(seed, u64::MAX - 1);
-        let draw = move |candidates: &[Candidate], seen: u64, now: Instant| {
+        let draw = move |decider: &Decider, now: Instant| {
+            let (candidates, seen) = (decider.candidates(now), decider.moment());
             let drawn = chance.number() as usize % candidates.len().max(1);
             let target = candidates.get(drawn)?.upstream;
             Some(Advice { target, hold: chance.happens(0.5), confidence: 1.0, until: now + VALID_FOR, seen })
         };
         self.with_adviser(Box::new(draw), now)
+    }
+
+    /// With a model, inside the envelope.
+    #[must_use]
+    pub fn with_model(self, mut model: Model, start: Instant) -> Self {
+        let ask = move |decider: &Decider, now: Instant| {
+            let around = Around {
+                uptime: now.saturating_duration_since(start),
+                unix: now.saturating_duration_since(start).as_secs(),
+                hash_rate: 1e14,
+                boards: 1,
+                hw_error_rate: 0.0,
+                parent: [0; 32],
+            };
+            let question = features::question(decider, &around, Occasion::Periodic, ASK_EVERY, now)?;
+            let answer = model(&question.input)?;
+            let running = decider.running()?.0;
+            let target = match answer.word {
+                Word::Switch => UpstreamId(*question.upstreams.get(answer.target?)?),
+                Word::Hold => running,
+                Word::Proceed | Word::Retry => return None,
+            };
+            let (hold, seen) = (answer.word == Word::Hold, question.moment);
+            Some(Advice { target, hold, confidence: answer.confidence, until: now + answer.valid_for, seen })
+        };
+        self.with_adviser(Box::new(ask), start)
     }
 
     /// Remembers the decision of this number, from 1 on. Only those that change what is hashed are counted.
@@ -118,7 +152,7 @@ impl Policy for Mathematics {
             && now >= *next
         {
             *next = now + ASK_EVERY;
-            let advice = ask(&self.decider.candidates(now), self.decider.moment(), now);
+            let advice = ask(&self.decider, now);
             if let Some(Ok(decision)) = advice.map(|advice| self.decider.advise(advice, now)) {
                 return self.decided(decision, now);
             }
