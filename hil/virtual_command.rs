@@ -59,7 +59,7 @@ pub(crate) struct VirtualArgs {
     /// The ports get this name, and where there are two -control and -data behind it
     #[arg(long, value_name = "PATH")]
     link: PathBuf,
-    /// Chips in the chain, 1 to 128 [default: as the board is sold]
+    /// Chips in the chain, 1 to 256 [default: as the board is sold]
     #[arg(long, value_name = "N")]
     chips: Option<usize>,
     #[command(flatten)]

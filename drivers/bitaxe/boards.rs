@@ -302,7 +302,7 @@ impl BoardKind {
         let Some(list) = LISTS.into_iter().find(|list| list.name == self.chips.list) else {
             return Err(format!("there is no list {:?}", self.chips.list));
         };
-        address_interval(self.chips.count).map_err(|error| error.to_string())?;
+        address_interval(list.chip, self.chips.count).map_err(|error| error.to_string())?;
         for (what, range) in [("megahertz", self.megahertz), ("millivolts", self.millivolts)] {
             if !range.is_sound() {
                 return Err(format!("{what}: 0 < least <= default <= most does not hold"));
@@ -445,7 +445,7 @@ mod tests {
                 "throttle = 85, limit = 80, watts = 30",
                 "heat: 0 < target",
             ),
-            ("count = 4, domains = 1", "count = 129, domains = 1", "a chain has 1 to 128"),
+            ("count = 4, domains = 1", "count = 257, domains = 1", "a chain of BM1368 has 1 to 256"),
             ("\"nerdqaxe+\"", "\"gamma\"", "two of this name"),
             ("least = 1100, most = 1500", "least = 900, most = 1500", "a DS4432U makes"),
             ("least = 1200, most = 1200", "least = 1200, most = 1300", "one voltage"),

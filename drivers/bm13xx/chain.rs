@@ -162,7 +162,7 @@ impl Chain {
     /// A chain that begins with a reset now. Errors: what is wrong with the configuration.
     pub fn new(config: &ChainConfig, now: Instant) -> Result<Self, ChainConfigError> {
         let list = config.bring_up;
-        let interval = address_interval(config.chips)?;
+        let interval = address_interval(list.chip, config.chips)?;
         let addresses: Vec<_> = (0..config.chips as u16).map(|chip| (chip * interval) as u8).collect();
         if config.zero_bits > ALWAYS_ZERO {
             return Err(ChainConfigError::ZeroBits(config.zero_bits));

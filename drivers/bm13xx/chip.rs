@@ -233,21 +233,38 @@ pub struct Origin {
     pub excess_zero_bits: u16,
 }
 
-/// Distance between the addresses of a chain. Even, because a nonce carries the address without its lowest bit; ESP-Miner's
-/// 256 ÷ chips is odd for 12 chips, say, and two chips then share an address as far as nonces tell.
+/// Most chips of a chain: as many as there are addresses that nonces tell apart. 256 where all eight bits of the address
+/// stand in a nonce; 128 on a BM1362 and BM1366, whose nonces have the upper seven: two chips that differ in the lowest bit
+/// alone would try the same nonces.
+pub fn most_chips(chip: &Chip) -> usize {
+    1 << chip.layout.address_mask.count_ones()
+}
+
+/// Distance between the addresses of a chain. Even up to 128 chips, on all chips alike: there ESP-Miner's 256 ÷ chips is odd
+/// for 12 chips, say, which on a BM1366 lets two chips share an address as far as nonces tell. Beyond that it is 1, which no
+/// board on the market needs: the longest known chain has 126 chips.
 ///
-/// Errors: no chip, or more than 128.
-pub fn address_interval(chips: usize) -> Result<u16, ChainLength> {
+/// Errors: no chip, or more than [`most_chips`].
+pub fn address_interval(chip: &Chip, chips: usize) -> Result<u16, ChainLength> {
+    let most = most_chips(chip);
     match chips {
         1..=128 => Ok((256 / chips as u16) & !1),
-        _ => Err(ChainLength(chips)),
+        129.. if chips <= most => Ok(1),
+        _ => Err(ChainLength { chips, chip: chip.name, most }),
     }
 }
 
 /// A number of chips that cannot be addressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} chips, a chain has 1 to 128")]
-pub struct ChainLength(pub usize);
+#[error("{chips} chips, a chain of {chip} has 1 to {most}, so many as its nonces tell apart")]
+pub struct ChainLength {
+    /// What was asked for.
+    pub chips: usize,
+    /// Of which kind.
+    pub chip: &'static str,
+    /// What can be had.
+    pub most: usize,
+}
 
 #[cfg(test)]
 mod tests {
@@ -289,16 +306,23 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_a_chain_are_even_and_all_fit() {
-        for chips in 1..=128 {
-            let interval = usize::from(address_interval(chips).unwrap());
-            assert_eq!(interval % 2, 0);
-            assert!(interval > 0 && (chips - 1) * interval < 256, "{chips} chips");
+    fn addresses_of_a_chain_all_fit_and_are_told_apart_by_nonces() {
+        for chip in CHIPS {
+            let most = most_chips(chip);
+            for chips in 1..=most {
+                let interval = usize::from(address_interval(chip, chips).unwrap());
+                let seen = |index: usize| (index * interval) as u8 & chip.layout.address_mask;
+                let distinct: std::collections::BTreeSet<_> = (0..chips).map(seen).collect();
+                assert!(interval > 0 && (chips - 1) * interval < 256, "{chips} chips");
+                assert_eq!(distinct.len(), chips, "{}", chip.name);
+            }
+            assert_eq!(address_interval(chip, 4), Ok(0x40));
+            assert_eq!(address_interval(chip, 12), Ok(20));
+            for chips in [0, most + 1, usize::MAX] {
+                assert_eq!(address_interval(chip, chips), Err(ChainLength { chips, chip: chip.name, most }));
+            }
         }
-        assert_eq!(address_interval(4), Ok(0x40));
-        assert_eq!(address_interval(12), Ok(20));
-        assert_eq!(address_interval(0), Err(ChainLength(0)));
-        assert_eq!(address_interval(129), Err(ChainLength(129)));
+        assert_eq!(CHIPS.map(most_chips), [256, 128, 128, 256, 256]);
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl BoardSpec {
             value.parse().map_err(wrong)
         }
         match option {
-            "chips" => self.chips = Some(number(option, value, "a whole number from 1 to 128")?),
+            "chips" => self.chips = Some(number(option, value, "a whole number from 1 to 256")?),
             "frequency" => self.mhz = Some(number(option, value, "a number of megahertz")?),
             "millivolts" => self.millivolts = Some(number(option, value, "a whole number of millivolts")?),
             "baud" => self.baud = Some(number(option, value, "a whole number")?),
@@ -375,8 +375,15 @@ mod tests {
                 "emberOne/00 measures no power, so nothing can be tuned for efficiency; tune for hash-rate",
             ),
             ("bm1370:x,chips=1,chips=1", "chips twice, delete one of the two"),
-            ("bm1370:x,chips=-1", "chips=-1, expected a whole number from 1 to 128"),
-            ("bm1370:x,chips=129", "129 chips, a chain has 1 to 128"),
+            ("bm1370:x,chips=-1", "chips=-1, expected a whole number from 1 to 256"),
+            (
+                "bm1366:x,chips=129",
+                "129 chips, a chain of BM1366 has 1 to 128, so many as its nonces tell apart",
+            ),
+            (
+                "bm1370:x,chips=257",
+                "257 chips, a chain of BM1370 has 1 to 256, so many as its nonces tell apart",
+            ),
             ("bm1370:x,frequency=fast", "frequency=fast, expected a number of megahertz"),
             (
                 "bm1370:x,baud=9600",

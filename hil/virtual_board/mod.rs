@@ -55,8 +55,8 @@ pub use work::SolvedHeader;
 use boards::Model;
 use chip::{ChipPace, Habits};
 
-/// Longest chain: an address step of 2 leaves no more.
-const MOST_CHIPS: usize = 128;
+/// Longest chain: there are so many addresses. From 129 on their step is 1, which chips that ignore bit 0 share in pairs.
+const MOST_CHIPS: usize = 256;
 /// A serial line of 115 200 baud carries a thousand answers a second.
 const MOST_NONCES: f64 = 10_000.0;
 
@@ -74,7 +74,7 @@ pub enum Pace {
 pub struct BoardConfig {
     /// A row of `BOARDS`.
     pub kind: &'static BoardKind,
-    /// In the chain, 1 to 128.
+    /// In the chain, 1 to 256.
     pub chips: usize,
     /// A nonce needs so many before the ticket mask: 32 in silicon, 0 to 32 here.
     pub zero_bits: u32,
@@ -144,7 +144,7 @@ impl BoardConfig {
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum BoardConfigError {
     /// More than addresses allow, or none.
-    #[error("chips = {0}: a chain has 1 to 128")]
+    #[error("chips = {0}: a chain has 1 to 256")]
     Chips(usize),
     /// A device that shows no chips.
     #[error("chips = {chips}: {board} is one device; leave chips out")]

@@ -16,7 +16,7 @@ pub struct Board {
     pub port: String,
     /// The path of the port for its reset, power and sensors, where it has one.
     pub control: Option<String>,
-    /// How many chips it has, 1 to 128.
+    /// How many chips it has, 1 to 256.
     pub chips: Option<u32>,
     /// Frequency of its chips. Unit: megahertz.
     pub frequency: Option<f64>,
@@ -115,7 +115,7 @@ pub(super) static BOARD_FIELDS: &[Field<BoardDraft>] = &[
     row(
         "chips",
         "SIGNALCORE_BOARD_CHIPS",
-        Kind::OptionalWhole { place: |b| &mut b.chips, from: 1, to: 128 },
+        Kind::OptionalWhole { place: |b| &mut b.chips, from: 1, to: 256 },
         Preset::Unset("4"),
         "How many chips it has; without it as many as its kind.",
     ),
