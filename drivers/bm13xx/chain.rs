@@ -3,22 +3,24 @@
 //! The shell around it owns the line, the reset pin and the clock. It gives in bytes and the time, and after each call
 //! takes out bytes, events and the time of the next call.
 
+mod coming_up;
 mod event;
 mod hashing;
 mod line;
+mod probation;
 mod status;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use self::coming_up::ComingUp;
 pub use self::event::{ChainEvent, ChainFault};
 use self::hashing::Hashing;
 use self::line::Line;
 use super::answer::Answer;
-use super::bring_up::{Action, BringUp, LineSpeed, Question, RESET_BAUD, program};
+use super::bring_up::{BringUp, LineSpeed, RESET_BAUD, program};
 use super::chip::{ChainLength, Chip, address_interval};
 use super::decoder::LineCounts;
-use super::frame::{Frame, Recipient};
 use super::job::JobRing;
 use super::meter::{ChipCounts, ChipStats, Meter};
 use super::pll::{AFTER_RESET, Frequency, OutOfReach};
@@ -30,12 +32,6 @@ use crate::{BoardEvent, ChipJob, ChipJobId};
 const RESET_HELD: Duration = Duration::from_millis(100);
 /// Wait after it is let go. Source: mujina `board/bitaxe.rs`; ESP-Miner waits half as long.
 const RESET_RELEASED: Duration = Duration::from_millis(200);
-/// How long ids may take. Source: ESP-Miner `asic_common.c`, `count_asic_chips`.
-const IDS_WITHIN: Duration = Duration::from_secs(1);
-/// Wait for ids too many once all are there.
-const IDS_BEYOND: Duration = Duration::from_millis(100);
-/// Time for a command to leave and for chips to change their speed; Bitmain's firmware waits so long.
-const SPEED_SETTLES: Duration = Duration::from_millis(60);
 /// Failures in a row after which a chain is left alone for a while.
 const MOST_FAILURES: u32 = 3;
 /// How long it is left alone: what repairs itself, such as heat, has gone by then.
@@ -117,22 +113,10 @@ struct Told {
 enum State {
     ResetHeld { until: Instant },
     ResetReleased { until: Instant },
-    BringUp { rest: VecDeque<Action>, doing: Doing },
+    ComingUp(ComingUp),
     Hashing(Hashing),
     Parked { reason: ChainFault, until: Instant },
     Resting,
-}
-
-#[derive(Debug)]
-enum Doing {
-    Waiting { until: Instant },
-    Asking { question: Question, ids: Vec<Id>, until: Instant },
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Id {
-    chip: u16,
-    address: u8,
 }
 
 /// A chain.
@@ -215,27 +199,20 @@ impl Chain {
 
     /// Bytes that came over the line.
     pub fn handle_bytes(&mut self, bytes: &[u8], now: Instant) {
-        if !matches!(self.state, State::BringUp { .. } | State::Hashing(_)) {
+        if !matches!(self.state, State::ComingUp(_) | State::Hashing(_)) {
             return; // chips in reset say nothing, whatever the line makes of it
         }
         for answer in self.line.feed(bytes) {
             match (&mut self.state, answer) {
                 (
-                    State::BringUp { doing: Doing::Asking { ids, until, .. }, .. },
+                    State::ComingUp(coming_up),
                     Answer::Register { value, chip_address, register: Register::CHIP_ID },
-                ) => {
-                    // More than there can be need not be kept.
-                    if ids.len() <= 2 * self.board.addresses.len() {
-                        ids.push(Id { chip: (value >> 16) as u16, address: chip_address });
-                    }
-                    if ids.len() == self.board.addresses.len() {
-                        *until = (*until).min(now + IDS_BEYOND);
-                    }
-                }
+                ) => coming_up.take_id(value, chip_address),
                 (State::Hashing(_), Answer::Nonce(raw)) => self.take_nonce(&raw, now),
                 _ => {}
             }
         }
+        self.heard(now);
         self.handle_timeout(now);
     }
 
@@ -248,16 +225,7 @@ impl Chain {
                     self.state = State::ResetReleased { until: now + RESET_RELEASED };
                 }
                 State::ResetReleased { .. } => self.begin_bring_up(now),
-                State::BringUp { rest, doing } => match doing {
-                    Doing::Waiting { .. } => match rest.pop_front() {
-                        Some(action) => self.act(action, now),
-                        None => self.begin_hashing(now),
-                    },
-                    Doing::Asking { question, ids, .. } => {
-                        let (question, ids) = (*question, std::mem::take(ids));
-                        self.conclude(question, &ids, now);
-                    }
-                },
+                State::ComingUp(_) => self.come_up(now),
                 State::Hashing(_) => self.hash(now),
                 State::Parked { .. } => self.reset(now),
                 State::Resting => return,
@@ -278,10 +246,10 @@ impl Chain {
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
-            State::ResetHeld { until }
-            | State::ResetReleased { until }
-            | State::BringUp { doing: Doing::Waiting { until } | Doing::Asking { until, .. }, .. }
-            | State::Parked { until, .. } => Some(*until),
+            State::ResetHeld { until } | State::ResetReleased { until } | State::Parked { until, .. } => {
+                Some(*until)
+            }
+            State::ComingUp(coming_up) => Some(coming_up.until()),
             State::Hashing(hashing) => Some(self.next_of(hashing)),
             State::Resting => None,
         }
@@ -339,91 +307,6 @@ impl Chain {
             self.events.push_back(ChainEvent::HostSpeed(RESET_BAUD));
         }
         self.state = State::ResetHeld { until: now + RESET_HELD };
-    }
-
-    fn begin_bring_up(&mut self, now: Instant) {
-        self.line.restart(RESET_BAUD);
-        // No target is harder than none at all: the ticket follows the hash rate until there is a job.
-        let ticket = self.board.first_ticket.choose(self.expected_rate(), &[0; 32]);
-        self.told = Told { frequency: AFTER_RESET, ticket, ticket_at: now, version_mask: ROLLABLE };
-        let actions = program(self.board.list, &self.board.addresses, self.board.frequency, ticket);
-        let mut rest = VecDeque::from(actions.expect("the frequency was checked when it was set"));
-        if let Some(LineSpeed { baud, register, value }) = self.board.speed {
-            let write = Frame::Write { to: Recipient::All, register, value };
-            rest.push_back(Action::Send(write, SPEED_SETTLES));
-            rest.push_back(Action::HostSpeed(baud));
-            rest.push_back(Action::Ask(Question::Speed(baud)));
-        }
-        self.state = State::BringUp { rest, doing: Doing::Waiting { until: now } };
-    }
-
-    /// Does an action of the list.
-    fn act(&mut self, action: Action, now: Instant) {
-        let State::BringUp { doing, .. } = &mut self.state else { return };
-        match action {
-            Action::Send(frame, wait) => {
-                self.line.send(&frame, now);
-                *doing = Doing::Waiting { until: now.max(self.line.free_at()) + wait };
-            }
-            Action::AtFrequency(frequency) => self.told.frequency = frequency,
-            Action::Ask(question) => {
-                let ask = Frame::Read { to: Recipient::All, register: Register::CHIP_ID };
-                self.line.send(&ask, now);
-                *doing = Doing::Asking { question, ids: Vec::new(), until: self.line.free_at() + IDS_WITHIN };
-            }
-            Action::HostSpeed(baud) => {
-                self.line.restart(baud);
-                self.events.push_back(ChainEvent::HostSpeed(baud));
-                *doing = Doing::Waiting { until: now + SPEED_SETTLES };
-            }
-        }
-    }
-
-    /// Judges the answers to a question.
-    fn conclude(&mut self, question: Question, ids: &[Id], now: Instant) {
-        let expected = self.board.addresses.len();
-        let found = ids.len();
-        let judged = self.judge(question, ids);
-        let State::BringUp { rest, doing } = &mut self.state else { return };
-        if let Question::Speed(baud) = question
-            && found != expected
-            && baud != RESET_BAUD
-        {
-            rest.push_front(Action::Ask(Question::Speed(RESET_BAUD)));
-            rest.push_front(Action::HostSpeed(RESET_BAUD));
-            *doing = Doing::Waiting { until: now };
-            // If the chips did change theirs, they are reset soon and stay slow from then on.
-            self.board.speed = None;
-            return self.fault(format!(
-                "{found} of {expected} chips answer at {baud} baud: the line stays at {RESET_BAUD}"
-            ));
-        }
-        match judged {
-            Ok(()) => *doing = Doing::Waiting { until: now },
-            Err(fault) => self.fail(fault, now),
-        }
-    }
-
-    fn judge(&self, question: Question, ids: &[Id]) -> Result<(), ChainFault> {
-        let (found, expected) = (ids.len(), self.board.addresses.len());
-        let id = self.chip().id;
-        if let Some(index) = ids.iter().position(|got| got.chip != id) {
-            return Err(ChainFault::WrongChip { index, id: ids[index].chip, expected: id });
-        }
-        match question {
-            Question::Speed(baud) if found != expected => Err(ChainFault::Speed { baud, found, expected }),
-            _ if found < expected => Err(ChainFault::Missing { found, expected }),
-            _ if found > expected => Err(ChainFault::TooMany { found, expected }),
-            Question::HowMany => Ok(()),
-            Question::Addresses | Question::Speed(_) => {
-                let mut got: Vec<_> = ids.iter().map(|id| id.address).collect();
-                got.sort_unstable();
-                if got == self.board.addresses {
-                    return Ok(());
-                }
-                Err(ChainFault::Addresses { got, expected: self.board.addresses.clone() })
-            }
-        }
     }
 
     /// Begins again, or gives the chips a rest when that has not helped.

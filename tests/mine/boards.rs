@@ -121,9 +121,8 @@ fn two_kinds_of_chips_on_bad_lines_and_the_processor_mine_together_and_one_that_
 {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    // From when they are brought up: a step of that which is lost is noticed only by the silence that follows.
-    let _first = Played::start("bm1370", &path("first"), &["flipped=0.01@8"], 1);
-    let _second = Played::start("bm1366", &path("second"), &["flipped=0.01@8", "unplug@14+4"], 2);
+    let _first = Played::start("bm1370", &path("first"), &["flipped=0.01"], 1);
+    let _second = Played::start("bm1366", &path("second"), &["flipped=0.01", "unplug@14+4"], 2);
     let device = |kind: &str, name: &str| {
         format!("{kind}:{},frequency=200,zero-bits={ZERO_BITS}", path(name).display())
     };

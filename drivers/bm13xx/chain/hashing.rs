@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 use super::super::answer::RawNonce;
 use super::super::bring_up::{Action, ramp, sweep_length};
 use super::super::chip::JobForm;
+use super::super::decoder::LineCounts;
 use super::super::frame::{Frame, Recipient};
 use super::super::job::SentJob;
+use super::super::job_frame::JobFrame;
 use super::super::nonce::{Proved, Verdict, judge};
 use super::super::register::{Register, version_rolling};
 use super::super::sweep;
+use super::probation::Probation;
 use super::{Chain, ChainEvent, ChainFault, State};
 use crate::{BoardEvent, ChipJobId};
 
@@ -28,15 +31,16 @@ const IDLE: Duration = Duration::from_secs(60);
 const NOTICE: Duration = Duration::from_secs(1);
 /// Shortest time between two writes of a ticket mask that a chip seems to have missed.
 const TICKET_AGAIN: Duration = Duration::from_secs(10);
-
 /// Chips at work, or waiting for it.
 #[derive(Debug)]
 pub(super) struct Hashing {
     since: Instant,
-    /// What is left of a change of frequency.
-    ramp: VecDeque<Action>,
-    ramp_at: Instant,
-    running: Option<Running>,
+    /// What is left of a change of frequency, or of what is said again.
+    pub(super) rest: VecDeque<Action>,
+    pub(super) rest_at: Instant,
+    pub(super) running: Option<Running>,
+    /// `None` once every chip has reported, or has been given up.
+    pub(super) probation: Option<Probation>,
     /// When there was a sign of life, or the first work.
     alive_at: Instant,
     /// When they are put to rest, unless there is work.
@@ -45,8 +49,10 @@ pub(super) struct Hashing {
 
 /// The job that the chips have.
 #[derive(Debug)]
-struct Running {
+pub(super) struct Running {
     job: ChipJobId,
+    /// As it was sent.
+    pub(super) frame: JobFrame,
     begun_at: Instant,
     versions: u32,
     /// Time that it took on the line.
@@ -63,12 +69,14 @@ impl Hashing {
 }
 
 impl Chain {
-    pub(super) fn begin_hashing(&mut self, now: Instant) {
+    /// The chips are up. Shape: what had been wrong on the line before they were brought up.
+    pub(super) fn begin_hashing(&mut self, before: LineCounts, now: Instant) {
         self.state = State::Hashing(Hashing {
             since: now,
-            ramp: VecDeque::new(),
-            ramp_at: now,
+            rest: VecDeque::new(),
+            rest_at: now,
             running: None,
+            probation: Some(Probation::new(self.board.addresses.len(), before)),
             alive_at: now,
             idle_at: now + IDLE,
         });
@@ -83,9 +91,9 @@ impl Chain {
         let to = self.board.frequency;
         let State::Hashing(hashing) = &mut self.state else { return };
         let steps = ramp(chip, self.told.frequency, to);
-        hashing.ramp = steps.expect("what lies between two possible frequencies is possible").into();
-        hashing.ramp.extend(sweep_length(chip, self.board.addresses.len(), to));
-        hashing.ramp_at = hashing.ramp_at.max(now); // a step under way gets its time
+        hashing.rest = steps.expect("what lies between two possible frequencies is possible").into();
+        hashing.rest.extend(sweep_length(chip, self.board.addresses.len(), to));
+        hashing.rest_at = hashing.rest_at.max(now); // a step under way gets its time
     }
 
     pub(super) fn job_changed(&mut self, now: Instant) {
@@ -99,19 +107,21 @@ impl Chain {
 
     /// When something is due.
     pub(super) fn next_of(&self, hashing: &Hashing) -> Instant {
-        let ramp = (!hashing.ramp.is_empty()).then_some(hashing.ramp_at);
+        let rest = (!hashing.rest.is_empty()).then_some(hashing.rest_at);
         let ending = hashing.running.as_ref().and_then(|running| running.ending_at);
+        let look = hashing.running.as_ref().and(hashing.probation.as_ref()).and_then(Probation::due);
         let last = match (&hashing.running, &self.work.job) {
             (None, None) => hashing.idle_at,
             _ if self.has_new_job(hashing) => self.line.free_at(),
             _ => hashing.alive_at + self.patience(),
         };
-        ramp.into_iter().chain(ending).fold(last, Instant::min)
+        rest.into_iter().chain(ending).chain(look).fold(last, Instant::min)
     }
 
     /// Does what is due.
     pub(super) fn hash(&mut self, now: Instant) {
-        self.ramp_on(now);
+        self.go_on(now);
+        self.look_for_silent_chips(now);
         let patience = self.patience();
         let State::Hashing(hashing) = &mut self.state else { return };
         if let Some(running) = &mut hashing.running {
@@ -147,16 +157,19 @@ impl Chain {
         SHORTEST_SILENCE.max(Duration::from_secs_f64(seconds.min(1e6)))
     }
 
-    fn ramp_on(&mut self, now: Instant) {
+    pub(super) fn go_on(&mut self, now: Instant) {
         loop {
             let State::Hashing(hashing) = &mut self.state else { return };
-            if hashing.ramp_at > now {
+            if hashing.rest_at > now {
                 return;
             }
-            match hashing.ramp.pop_front() {
+            let job = hashing.running.as_ref().map(|running| &running.frame);
+            match hashing.rest.pop_front() {
                 Some(Action::Send(frame, wait)) => {
-                    self.line.send(&frame, now);
-                    hashing.ramp_at = self.line.free_at() + wait;
+                    if let Some(frame) = self.told.newest(frame, job) {
+                        self.line.send(&frame, now);
+                        hashing.rest_at = self.line.free_at() + wait;
+                    }
                 }
                 Some(Action::AtFrequency(frequency)) => {
                     self.told.frequency = frequency;
@@ -182,20 +195,23 @@ impl Chain {
             self.told.ticket = ticket;
             self.told.ticket_at = now;
         }
-        let frame = Frame::Job(self.ring.push(sent));
+        let frame = self.ring.push(sent);
         let before = self.line.free_at().max(now);
-        self.line.send(&frame, now);
+        self.line.send(&Frame::Job(frame.clone()), now);
         let begun_at = self.line.free_at();
         let line_time = begun_at.saturating_duration_since(before);
         self.events.push_back(ChainEvent::Board(BoardEvent::Started { job: id, at: begun_at }));
         self.meter.start(now);
+        let (time, counts) = (self.time_to_report(), self.line.counts());
         let State::Hashing(hashing) = &mut self.state else { return };
         if hashing.running.is_none() {
             hashing.alive_at = now;
+            hashing.probation.iter_mut().for_each(|probation| probation.begin(begun_at, time, counts));
         }
         // After a reset the chips find again what they found of this job before: it is used up as good as at once.
         let is_again = self.work.begun.replace(id) == Some(id);
-        hashing.running = Some(Running { job: id, begun_at, versions, line_time, ending_at: Some(begun_at) });
+        hashing.running =
+            Some(Running { job: id, frame, begun_at, versions, line_time, ending_at: Some(begun_at) });
         if !is_again {
             self.foresee_end();
         }
@@ -236,6 +252,9 @@ impl Chain {
             }
         }
         hashing.alive_at = hashing.alive_at.max(now);
+        if hashing.probation.as_mut().is_some_and(|probation| probation.has_passed(chip)) {
+            hashing.probation = None;
+        }
         match verdict {
             Verdict::Good(proved) => self.report(&proved),
             Verdict::BelowTicket(proved) => {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::super::answer::{Answer, AnswerSize};
-use super::super::bring_up::RESET_BAUD;
+use super::super::bring_up::{Action, RESET_BAUD};
 use super::super::decoder::{Decoder, LineCounts};
 use super::super::frame::Frame;
 
@@ -37,6 +37,14 @@ impl Line {
     /// How long so many bytes take.
     pub(super) fn time_of(&self, bytes: usize) -> Duration {
         Duration::from_secs_f64(bytes as f64 * BITS_OF_A_BYTE / f64::from(self.baud))
+    }
+
+    /// How long an action keeps who does it, what waits on the line left out.
+    pub(super) fn lasts(&self, action: &Action) -> Duration {
+        match action {
+            Action::Send(frame, wait) => self.time_of(frame.emit().len()) + *wait,
+            Action::AtFrequency(_) | Action::Ask(_) | Action::HostSpeed(_) => Duration::ZERO,
+        }
     }
 
     pub(super) fn free_at(&self) -> Instant {

@@ -10,7 +10,7 @@ impl Chain {
     /// What it does.
     pub fn state(&self) -> BoardState {
         match &self.state {
-            State::ResetHeld { .. } | State::ResetReleased { .. } | State::BringUp { .. } => {
+            State::ResetHeld { .. } | State::ResetReleased { .. } | State::ComingUp(_) => {
                 BoardState::Starting
             }
             State::Hashing(_) if self.work.job.is_none() => BoardState::Idle,

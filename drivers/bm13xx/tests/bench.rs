@@ -3,15 +3,47 @@
 use std::time::{Duration, Instant};
 
 use super::super::answer::{Answer, AnswerSize, RawNonce};
-use super::super::bring_up::{BringUp, RESET_BAUD};
-use super::super::chain::{Chain, ChainConfig, ChainEvent};
+use super::super::bring_up::{BM1370_LIST, BringUp, RESET_BAUD};
+use super::super::chain::{Chain, ChainConfig, ChainEvent, ChainFault};
 use super::super::chip::JobForm;
 use super::super::frame::{Frame, Recipient};
 use super::super::job_frame::JobFrame;
 use super::super::pll::Frequency;
 use super::super::register::Register;
 use super::super::ticket::ALWAYS_ZERO;
-use crate::{BoardEvent, ChipJob};
+use super::proofs::gamma;
+use crate::{BoardEvent, ChipJob, ChipJobId};
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+/// The recorded nonce of a Bitaxe Gamma: bytes, version bits, sub-core.
+pub(super) const GAMMA: ([u8; 4], u16, u8) = ([0x4c, 0x03, 0x52, 0x75], 0x05a2, 2);
+
+pub(super) fn gamma_bench() -> Bench {
+    Bench::new(&BM1370_LIST, 1, 525.0, RESET_BAUD)
+}
+
+/// A job of its own for each id, with a target that is hard to meet.
+pub(super) fn job(id: u64) -> ChipJob {
+    let mut target = [0; 32];
+    target[24] = 1;
+    ChipJob { id: ChipJobId(id), target, ..gamma().0 }
+}
+
+pub(super) fn failures(bench: &Bench) -> Vec<ChainFault> {
+    let fault = |event: &ChainEvent| match event {
+        ChainEvent::Failed(fault) | ChainEvent::Parked { reason: fault, .. } => Some(fault.clone()),
+        _ => None,
+    };
+    bench.events.iter().filter_map(fault).collect()
+}
+
+pub(super) fn has_parked(bench: &Bench) -> bool {
+    bench.events.iter().any(|event| matches!(event, ChainEvent::Parked { .. }))
+}
+
+pub(super) fn ends_of(bench: &Bench, id: u64) -> usize {
+    bench.board_events().iter().filter(|event| **event == BoardEvent::JobEnding(ChipJobId(id))).count()
+}
 
 /// What is broken.
 #[derive(Default)]
@@ -24,6 +56,10 @@ pub(super) struct Faults {
     pub(super) other_id: Option<u16>,
     /// Set-address commands reach no chip.
     pub(super) stuck_addresses: bool,
+    /// The first so many set-address commands reach no chip.
+    pub(super) lost_addresses: usize,
+    /// The first so many answers lose a bit.
+    pub(super) damaged_answers: usize,
     /// The chips do not hear writes of a speed.
     pub(super) deaf_to_speed: bool,
     /// The line loses everything at other speeds than the first.
@@ -129,8 +165,16 @@ impl Bench {
         jobs.unwrap() >> self.list.chip.layout.job_shift
     }
 
+    /// Jobs that the chips were told, one that was said again as one.
     pub(super) fn jobs_sent(&self) -> usize {
-        self.frames.iter().filter(|frame| matches!(frame, Frame::Job(_))).count()
+        let mut jobs: Vec<_> = self.frames.iter().filter(|frame| matches!(frame, Frame::Job(_))).collect();
+        jobs.dedup();
+        jobs.len()
+    }
+
+    /// Frames like this one.
+    pub(super) fn times_sent(&self, wanted: impl Fn(&Frame) -> bool) -> usize {
+        self.frames.iter().filter(|frame| wanted(frame)).count()
     }
 
     /// What all chips were told last about a register.
@@ -195,6 +239,8 @@ impl Bench {
     /// What a chain does at a command, and what it answers.
     fn obey(&mut self, frame: &Frame) -> Vec<u8> {
         match *frame {
+            Frame::SetAddress(_) if self.faults.lost_addresses > 0 => self.faults.lost_addresses -= 1,
+            Frame::ChainInactive => self.addressed = 0,
             Frame::SetAddress(address) if !self.faults.stuck_addresses => {
                 if let Some(next) = self.addresses.get_mut(self.addressed) {
                     *next = address;
@@ -217,7 +263,12 @@ impl Bench {
                     let value = id | u32::from(*address);
                     Answer::Register { value, chip_address: *address, register }.emit(self.answer_size())
                 };
-                return self.addresses.iter().flat_map(answer).collect();
+                let mut answers: Vec<_> = self.addresses.iter().flat_map(answer).collect();
+                if self.faults.damaged_answers > 0 {
+                    self.faults.damaged_answers -= 1;
+                    answers[3] ^= 0x10;
+                }
+                return answers;
             }
             _ => {}
         }
