@@ -8,4 +8,5 @@ mod faults;
 mod frames;
 mod icarus;
 mod life;
+mod sequences;
 mod vectors;
