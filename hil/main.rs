@@ -1,5 +1,6 @@
 //! `signalcore-hil`: the practice pool, the virtual boards and the checks of boards as a program.
 
+mod clock;
 mod pool_command;
 #[cfg(unix)]
 mod run_command;

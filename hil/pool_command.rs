@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::signals::asked_to_stop;
+use crate::{clock::shared_clock, signals::asked_to_stop};
 
 /// How long the last lines may take. A reader that reads at all is far quicker.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -120,7 +120,7 @@ pub(crate) async fn run(args: PoolArgs) -> anyhow::Result<ExitCode> {
     let pool =
         PracticePool::start(args.config()?).await.with_context(|| format!("pool on {}", args.listen))?;
     let (report_sender, report) = oneshot::channel();
-    let printer = Printer { json: args.json };
+    let printer = Printer { json: args.json, started: shared_clock(pool.started()) };
     let mut printed = printer.start(pool.address(), pool.events(), report).context("start to print")?;
     let end = args.seconds;
     tokio::select! {
@@ -140,6 +140,8 @@ pub(crate) async fn run(args: PoolArgs) -> anyhow::Result<ExitCode> {
 /// Prints on a thread of its own: a standard output that nobody reads holds up no miner.
 struct Printer {
     json: bool,
+    /// When the pool started, on the clock that all processes share.
+    started: Option<f64>,
 }
 
 impl Printer {
@@ -178,7 +180,11 @@ impl Printer {
 
     fn address(&self, address: SocketAddr) -> io::Result<()> {
         if self.json {
-            writeln!(io::stdout(), "{}", json!({ "event": "listen", "address": address }))
+            writeln!(
+                io::stdout(),
+                "{}",
+                json!({ "event": "listen", "address": address, "started": self.started })
+            )
         } else {
             writeln!(io::stdout(), "listening on {address}")
         }

@@ -1,4 +1,4 @@
-//! `signalcore-hil virtual`: a virtual board on pseudo-terminals until its time is over or Ctrl-C.
+//! `signalcore-hil virtual`: virtual boards on pseudo-terminals until their time is over or Ctrl-C.
 
 use std::{
     fmt::Write as _,
@@ -19,14 +19,16 @@ use anyhow::{Context, bail};
 use bitcoin::hex::FromHex;
 use serde_json::{Value, json};
 use signalcore_hil::virtual_board::{
-    BOARDS, Board, BoardConfig, BoardKind, Event, Fault, Pace, Shell, SolvedHeader,
+    BOARDS, Board, BoardConfig, BoardKind, Event, Fault, Pace, Shell, ShellError, SolvedHeader,
 };
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{sync::oneshot, task::JoinSet, time::timeout};
 
-use crate::signals::asked_to_stop;
+use crate::{clock::shared_clock, signals::asked_to_stop};
 
 /// Events that wait for the printer. Beyond them some are lost, and told as such: no board waits for a reader.
 const MOST_EVENTS: usize = 4096;
+/// Each has a thread of its own.
+const MOST_BOARDS: u64 = 256;
 /// How long the last lines may take.
 const LAST_LINES: Duration = Duration::from_secs(5);
 /// Bytes of a file of solved headers: some 6000 of them.
@@ -38,6 +40,8 @@ Examples:
       A Bitaxe Gamma: /tmp/gamma-control and /tmp/gamma-data until Ctrl-C.
   signalcore-hil virtual --board bm1366 --chips 6 --link /tmp/chain --json
       A bare chain on one port; one JSON object a line.
+  signalcore-hil virtual --board bm1370 --chips 4 --count 64 --link /tmp/fleet --zero-bits 2
+      64 chains at once: /tmp/fleet-0 to /tmp/fleet-63.
   signalcore-hil virtual --board supra --link /tmp/supra --fault lost=0.001 --fault unplug@60+5
       With one byte in a thousand lost, and off the bus from second 60 to 65.
 
@@ -59,6 +63,9 @@ pub(crate) struct VirtualArgs {
     /// The ports get this name, and where there are two -control and -data behind it
     #[arg(long, value_name = "PATH")]
     link: PathBuf,
+    /// So many boards alike, each with its own seed; their names end in -0, -1 and so on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST_BOARDS))]
+    count: u64,
     /// Chips in the chain, 1 to 256 [default: as the board is sold]
     #[arg(long, value_name = "N")]
     chips: Option<usize>,
@@ -73,7 +80,7 @@ pub(crate) struct VirtualArgs {
     /// Print JSON lines
     #[arg(long)]
     json: bool,
-    /// The same seed makes the same board
+    /// The same seed makes the same board; of several the next one has the next seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
@@ -89,7 +96,7 @@ struct NonceArgs {
     /// Nonces this often from the whole board, whatever clock and ticket mask are
     #[arg(long, value_name = "N", conflicts_with = "scale")]
     nonces_per_second: Option<f64>,
-    /// Hashes that this computer may spend
+    /// Hashes that this computer may spend on each board
     #[arg(long, value_name = "N", default_value_t = 1e6, value_parser = hashes)]
     hashes_per_second: f64,
     /// Let chips hash without the initialisation that all drivers do
@@ -120,6 +127,7 @@ fn hashes(text: &str) -> Result<f64, String> {
 }
 
 impl VirtualArgs {
+    /// The first board.
     fn config(&self) -> anyhow::Result<BoardConfig> {
         let NonceArgs { zero_bits, scale, nonces_per_second, lenient, .. } = self.nonces;
         Ok(BoardConfig {
@@ -158,32 +166,42 @@ fn solved_headers(path: &Path) -> anyhow::Result<Vec<SolvedHeader>> {
 
 /// Errors: settings out of range, a name that is taken, a port that breaks, a standard output that is gone.
 pub(crate) async fn run(args: VirtualArgs) -> anyhow::Result<ExitCode> {
-    let board = Board::new(args.config()?)?;
-    let mut shell = Shell::open(board, &args.link, args.nonces.hashes_per_second)?;
+    let first = args.config()?;
     let (mut printer, printed) = Printer::start(args.json).context("start to print")?;
-    printer.ports(&shell, args.nonces.zero_bits);
+    let mut shells = Vec::new();
+    for index in 0..args.count {
+        let config = BoardConfig { seed: first.seed.wrapping_add(index), ..first.clone() };
+        let mut link = args.link.clone();
+        if args.count > 1 {
+            printer.board = Some(index);
+            link.as_mut_os_string().push(format!("-{index}"));
+        }
+        let shell = Shell::open(Board::new(config)?, &link, args.nonces.hashes_per_second)?;
+        printer.ports(&shell, args.nonces.zero_bits);
+        shells.push((shell, printer.clone()));
+    }
+    drop(printer);
     let stop = Arc::new(AtomicBool::new(false));
-    let (stops, end) = (stop.clone(), args.seconds);
-    let (ended, mut board_ended) = oneshot::channel();
-    let played = tokio::task::spawn_blocking(move || {
-        let mut is_printed = true;
-        let result = shell.run(&stops, |at, event| {
-            if !printer.event(at, &event) {
-                is_printed = false;
-                stops.store(true, Ordering::Relaxed);
-            }
-        });
-        // Whoever waits for it may have gone on already.
-        _ = ended.send(());
-        result.map(|()| is_printed)
-    });
+    let mut played = JoinSet::new();
+    for (shell, printer) in shells {
+        let stop = Arc::clone(&stop);
+        played.spawn_blocking(move || play(shell, printer, &stop));
+    }
+    let end = args.seconds;
+    let mut first_ended = None;
     let asked = tokio::select! {
-        _ = &mut board_ended => Ok(()),
+        ended = played.join_next() => {
+            first_ended = ended;
+            Ok(())
+        }
         asked = asked_to_stop() => asked,
         () = async { tokio::time::sleep(end.unwrap_or_default()).await }, if end.is_some() => Ok(()),
     };
     stop.store(true, Ordering::Relaxed);
-    let is_printed = played.await.context("the thread of the board ended")??;
+    let mut is_printed = true;
+    for ended in first_ended.into_iter().chain(played.join_all().await.into_iter().map(Ok)) {
+        is_printed &= ended.context("the thread of a board ended")??;
+    }
     asked.context("watch for signals")?;
     let printed = timeout(LAST_LINES, printed).await;
     if !is_printed || printed.is_err() {
@@ -192,9 +210,24 @@ pub(crate) async fn run(args: VirtualArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Plays a board until it is to stop. Shape: whether there was somebody who prints all the time.
+fn play(mut shell: Shell, mut printer: Printer, stop: &AtomicBool) -> Result<bool, ShellError> {
+    let mut is_printed = true;
+    shell.run(stop, |at, event| {
+        if !printer.event(at, &event) {
+            is_printed = false;
+            stop.store(true, Ordering::Relaxed);
+        }
+    })?;
+    Ok(is_printed)
+}
+
 /// Prints on a thread of its own: a standard output that nobody reads holds up no board.
+#[derive(Clone)]
 struct Printer {
     json: bool,
+    /// Whose events these are, where there are several boards.
+    board: Option<u64>,
     lines: SyncSender<String>,
     lost: u64,
 }
@@ -209,16 +242,23 @@ impl Printer {
             // The program may have given up on this thread.
             _ = ended.send(());
         })?;
-        Ok((Self { json, lines, lost: 0 }, printed))
+        Ok((Self { json, board: None, lines, lost: 0 }, printed))
     }
 
     fn ports(&mut self, shell: &Shell, zero_bits: u32) {
         for (port, pty) in shell.ports() {
             let (link, device) = (pty.link().display().to_string(), pty.device().display().to_string());
             let line = if self.json {
-                let name = port.name();
-                json!({ "event": "port", "port": name, "link": link, "device": device, "zero_bits": zero_bits })
-                    .to_string()
+                let mut line = json!({
+                    "event": "port",
+                    "port": port.name(),
+                    "link": link,
+                    "device": device,
+                    "zero_bits": zero_bits,
+                    "started": shared_clock(shell.started()),
+                });
+                self.name(&mut line);
+                line.to_string()
             } else {
                 format!("{} port {link} -> {device}, nonces at {zero_bits} zero bits", port.name())
             };
@@ -237,11 +277,20 @@ impl Printer {
         let line = if self.json {
             let mut line = serde_json::to_value(event).unwrap_or(Value::Null);
             line["at_ms"] = milliseconds.into();
+            line["at_us"] = (at.as_micros() as u64).into();
+            self.name(&mut line);
             line.to_string()
         } else {
-            format!("{:9.3} {event}", at.as_secs_f64())
+            let board = self.board.map(|board| format!("#{board} ")).unwrap_or_default();
+            format!("{:9.3} {board}{event}", at.as_secs_f64())
         };
         self.print(line)
+    }
+
+    fn name(&self, line: &mut Value) {
+        if let Some(board) = self.board {
+            line["board"] = board.into();
+        }
     }
 
     fn print(&mut self, line: String) -> bool {

@@ -40,6 +40,7 @@ const WRITE_TIME: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct PracticePool {
     address: SocketAddr,
+    started: Instant,
     practice: Arc<Mutex<Practice>>,
     events: broadcast::Sender<PoolEvent>,
     stop: oneshot::Sender<()>,
@@ -54,17 +55,23 @@ impl PracticePool {
         let address = listener.local_addr()?;
         let unix_time =
             SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?.as_secs() as u32;
-        let practice = Arc::new(Mutex::new(Practice::new(config, Instant::now(), unix_time)));
+        let started = Instant::now();
+        let practice = Arc::new(Mutex::new(Practice::new(config, started, unix_time)));
         let events = broadcast::Sender::new(EVENTS_KEPT);
         let (stop, stopped) = oneshot::channel();
         let shell = Shell::new(Arc::clone(&practice), events.clone());
         let task = tokio::spawn(shell.run(listener, stopped));
-        Ok(Self { address, practice, events, stop, task })
+        Ok(Self { address, started, practice, events, stop, task })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// When it started: the times of its events count from there.
+    pub fn started(&self) -> Instant {
+        self.started
     }
 
     /// The statistics of this moment.

@@ -301,6 +301,27 @@ fn an_unplugged_board_hangs_up_and_takes_its_links_along_until_it_is_back() {
 }
 
 #[test]
+fn several_boards_have_a_port_each_and_tell_which_of_them_it_was_and_when_on_a_shared_clock() {
+    let mut program = Program::start("several", "bm1370", &["--count", "3"]);
+    let others = [program.line(), program.line()];
+    assert_eq!(others.each_ref().map(|port| port["board"].as_u64()), [Some(1), Some(2)]);
+    assert!(others.iter().all(|port| port["started"].as_f64().is_some_and(|seconds| seconds > 0.0)));
+    sleep(Duration::from_millis(100)); // chips are not up at once
+    for index in 0..3 {
+        let path = format!("{}-{index}", program.link.display());
+        let mut host = Host { file: OpenOptions::new().read(true).write(true).open(path).unwrap() };
+        host.send(&command("52 05 00 00"));
+        assert_eq!(host.receive(9, PATIENCE), bytes("AA 55 13 70 00 00 00 00 06"), "board {index}");
+        host.send(&command("40 05 12 00"));
+        let told = std::iter::repeat_with(|| program.line()).find(|line| line["event"] == "address").unwrap();
+        assert_eq!((told["board"].as_u64(), told["address"].as_u64()), (Some(index), Some(0x12)), "{told}");
+        assert!(told["at_us"].as_u64() >= told["at_ms"].as_u64().map(|milliseconds| milliseconds * 1000));
+    }
+    program.signal("-INT");
+    assert_eq!(program.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_name_in_use_is_refused_and_one_that_leads_nowhere_is_taken() {
     let first = Program::start("name", "icarus", &[]);
     let mut second = Command::new(env!("CARGO_BIN_EXE_signalcore-hil"))

@@ -242,11 +242,11 @@ impl Chain {
     }
 
     fn report(&mut self, chip: usize, found: &Found, now: Duration) {
-        let Some((number, frame)) = self.chips[chip].nonce_answer(found) else { return };
+        let Some((number, asked_bits, frame)) = self.chips[chip].nonce_answer(found) else { return };
         self.send(chip, frame, now);
         let Found { nonce, version, zero_bits, .. } = *found;
         let nonce = nonce.to_lower_hex_string();
-        self.events.push_back(Event::Nonce { chip, number, nonce, version, zero_bits });
+        self.events.push_back(Event::Nonce { chip, number, nonce, version, zero_bits, asked_bits });
     }
 
     /// Hashes a second of all chips together.

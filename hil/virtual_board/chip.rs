@@ -316,17 +316,19 @@ impl Chip {
     }
 
     /// The frame that reports a nonce: `nonce 4 | excess, job number, small core 2 | version 2`. Source: response.rs of
-    /// GPTechinno/bm13xx-rs, which fits all captured answers whose jobs are known.
-    pub(super) fn nonce_answer(&self, found: &Found) -> Option<(u8, Vec<u8>)> {
+    /// GPTechinno/bm13xx-rs, which fits all captured answers whose jobs are known. Shape: the job's number, the zero bits that
+    /// are asked for, and the frame.
+    pub(super) fn nonce_answer(&self, found: &Found) -> Option<(u8, u32, Vec<u8>)> {
         let sweep = self.sweep.as_ref()?;
         let bits = self.kind.small_core_bits();
-        let excess = found.zero_bits.saturating_sub(sweep.plan.ticket.bits());
+        let asked_bits = sweep.plan.ticket.bits();
+        let excess = found.zero_bits.saturating_sub(asked_bits);
         let number = sweep.work.number;
         let packed = excess << (5 + bits) | u32::from(number) << bits | u32::from(found.small_core);
         let mut content = found.nonce.to_vec();
         content.extend((packed as u16).to_be_bytes());
         content.extend(found.version.to_be_bytes());
         content.truncate(self.answer_size());
-        Some((number, answer(AnswerType::Nonce, &content)))
+        Some((number, asked_bits, answer(AnswerType::Nonce, &content)))
     }
 }

@@ -77,6 +77,8 @@ pub enum Event {
         version: u16,
         /// Zero bits at the top of its hash.
         zero_bits: u32,
+        /// Zero bits that it was asked for: it stands for 2 to the power of these hashes.
+        asked_bits: u32,
     },
     /// Nonces that the budget of hashes was too small for.
     LostNonces {
@@ -153,7 +155,7 @@ impl fmt::Display for Event {
             Self::Job { number, hashing, missing } => {
                 write!(f, "job {number} on {hashing} chips; on others {}", missing.join(", "))
             }
-            Self::Nonce { chip, number, nonce, version, zero_bits } => {
+            Self::Nonce { chip, number, nonce, version, zero_bits, .. } => {
                 write!(f, "chip {chip}: nonce {nonce} version {version:04x} for job {number}, ")?;
                 write!(f, "{zero_bits} zero bits")
             }

@@ -140,7 +140,7 @@ impl Stick for Icarus {
 
     fn report(&mut self, found: &Found, now: Duration) {
         let Some(scan) = &self.station.scan else { return };
-        let number = scan.work.number;
+        let (number, asked_bits) = (scan.work.number, scan.ticket.bits());
         let mut bytes = found.nonce.to_vec();
         bytes.push(number);
         bytes.resize(self.kind.answer_size.max(5), 0);
@@ -148,7 +148,7 @@ impl Stick for Icarus {
         let Station { line, chance, .. } = &mut self.station;
         line.send(bytes, BAUD, self.host_baud.into(), now, chance);
         let (nonce, zero_bits) = (found.nonce.to_lower_hex_string(), found.zero_bits);
-        self.station.events.push_back(Event::Nonce { chip: 0, number, nonce, version: 0, zero_bits });
+        self.station.events.push_back(Event::Nonce { chip: 0, number, nonce, version: 0, zero_bits, asked_bits });
         if !self.kind.continues {
             self.station.scan = None;
         }

@@ -77,6 +77,11 @@ impl Shell {
         self.ports.iter().map(|(port, pty)| (*port, pty))
     }
 
+    /// When it started: the times of its events count from there.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
     /// Opens or drops the ports as the board is plugged in or not.
     fn plug(&mut self) -> Result<(), ShellError> {
         if !self.board.is_plugged() {
