@@ -211,13 +211,20 @@ impl Stick for Gekko {
 
     fn report(&mut self, found: &Found, now: Duration) {
         let Some(scan) = &self.station.scan else { return };
-        let number = scan.work.number;
+        let (number, asked_bits) = (scan.work.number, scan.ticket.bits());
         let answer = self.chip.nonce_answer(found.nonce, number);
         self.say(answer, now);
         let part = u32::MAX / self.addresses.len() as u32;
         let chip = (u32::from_be_bytes(found.nonce) / part.max(1)) as usize;
         let (nonce, zero_bits) = (found.nonce.to_lower_hex_string(), found.zero_bits);
-        self.station.events.push_back(Event::Nonce { chip, number, nonce, version: 0, zero_bits });
+        self.station.events.push_back(Event::Nonce {
+            chip,
+            number,
+            nonce,
+            version: 0,
+            zero_bits,
+            asked_bits,
+        });
     }
 
     fn station(&self) -> &Station {

@@ -148,7 +148,14 @@ impl Stick for Icarus {
         let Station { line, chance, .. } = &mut self.station;
         line.send(bytes, BAUD, self.host_baud.into(), now, chance);
         let (nonce, zero_bits) = (found.nonce.to_lower_hex_string(), found.zero_bits);
-        self.station.events.push_back(Event::Nonce { chip: 0, number, nonce, version: 0, zero_bits, asked_bits });
+        self.station.events.push_back(Event::Nonce {
+            chip: 0,
+            number,
+            nonce,
+            version: 0,
+            zero_bits,
+            asked_bits,
+        });
         if !self.kind.continues {
             self.station.scan = None;
         }

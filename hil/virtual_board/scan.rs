@@ -109,7 +109,7 @@ pub(super) struct Speed {
 pub(super) struct Scan {
     pub(super) work: Work,
     speed: Speed,
-    ticket: Ticket,
+    pub(super) ticket: Ticket,
     started: Duration,
     nonces: Nonces,
 }
