@@ -4,6 +4,8 @@
 //! stands in one round, so that whatever else the machine does hits all alike. They have the lowest priority, as those of
 //! a board: what a board would leave to other programs is left to them here.
 
+mod figures;
+
 use std::{
     collections::VecDeque,
     num::NonZeroUsize,
@@ -15,10 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::figures::{Figures, Spread};
+use self::figures::{Round, figures, ranking};
 use super::{
-    CpuError,
-    choice::Ranking,
-    keep_on,
+    CpuError, keep_on,
     kernel::{KERNELS, Kernel, SCALAR},
     lower_priority,
     measure::{KernelInfo, Slice, Turns},
@@ -53,7 +55,10 @@ pub struct BenchOptions {
 pub struct Benchmark {
     /// The kernels in the order of their names in the options, and at the end the portable one if it was not named.
     pub kernels: Vec<Measured>,
-    /// Which of them hashes jobs with that version mask fastest; `None` if all that could do so compute wrongly.
+    /// Which of them hashes jobs with that version mask fastest, in time that its threads had a core; `None` if all that
+    /// could do so compute wrongly, and after an early end if one of them was not timed.
+    pub fastest: Option<&'static str>,
+    /// The same if all kernels of this build were measured that the processor supports: a board would choose it.
     pub chosen: Option<&'static str>,
     /// Slices of each kernel on each thread, those no longer kept included, without a round that was ended early.
     pub rounds: usize,
@@ -83,54 +88,16 @@ pub enum Standing {
     Unsupported,
     /// It computes wrongly, as this sentence says, so its rate would mean nothing.
     Wrong(String),
-    /// It passed the self-test, and the end came before its first slice.
+    /// It passed the self-test, and the end came before each thread had a slice of it.
     Untimed,
     /// It passed the self-test, and this is how fast it is.
     Timed(Figures),
 }
 
-/// How fast a kernel is. Medians are over rounds, or over the slices of all threads.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Figures {
-    /// Hashes a second of all threads together, in a round.
-    pub rate: Spread,
-    /// Hashes a second that one thread has a core, median.
-    pub cpu_rate: f64,
-    /// Cycles a second of a core just before its slices, median; `None` where that is not known.
-    pub clock: Option<f64>,
-    /// Cycles a hash, median; `None` where the clock is not known.
-    pub cycles: Option<f64>,
-    /// How many times the rate of the portable kernel, from slices of one round and thread, median; `None` if that one
-    /// was not timed.
-    pub to_portable: Option<f64>,
-    /// The same in relation to the first kernel of the list.
-    pub to_first: Option<f64>,
-}
-
-/// How a figure is spread.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spread {
-    /// One in ten is below it.
-    pub p10: f64,
-    /// Half are below it.
-    pub median: f64,
-    /// Nine in ten are below it.
-    pub p90: f64,
-}
-
-impl Spread {
-    /// Panics if there are none.
-    fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let quantile = |q: f64| values[((values.len() - 1) as f64 * q).round() as usize];
-        Self { p10: quantile(0.1), median: quantile(0.5), p90: quantile(0.9) }
-    }
-}
-
 /// Proves kernels on known blocks and against the portable one, and measures those that pass. After each round, of which
 /// there is one at least unless none passes, `go_on` hears how long it has lasted so far and says whether there is
-/// another. At last it measures how soon a board takes up a new job, which takes a fraction of a second. Setting `stop`
-/// ends all of this within a slice.
+/// another. At last it measures how soon a board takes up a new job, which takes a fraction of a second, and three
+/// where other programs leave next to nothing of the cores. Setting `stop` ends all of this within a slice.
 ///
 /// Errors: `UnknownKernel`, `UnsupportedKernel` for names, `Spawn` if the system gives no thread.
 pub fn run(
@@ -189,9 +156,11 @@ fn run_listed(
         }
     };
     let measured = |kernel| Measured { kernel: KernelInfo::from(kernel), standing: standing(kernel) };
+    let fastest = ranking.map(|ranking| ranking.for_mask(mask).kernel.name);
     Ok(Benchmark {
         kernels: listed.iter().map(measured).collect(),
-        chosen: ranking.map(|ranking| ranking.for_mask(mask).kernel.name),
+        fastest,
+        chosen: fastest.filter(|_| has_all(listed)),
         rounds: count,
         took,
         take_up,
@@ -199,9 +168,6 @@ fn run_listed(
         faults,
     })
 }
-
-/// The slices of one round. Shape: by thread, then by kernel; in a round that was ended early not of all kernels.
-type Round = Vec<Vec<Slice>>;
 
 struct Rounds {
     kept: VecDeque<Round>,
@@ -282,41 +248,10 @@ fn rounds(
     })
 }
 
-/// The figures of the kernel at a place, with the places of those it is compared with; `None` without a slice of it on
-/// each thread.
-fn figures(
-    rounds: &VecDeque<Round>,
-    at: usize,
-    portable: Option<usize>,
-    first: Option<usize>,
-) -> Option<Figures> {
-    let median = |values: Vec<f64>| (!values.is_empty()).then(|| Spread::of(values).median);
-    let rate_of = |round: &Round| round.iter().map(|slices| slices.get(at).map(Slice::rate)).sum();
-    let rates: Vec<f64> = rounds.iter().filter_map(rate_of).collect();
-    let slices = || rounds.iter().flatten().filter_map(|slices| slices.get(at));
-    let ratio = |other: usize| {
-        let ratio = |slices: &Vec<Slice>| Some(slices.get(at)?.cpu_rate() / slices.get(other)?.cpu_rate());
-        median(rounds.iter().flatten().filter_map(ratio).collect())
-    };
-    (!rates.is_empty()).then(|| Figures {
-        rate: Spread::of(rates),
-        cpu_rate: Spread::of(slices().map(Slice::cpu_rate).collect()).median,
-        clock: median(slices().filter_map(|slice| slice.clock).collect()),
-        cycles: median(slices().filter_map(Slice::cycles).collect()),
-        to_portable: portable.and_then(ratio),
-        to_first: first.and_then(ratio),
-    })
-}
-
-/// The kernels ranked by the rule of a board; `None` if one has no slice or none is for jobs without versions.
-fn ranking(kernels: &[Kernel], rounds: &VecDeque<Round>) -> Option<Ranking> {
-    let rates =
-        |at: usize| rounds.iter().flatten().filter_map(|slices| Some(slices.get(at)?.rate())).collect();
-    let ranked: Vec<(Kernel, Vec<f64>)> =
-        kernels.iter().enumerate().map(|(at, kernel)| (*kernel, rates(at))).collect();
-    let is_whole = ranked.iter().all(|(_, rates)| !rates.is_empty());
-    let has_single = kernels.iter().any(|kernel| kernel.midstates == 1);
-    (is_whole && has_single).then(|| Ranking::of(ranked))
+/// Whether all kernels of this build that the processor supports are among these.
+fn has_all(listed: &[Kernel]) -> bool {
+    let is_listed = |kernel: &Kernel| listed.iter().any(|listed| listed.name == kernel.name);
+    KERNELS.iter().filter(|kernel| (kernel.supported)()).all(is_listed)
 }
 
 /// A mask with so many bits.
@@ -354,15 +289,8 @@ mod tests {
     }
 
     /// A kernel that passes for one without being run.
-    fn kernel(name: &'static str, midstates: usize) -> Kernel {
+    pub(super) fn kernel(name: &'static str, midstates: usize) -> Kernel {
         Kernel { name, midstates, ..SCALAR }
-    }
-
-    /// Rounds of one thread. Shape: rates in hashes a second, by round, then by kernel.
-    fn made_up<const N: usize>(rates: &[[u64; N]]) -> VecDeque<Round> {
-        let second = Duration::from_secs(1);
-        let slice = |hashes| Slice { hashes, wall: second, cpu: second, clock: Some(1e6) };
-        rates.iter().map(|rates| vec![rates.iter().copied().map(slice).collect()]).collect()
     }
 
     #[test]
@@ -385,6 +313,7 @@ mod tests {
         assert_eq!((portable.to_portable, portable.to_first), (Some(1.0), Some(1.0)));
         let chosen = bench.kernels.iter().find(|measured| Some(measured.kernel.name) == bench.chosen);
         assert!(chosen.unwrap().kernel.is_supported);
+        assert_eq!(bench.fastest, bench.chosen);
     }
 
     #[test]
@@ -393,11 +322,13 @@ mod tests {
         let bench = run(&options(&[best, best]), &AtomicBool::new(false), rounds_of(1)).unwrap();
         let names: Vec<_> = bench.kernels.iter().map(|measured| measured.kernel.name).collect();
         if best == SCALAR.name {
-            return assert_eq!(names, [best]);
+            return assert_eq!((names, bench.chosen), (vec![best], Some(best)));
         }
         assert_eq!(names, [best, SCALAR.name]);
         assert_eq!(figures_of(&bench.kernels[0]).to_first, Some(1.0));
         assert_eq!(figures_of(&bench.kernels[1]).to_portable, Some(1.0));
+        assert!(bench.fastest.is_some(), "one of them is the fastest of them");
+        assert_eq!(bench.chosen.is_some(), has_all(&listed(&options(&[best]).kernels).unwrap()));
     }
 
     #[test]
@@ -443,7 +374,7 @@ mod tests {
         assert!(ranking(&kernels, &rounds).is_none(), "a kernel without a slice may be the best");
 
         let bench = run_listed(&[SCALAR], &options(&[]), &STOP, |_| panic!("it goes on")).unwrap();
-        assert_eq!((bench.rounds, bench.chosen, bench.take_up), (0, None, None));
+        assert_eq!((bench.rounds, bench.fastest, bench.chosen, bench.take_up), (0, None, None, None));
         assert_eq!(bench.kernels[0].standing, Standing::Untimed);
     }
 
@@ -460,10 +391,10 @@ mod tests {
         assert!(matches!(&bench.kernels[0].standing, Standing::Wrong(why) if why.contains("kernel wrong")));
         assert_eq!(bench.kernels[1].standing, Standing::Unsupported);
         assert_eq!(figures_of(&bench.kernels[2]).to_first, None, "the first has no rate");
-        assert_eq!(bench.chosen, Some("scalar"));
+        assert_eq!((bench.fastest, bench.chosen), (Some("scalar"), None), "others might be faster");
         let bench =
             run_listed(&[wrong], &options(&[]), &go, |_| panic!("there is nothing to measure")).unwrap();
-        assert_eq!((bench.chosen, bench.rounds), (None, 0));
+        assert_eq!((bench.fastest, bench.chosen, bench.rounds), (None, None, 0));
     }
 
     #[cfg(target_os = "linux")]
@@ -480,35 +411,5 @@ mod tests {
         let began = (Instant::now(), &AtomicBool::new(false));
         let rounds = rounds(&[nosy], &options(&[]), began, |_| false).unwrap();
         assert_eq!((NICE.load(Ordering::Relaxed), rounds.faults), (19, vec![]));
-    }
-
-    #[test]
-    fn ratios_are_medians_of_slices_that_were_taken_side_by_side() {
-        // The machine is twice as fast in the second round and four times in the third.
-        let rounds = made_up(&[[10, 30], [20, 60], [40, 100]]);
-        let figures = figures(&rounds, 1, Some(0), Some(1)).unwrap();
-        assert_eq!((figures.to_portable, figures.to_first), (Some(3.0), Some(1.0)));
-        assert_eq!((figures.rate.median, figures.cpu_rate), (60.0, 60.0));
-        assert_eq!((figures.clock, figures.cycles), (Some(1e6), Some(1e6 / 60.0)));
-    }
-
-    #[test]
-    fn a_rate_is_that_of_all_threads_and_its_quantiles_are_over_rounds() {
-        let mut rounds = made_up(&std::array::from_fn::<_, 11, _>(|i| [10 * i as u64]));
-        for round in &mut rounds {
-            round.push(round[0].clone());
-        }
-        let rate = figures(&rounds, 0, None, None).unwrap().rate;
-        assert_eq!(rate, Spread { p10: 20.0, median: 100.0, p90: 180.0 });
-    }
-
-    #[test]
-    fn a_kernel_of_several_versions_is_chosen_only_for_jobs_with_enough_bits() {
-        let kernels = [kernel("1", 1), kernel("8", 8), kernel("16", 16)];
-        let rounds = made_up(&[[1, 2, 3]]);
-        for (bits, expected) in [(0, "1"), (2, "1"), (3, "8"), (4, "16"), (32, "16"), (99, "16")] {
-            let ranking = ranking(&kernels, &rounds).unwrap();
-            assert_eq!(ranking.for_mask(version_mask(bits)).kernel.name, expected, "{bits}");
-        }
     }
 }

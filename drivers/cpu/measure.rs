@@ -103,12 +103,19 @@ impl Turns {
     }
 }
 
+/// The middle one, of an even number the mean of the two middle ones; `None` of none.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let (lower, upper) = (values.get(values.len().saturating_sub(1) / 2)?, values.get(values.len() / 2)?);
+    Some(f64::midpoint(*lower, *upper))
+}
+
 /// Nonces to find out how many fit into a slice.
-const FIRST_NONCES: u32 = 1024;
+pub(super) const FIRST_NONCES: u32 = 1024;
 
 /// How many nonces fill such a time, when so many took a measured one. In the thread's own time: another program in a
 /// slice does not make the next one short.
-fn nonces_in(measured: &Slice, nonces: u32, slice: Duration) -> u32 {
+pub(super) fn nonces_in(measured: &Slice, nonces: u32, slice: Duration) -> u32 {
     let slices = slice.as_secs_f64() / measured.cpu.as_secs_f64().max(1e-9);
     (f64::from(nonces) * slices).clamp(1.0, MOST_NONCES) as u32
 }
@@ -210,6 +217,12 @@ mod tests {
     fn a_kernel_that_there_is_not_is_refused_by_name() {
         let error = hash("abacus", 1).unwrap_err();
         assert!(error.to_string().starts_with("no kernel \"abacus\", there are: scalar"), "{error}");
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_is_the_mean_of_the_two_in_the_middle() {
+        let medians = [vec![3.0, 1.0, 2.0], vec![4.0, 1.0, 3.0, 2.0], vec![5.0], vec![]].map(median);
+        assert_eq!(medians, [Some(2.0), Some(2.5), Some(5.0), None]);
     }
 
     #[test]

@@ -145,10 +145,11 @@ pub enum CpuError {
     },
 }
 
-/// Starts the CPU board. Blocks for about a tenth of a second: self-test and measurement.
+/// Starts the CPU board. Blocks for the self-test and the measurement: about a tenth of a second, and one second or so where
+/// other programs leave next to nothing of the cores.
 ///
-/// The board's detail and expected rate are those of the preferred kernel. If that one tries several versions at a time,
-/// jobs whose mask has too few bits for it get the next one.
+/// The board's detail and expected rate are those of the preferred kernel, the rate with the cores to itself. If that one
+/// tries several versions at a time, jobs whose mask has too few bits for it get the next one.
 ///
 /// A kernel that fails its self-test, a thread that cannot be pinned or given the lowest priority, a pause for heat or
 /// battery and its end, and a limit that cannot be kept, is a [`BoardEvent::Fault`].
@@ -163,13 +164,13 @@ pub fn open(options: &CpuOptions) -> Result<BoardHandle, CpuError> {
         return Err(CpuError::SelfTest { reason: faults.join("; ") });
     }
     let ranking = match wanted {
-        None => choice::rank(&passed, options.threads),
+        None => choice::rank(&passed, options.threads)?,
         Some(wanted) if passed.iter().any(|passed| passed.name == wanted.name) => {
             // A kernel that needs several versions cannot hash every job; the fastest of the others takes those.
             let is_useful =
                 |kernel: &Kernel| kernel.name == wanted.name || wanted.midstates > 1 && kernel.midstates == 1;
             let useful: Vec<_> = passed.into_iter().filter(is_useful).collect();
-            choice::rank(&useful, options.threads).preferring(wanted.name)
+            choice::rank(&useful, options.threads)?.preferring(wanted.name)
         }
         Some(_) => return Err(CpuError::SelfTest { reason: faults.join("; ") }),
     };

@@ -17,6 +17,7 @@ use super::{
     choice::{Doubt, Ranked, Ranking, Trial},
     duty::Duty,
     kernel::{Hit, Hits},
+    measure::measured,
     news,
     outbox::{Delivery, Outbox},
     sha256::{Prepared, meets_target, top_limit},
@@ -57,18 +58,31 @@ impl Elections {
 struct Pace {
     /// Hashes a millisecond of wall time, smoothed.
     rate: f64,
+    /// Hashes a millisecond of the thread's own time, smoothed: what other programs take does not count.
+    cpu_rate: f64,
 }
 
 impl Pace {
+    /// Of a thread that has a core to itself.
+    fn of(rate: f64) -> Self {
+        Self { rate, cpu_rate: rate }
+    }
+
     /// Half a millisecond of work; for slow kernels up to two, so that a batch does not get too small.
     fn batch(self) -> u32 {
         (0.5 * self.rate).max(GOOD_BATCH.min(2.0 * self.rate)).max(1.0) as u32
     }
 
     /// Learns from a batch. A single interrupted one does not upset the pace.
-    fn learn(&mut self, hashes: u64, took: Duration) {
-        let rate = hashes as f64 / (took.as_secs_f64() * 1e3).max(1e-6);
-        self.rate += (rate - self.rate) / 4.0;
+    fn learn(&mut self, hashes: u64, took: Duration, cpu: Duration) {
+        let rate = |time: Duration| hashes as f64 / (time.as_secs_f64() * 1e3).max(1e-6);
+        self.rate += (rate(took) - self.rate) / 4.0;
+        self.cpu_rate += (rate(cpu) - self.cpu_rate) / 4.0;
+    }
+
+    /// Whether it is another pace than a ranking said, in hashes a second of the thread's own time, and long enough.
+    fn casts_doubt(self, doubt: &mut Doubt, now: Duration, ranked_rate: f64) -> bool {
+        doubt.is_due(now, self.cpu_rate * 1e3, ranked_rate)
     }
 
     /// Whether so many hashes last less than a second.
@@ -151,7 +165,7 @@ impl Worker {
     /// Hashes until the board's job sender is dropped or nobody takes events any more.
     pub(super) fn run(self) {
         let duty = Duty::new(self.duty_percent);
-        let pace = Pace { rate: self.ranking.first().rate / 1e3 };
+        let pace = Pace::of(self.ranking.first().rate / 1e3);
         let began = Instant::now();
         let (hits, doubt) = (Hits::new(), Doubt::new(Duration::ZERO));
         Shift { worker: self, pace, duty, began, report_at: began + REPORT_EVERY, hits, doubt, trial: None }
@@ -237,11 +251,11 @@ impl Shift {
     }
 
     fn hash_batch(&mut self, task: &mut Task) {
-        let began = Instant::now();
+        let (began, cpu_began) = (Instant::now(), ThreadTime::now());
         let outbox = &mut self.worker.outbox;
         let hashes = task.hash(self.pace.batch(), &mut self.hits, |nonce| outbox.push(nonce));
         outbox.count(hashes);
-        self.pace.learn(hashes, began.elapsed());
+        self.pace.learn(hashes, began.elapsed(), cpu_began.elapsed());
 
         // Of a job that lasts less than two seconds half: one that ended at its beginning would bring the next at once.
         let left = task.space.left();
@@ -257,14 +271,14 @@ impl Shift {
     /// Doubts the ranking, and measures one slice if that has come true: jobs to come get the kernel that it finds.
     fn rank(&mut self, used: Ranked) {
         if let Some(trial) = &mut self.trial {
-            if trial.step()
+            if trial.step(measured)
                 && let Some(trial) = self.trial.take()
             {
                 self.worker.ranking = Ranking::of(trial.rates());
                 self.doubt = Doubt::new(self.began.elapsed());
             }
         } else if self.worker.may_rank
-            && self.doubt.is_due(self.began.elapsed(), self.pace.rate * 1e3, used.rate)
+            && self.pace.casts_doubt(&mut self.doubt, self.began.elapsed(), used.rate)
         {
             self.trial = Some(Trial::new(self.worker.ranking.kernels()));
         }
@@ -315,36 +329,49 @@ mod tests {
     use super::*;
     use crate::{
         EVENT_CAPACITY,
-        cpu::{choice, kernel::KERNELS, measure::measured, space},
+        cpu::{choice, kernel::KERNELS, measure::median, space},
     };
 
     #[test]
     fn a_batch_lasts_two_milliseconds_at_most_and_half_a_one_where_that_is_enough() {
         for rate in [0.5, 1.0, 7.3, 900.0, 2047.0, 2049.0, 4095.0, 4097.0, 20_000.0, 1e6, 4e9] {
-            let lasts = f64::from(Pace { rate }.batch()) / rate;
+            let lasts = f64::from(Pace::of(rate).batch()) / rate;
             assert!(lasts <= 2.0, "{lasts} ms at {rate} hashes a ms");
             assert!(rate < 100.0 || lasts > 0.49, "{lasts} ms at {rate} hashes a ms");
             assert!(rate < 2.0 * GOOD_BATCH || lasts <= 0.5, "{lasts} ms at {rate} hashes a ms");
         }
-        assert_eq!(Pace { rate: 1e-9 }.batch(), 1, "there is no smaller one");
+        assert_eq!(Pace::of(1e-9).batch(), 1, "there is no smaller one");
     }
 
     #[test]
     fn a_pace_follows_a_lasting_change_and_a_single_batch_upsets_it_by_a_quarter_at_most() {
-        let mut pace = Pace { rate: 10_000.0 };
-        pace.learn(10_000, Duration::from_secs(1));
+        let mut pace = Pace::of(10_000.0);
+        pace.learn(10_000, Duration::from_secs(1), Duration::from_millis(1));
         assert!(pace.rate >= 7500.0, "{}", pace.rate);
         for _ in 0..30 {
-            pace.learn(10_000, Duration::from_millis(4));
+            pace.learn(10_000, Duration::from_millis(4), Duration::from_millis(1));
         }
         assert!((pace.rate - 2500.0).abs() < 25.0, "{}", pace.rate);
-        pace.learn(1, Duration::ZERO);
-        assert!(pace.rate.is_finite());
+        pace.learn(1, Duration::ZERO, Duration::ZERO);
+        assert!(pace.rate.is_finite() && pace.cpu_rate.is_finite());
+    }
+
+    #[test]
+    fn other_programs_on_the_core_are_no_reason_to_doubt_the_ranking_and_a_slower_core_is() {
+        let ranked = 10_000.0 * 1e3;
+        for (cpu, expected) in [(Duration::from_millis(1), false), (Duration::from_millis(2), true)] {
+            let (mut pace, mut doubt) = (Pace::of(10_000.0), Doubt::new(Duration::ZERO));
+            let is_due = (600..700).any(|second| {
+                pace.learn(10_000, Duration::from_millis(50), cpu);
+                pace.casts_doubt(&mut doubt, Duration::from_secs(second), ranked)
+            });
+            assert_eq!(is_due, expected, "{cpu:?}");
+        }
     }
 
     #[test]
     fn the_last_second_of_a_job_is_one_at_the_pace_and_duty_of_the_thread() {
-        let pace = Pace { rate: 1000.0 };
+        let pace = Pace::of(1000.0);
         for (duty_percent, a_second) in [(100, 1_000_000), (10, 100_000)] {
             assert!(!pace.is_last_second(a_second, duty_percent));
             assert!(pace.is_last_second(a_second - 1, duty_percent));
@@ -369,7 +396,7 @@ mod tests {
     /// percent, and the hashes of each report.
     fn at_duty(duty_percent: u8, time: Duration) -> (f64, f64, Vec<u64>) {
         let kernel = *KERNELS.iter().rfind(|kernel| (kernel.supported)()).unwrap();
-        let ranking = choice::rank(&[kernel, KERNELS[0]], std::num::NonZeroUsize::MIN);
+        let ranking = choice::rank(&[kernel, KERNELS[0]], std::num::NonZeroUsize::MIN).unwrap();
         let (job_sender, job_receiver) = watch::channel(None);
         let (event_sender, mut events) = mpsc::channel(EVENT_CAPACITY);
         let worker = Worker {
@@ -394,9 +421,8 @@ mod tests {
         let hashes: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
             .filter_map(|event| if let BoardEvent::Hashes(hashes) = event { Some(hashes) } else { None })
             .collect();
-        let mut rates: Vec<_> = (0..21).map(|_| measured(&kernel, 4096).cpu_rate()).collect();
-        rates.sort_by(f64::total_cmp);
-        let hashing = hashes.iter().sum::<u64>() as f64 / rates[10];
+        let rate = median((0..21).map(|_| measured(&kernel, 4096).cpu_rate()).collect()).unwrap();
+        let hashing = hashes.iter().sum::<u64>() as f64 / rate;
         (100.0 * cpu.as_secs_f64() / took.as_secs_f64(), 100.0 * hashing / cpu.as_secs_f64(), hashes)
     }
 

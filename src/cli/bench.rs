@@ -4,13 +4,14 @@ mod table;
 
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use signalcore::monitor::Style;
 use signalcore_drivers::cpu::bench::{self, BenchOptions, Benchmark, Figures, Measured, SLICE, Standing};
@@ -32,8 +33,8 @@ Threads have the lowest priority, as in mining. Ctrl-C ends it early, with what 
 Exit codes: 0 measured, 1 a kernel computes wrongly, 2 command line, 69 this processor cannot run a kernel that was named,
 130 and 143 second SIGINT and SIGTERM.";
 
-/// The longest time: past an hour no median changes.
-const MOST_SECONDS: f64 = 3600.0;
+/// Seconds to measure, least and most: in a tenth each kernel has a slice or two; past an hour no median changes.
+const SECONDS: RangeInclusive<f64> = 0.1..=3600.0;
 
 /// Measure how fast this machine hashes, kernel by kernel.
 #[derive(Debug, clap::Args)]
@@ -61,8 +62,11 @@ pub(crate) struct Args {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().filter(|seconds| *seconds > 0.0 && *seconds <= MOST_SECONDS);
-    seconds.map(Duration::from_secs_f64).ok_or(format!("expected a number above 0, at most {MOST_SECONDS}"))
+    let seconds = text.parse().ok().filter(|seconds| SECONDS.contains(seconds));
+    let (least, most) = (SECONDS.start(), SECONDS.end());
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| format!("expected a number of seconds from {least} to {most}"))
 }
 
 /// Runs `signalcore bench`; gives the exit code.
@@ -71,12 +75,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     let (was_asked, measured) = match block_on(measure(options.clone(), args.seconds))?? {
         (was_asked, Ok(measured)) => (was_asked, measured),
         (_, Err(error)) => {
-            eprintln!("signalcore: --kernel: {error}");
-            return Ok(match error {
-                CpuError::UnknownKernel { .. } => exit::USAGE,
-                CpuError::UnsupportedKernel { .. } => exit::UNAVAILABLE,
-                _ => exit::FAILURE,
-            });
+            let (text, code) = refusal(error);
+            eprintln!("signalcore: {text}");
+            return Ok(code);
         }
     };
     for fault in &measured.faults {
@@ -90,6 +91,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     }
     let is_wrong = |measured: &Measured| matches!(measured.standing, Standing::Wrong(_));
     Ok(if measured.kernels.iter().any(is_wrong) { exit::FAILURE } else { exit::DONE })
+}
+
+/// What the operator is told instead of figures, and the exit code.
+fn refusal(error: CpuError) -> (String, u8) {
+    let code = match error {
+        CpuError::UnknownKernel { .. } => exit::USAGE,
+        CpuError::UnsupportedKernel { .. } => exit::UNAVAILABLE,
+        // Nothing that was on the command line.
+        _ => return (format!("{:#}", anyhow::Error::from(error)), exit::FAILURE),
+    };
+    (format!("--kernel: {error}"), code)
 }
 
 /// Cores that this process may use.
@@ -148,9 +160,14 @@ fn progress(time: Duration) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("measuring {bar:40} {percent:>3} %, {eta} left");
+    bar(time, ProgressDrawTarget::stderr())
+}
+
+/// A bar as wide as a line of the terminal leaves room for.
+fn bar(time: Duration, terminal: ProgressDrawTarget) -> ProgressBar {
+    let style = ProgressStyle::with_template("measuring {wide_bar} {percent:>3} %, {eta} left");
     let style = style.expect("the template is well-formed");
-    ProgressBar::new(time.as_millis() as u64).with_style(style)
+    ProgressBar::with_draw_target(Some(time.as_millis() as u64), terminal).with_style(style)
 }
 
 fn object(options: &BenchOptions, measured: &Benchmark, was_asked: bool) -> Value {
@@ -163,6 +180,7 @@ fn object(options: &BenchOptions, measured: &Benchmark, was_asked: bool) -> Valu
         "slice_ms": SLICE.as_secs_f64() * 1e3,
         "rounds": measured.rounds,
         "end": if was_asked { "asked" } else { "time" },
+        "fastest": measured.fastest,
         "chosen": measured.chosen,
         "take_up": measured.take_up.as_ref().map(take_up_object),
         "kernels": measured.kernels.iter().map(kernel_object).collect::<Vec<_>>(),
@@ -206,5 +224,100 @@ fn figures(measured: &Measured) -> Option<&Figures> {
     match &measured.standing {
         Standing::Timed(figures) => Some(figures),
         Standing::Unsupported | Standing::Wrong(_) | Standing::Untimed => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use indicatif::TermLike;
+
+    use super::*;
+
+    /// A terminal of so many columns that keeps what is written to it.
+    #[derive(Debug, Clone)]
+    struct Terminal {
+        width: u16,
+        written: Arc<Mutex<String>>,
+    }
+
+    impl TermLike for Terminal {
+        fn width(&self) -> u16 {
+            self.width
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(&format!("{text}\n"))
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.written.lock().unwrap().push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            self.write_str("\n")
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_bar_fits_a_line_of_the_terminal() {
+        for width in [32, 40, 61, 62, 80, 200] {
+            let terminal = Terminal { width, written: Arc::default() };
+            let bar = bar(Duration::from_hours(1), ProgressDrawTarget::term_like(Box::new(terminal.clone())));
+            bar.set_position(1_800_000);
+            bar.tick();
+            let written = terminal.written.lock().unwrap();
+            assert!(written.contains("measuring") && written.contains("50 %"), "{width}: {written:?}");
+            for line in written.lines() {
+                assert!(line.trim_end().chars().count() <= usize::from(width), "{width}: {line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_a_kernels_name_has_caused_is_blamed_on_the_option() {
+        let name = || "abacus".to_owned();
+        let source = io::Error::other("no more threads");
+        for (error, text, code) in [
+            (
+                CpuError::UnknownKernel { name: name(), known: "scalar".into() },
+                "--kernel: no kernel",
+                exit::USAGE,
+            ),
+            (CpuError::UnsupportedKernel { name: name() }, "--kernel: this processor", exit::UNAVAILABLE),
+            (
+                CpuError::Spawn { thread: 1, threads: 2, source },
+                "cannot start hashing thread 1 of 2: no more threads",
+                exit::FAILURE,
+            ),
+        ] {
+            let refusal = refusal(error);
+            assert!(refusal.0.starts_with(text), "{refusal:?}");
+            assert_eq!(refusal.1, code, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_from_a_tenth_of_a_second_to_an_hour() {
+        for text in ["0.1", "10", "3600"] {
+            assert_eq!(seconds(text), Ok(Duration::from_secs_f64(text.parse().unwrap())));
+        }
+        for text in ["1e-12", "0.099", "3600.1", "-1", "inf", "nan", "soon"] {
+            assert_eq!(seconds(text), Err("expected a number of seconds from 0.1 to 3600".into()), "{text}");
+        }
     }
 }

@@ -56,7 +56,9 @@ fn figures_of_a_kernel_agree_with_each_other_and_the_chosen_one_is_among_those_t
     assert_eq!(chosen["state"], "timed", "{object:#}");
     let take_up = &object["take_up"];
     let [median, worst] = ["median_ms", "worst_ms"].map(|time| number(take_up, time));
-    assert!(0.0 < median && median <= worst && take_up["changes"] == 100, "{object:#}");
+    assert!(0.0 < median && median <= worst, "{object:#}");
+    // Where other programs leave next to nothing of the cores, the time is over before the hundredth.
+    assert!((1.0..=100.0).contains(&number(take_up, "changes")), "{object:#}");
 }
 
 #[test]
@@ -68,7 +70,11 @@ fn without_version_bits_only_a_kernel_of_one_version_is_chosen() {
 #[test]
 fn a_kernel_that_is_named_is_measured_beside_the_portable_one_alone() {
     let object = bench(&["--seconds", "0.2", "--kernel", "scalar"]);
-    assert_eq!((kernels(&object).len(), &object["chosen"]), (1, &json!("scalar")), "{object:#}");
+    assert_eq!((kernels(&object).len(), &object["fastest"]), (1, &json!("scalar")), "{object:#}");
+    // Of a part of the kernels nobody knows which one a board would choose.
+    let has_others =
+        signalcore_drivers::cpu::measure::kernels().iter().any(|k| k.is_supported && k.name != "scalar");
+    assert_eq!(object["chosen"].is_null(), has_others, "{object:#}");
 }
 
 #[test]
@@ -85,8 +91,8 @@ fn what_cannot_be_measured_is_refused_with_what_can_be() {
     for (arguments, text) in [
         (&["--kernel", "abacus"][..], "no kernel \"abacus\", there are: scalar"),
         (&["--kernel", "all", "--kernel", "abacus"], "no kernel \"abacus\", there are: scalar"),
-        (&["--seconds", "0"], "expected a number above 0, at most 3600"),
-        (&["--seconds", "nan"], "expected a number above 0, at most 3600"),
+        (&["--seconds", "1e-12"], "expected a number of seconds from 0.1 to 3600"),
+        (&["--seconds", "nan"], "expected a number of seconds from 0.1 to 3600"),
         (&["--threads", "0"], "0 is not in 1..="),
         (&["--versions", "17"], "17 is not in 0..=16"),
     ] {
@@ -127,6 +133,9 @@ fn a_signal_ends_it_with_what_was_measured_until_then() {
         assert_eq!(object["end"], "asked");
         assert!(number(&object, "seconds") < 600.0 && object["take_up"].is_null(), "{object:#}");
         // Which kernels had a slice until then is a matter of chance; the others must not be judged.
+        if kernels(&object).iter().any(|kernel| kernel["state"] == "untimed") {
+            assert!(object["chosen"].is_null() && object["fastest"].is_null(), "{object:#}");
+        }
         let is_judged = |kernel: &Value| !kernel["hash_rate"].is_null();
         assert!(
             kernels(&object).iter().all(|kernel| is_judged(kernel) == (kernel["state"] == "timed")),

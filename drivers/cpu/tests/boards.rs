@@ -52,7 +52,7 @@ fn start(
 
 /// The ranking of these kernels on one thread.
 fn ranking(kernels: &[Kernel]) -> Ranking {
-    choice::rank(kernels, NonZeroUsize::MIN)
+    choice::rank(kernels, NonZeroUsize::MIN).unwrap()
 }
 
 /// A board whose headers have only this many nonces, with the fastest kernel.

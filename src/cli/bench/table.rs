@@ -17,8 +17,10 @@ pub(super) const WIDTH: usize = 80;
 const BAR: RangeInclusive<usize> = 5..=40;
 /// Eighths of a character, without the whole.
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-/// Before the kernel that is chosen.
+/// Before the kernel that a board would choose.
 const MARK: &str = "▶";
+/// In the place of a rate that the end came too early for.
+const EARLY: &str = "early";
 
 /// A column of numbers.
 struct Column {
@@ -59,7 +61,9 @@ pub(super) fn text(options: &BenchOptions, measured: &Benchmark, width: usize, c
         Standing::Wrong(reason) => Some(format!("not timed, for it computes wrongly: {reason}")),
         _ => None,
     });
-    let verdicts = [verdict(options, measured), measured.take_up.as_ref().map(take_up)];
+    let is_early = measured.kernels.iter().any(|kernel| kernel.standing == Standing::Untimed);
+    let early = is_early.then(|| format!("{EARLY}: the end came before each thread had a slice of it"));
+    let verdicts = [early, verdict(options, measured), measured.take_up.as_ref().map(take_up)];
     for sentence in sentences.chain(verdicts.into_iter().flatten()) {
         lines.extend(folded(&sentence, width));
     }
@@ -105,10 +109,8 @@ fn folded(sentence: &str, width: usize) -> Vec<String> {
 fn head(options: &BenchOptions, measured: &Benchmark) -> String {
     let threads = options.threads;
     let plural = if threads.get() == 1 { "" } else { "s" };
-    let mut clocks: Vec<_> = measured.kernels.iter().filter_map(|kernel| figures(kernel)?.clock).collect();
-    clocks.sort_by(f64::total_cmp);
-    let clock =
-        clocks.get(clocks.len() / 2).map_or(String::new(), |clock| format!(" at {:.2} GHz", clock / 1e9));
+    let clocks = measured.kernels.iter().filter_map(|kernel| figures(kernel)?.clock).collect();
+    let clock = measure::median(clocks).map_or(String::new(), |clock| format!(" at {:.2} GHz", clock / 1e9));
     format!(
         "{threads} thread{plural}{clock}, {} rounds of {} ms a kernel in {:.1} s",
         measured.rounds,
@@ -136,6 +138,7 @@ fn table(measured: &Benchmark, columns: &[&Column], bar: Option<usize>) -> Strin
                 cells.extend(bar.map(|width| filled(figures.rate.median / best, width)));
             }
             (Standing::Wrong(_), None) => cells.push("wrong".to_owned()),
+            (Standing::Untimed, None) => cells.push(EARLY.to_owned()),
             (_, None) => cells.push("–".to_owned()),
         }
         table.add_row(cells);
@@ -193,16 +196,17 @@ fn coloured(line: &str, measured: &Benchmark, colour: bool) -> String {
     if colour { format!("{style}{line}{style:#}") } else { line.to_owned() }
 }
 
-/// Which kernel is chosen.
+/// Which kernel is the fastest: of all, and then a board would choose it, or of those listed.
 fn verdict(options: &BenchOptions, measured: &Benchmark) -> Option<String> {
-    let chosen = measured.kernels.iter().find(|kernel| Some(kernel.kernel.name) == measured.chosen)?;
-    let rate = HashRate(figures(chosen)?.rate.median);
+    let fastest = measured.kernels.iter().find(|kernel| Some(kernel.kernel.name) == measured.fastest)?;
+    let rate = HashRate(figures(fastest)?.rate.median);
+    let of = if measured.chosen.is_some() { MARK } else { "of these," };
     let jobs = match options.version_bits {
         0 => "jobs without version rolling".to_owned(),
         1 => "jobs with 1 version bit".to_owned(),
         bits => format!("jobs with {bits} version bits"),
     };
-    Some(format!("{MARK} {} is fastest for {jobs}: {rate}", chosen.kernel.name))
+    Some(format!("{of} {} is fastest for {jobs}: {rate}", fastest.kernel.name))
 }
 
 /// How soon a new job is hashed.
@@ -250,10 +254,15 @@ mod tests {
         Measured { standing: Standing::Wrong("kernel w is wrong".into()), ..unsupported(name) }
     }
 
+    fn untimed(name: &'static str) -> Measured {
+        Measured { standing: Standing::Untimed, ..unsupported(name) }
+    }
+
     fn benchmark(kernels: Vec<Measured>, chosen: Option<&'static str>) -> Benchmark {
         let (median, worst) = (Duration::from_micros(270), Duration::from_micros(1234));
         Benchmark {
             kernels,
+            fastest: chosen,
             chosen,
             rounds: 123_456,
             took: Duration::from_secs(3600),
@@ -269,6 +278,7 @@ mod tests {
             timed("avx512-16-versions-x2", 2.1e9),
             timed("avx512-16-versions-x3", 13.14e9),
             wrong("odd"),
+            untimed("soon"),
         ];
         for chosen in [None, Some("avx512-16-versions-x3")] {
             for width in 32..=120 {
@@ -341,6 +351,29 @@ mod tests {
             assert!(colours.contains(start), "{colours:?}");
         }
         assert!(!plain.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_kernel_that_an_early_end_left_without_figures_is_told_from_one_that_the_processor_lacks() {
+        let bench = benchmark(vec![timed("fast", 2e6), untimed("soon"), unsupported("none")], None);
+        let text = text(&options(3), &bench, 80, false);
+        let row = |name: &str| {
+            text.lines().find(|line| line.contains(name)).unwrap().split_whitespace().collect::<Vec<_>>()
+        };
+        assert_eq!((row("soon"), row("none")), (vec!["soon", EARLY], vec!["none", "–"]), "{text}");
+        assert!(!text.contains("is fastest"), "it is not known: {text}");
+    }
+
+    #[test]
+    fn the_fastest_of_a_part_of_the_kernels_is_said_to_be_that_and_not_marked() {
+        let mut bench = benchmark(vec![timed("fast", 2e6), timed("slow", 1e6)], None);
+        bench.fastest = Some("fast");
+        let text = text(&options(0), &bench, 80, true);
+        assert!(
+            text.contains("of these, fast is fastest for jobs without version rolling: 2.00 MH/s"),
+            "{text}"
+        );
+        assert!(!text.contains(MARK) && !text.contains("\u{1b}[32m"), "{text}");
     }
 
     #[test]
