@@ -46,7 +46,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("model::attempts", &["backoff"], PURE),
     ("model::sandbox", &[], &["std::env", "std::fs", "std::io", "std::process"]),
     ("model::process", &["clock", "protocol"], SHELL),
-    ("model::http", &["reqwest", "upstream"], &["tokio"]),
+    ("model::http", &["reqwest"], &["tokio"]),
     ("model::backend", &["clock"], PURE),
     ("model::task", &["clock"], &["tokio"]),
     ("replay", &["decision", "model"], PURE),

@@ -11,6 +11,7 @@ pub mod gate;
 pub mod inflight;
 mod ledger;
 pub mod meter;
+mod nonces;
 pub mod pace;
 pub mod policy;
 pub mod snapshot;
@@ -24,7 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use signalcore_drivers::{BoardEvent, BoardStatus, ChipJob, ChipJobId, status};
+use signalcore_drivers::{BoardEvent, BoardStatus, ChipJob, status};
 
 use self::account::Times;
 use self::advice::{AdviceEnd, Asking};
@@ -32,7 +33,7 @@ use self::assignment::Switch;
 pub use self::boards::BoardAbout;
 use self::boards::{Board, BoardState};
 use self::crosscheck::Verdict;
-use self::gate::{Gate, origin};
+use self::gate::Gate;
 use self::inflight::InFlight;
 use self::ledger::Ledger;
 use self::meter::BoardCounts;
@@ -46,9 +47,8 @@ use crate::decision::Event;
 pub use crate::decision::UpstreamId;
 use crate::model::advisor::Question;
 use crate::model::output::Word;
-use crate::validate::digest::intact;
 use crate::validate::{self, Finding};
-use crate::work::{Answered, Difficulty, Job, NotAShare, Outcome, Share};
+use crate::work::{Answered, Difficulty, Job, NotAShare, Share};
 
 /// A board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -447,16 +447,6 @@ impl Engine {
         }
     }
 
-    fn handle_hashes(&mut self, board: BoardId, hashes: u64, now: Instant) {
-        let Some(place) = self.boards.get_mut(&board) else { return };
-        place.counts.hashes += hashes;
-        place.rate.count(hashes, now);
-        if let Some(upstream) = place.hashing_for {
-            self.ledger.count(upstream, hashes);
-            self.upstreams.find_mut(upstream).account.hashes += hashes;
-        }
-    }
-
     /// What it measures is a stranger's word until it has been checked.
     fn handle_status(&mut self, board: BoardId, status: BoardStatus) {
         let status = status.checked();
@@ -465,56 +455,6 @@ impl Engine {
         if before.as_ref() != Some(&status.state) {
             let status = Box::new(status);
             self.report(Report::Board(board, BoardReport::State { before, status }));
-        }
-    }
-
-    fn handle_nonce(&mut self, board: BoardId, job: ChipJobId, nonce: u32, version: u32, now: Instant) {
-        let Some(dispatched) = self.in_flight.find(board, job) else {
-            self.count(board, |counts| counts.unknown += 1);
-            return;
-        };
-        if !dispatched.is_new(nonce, version) {
-            self.count(board, |counts| counts.duplicates += 1);
-            return;
-        }
-        let upstream = dispatched.upstream;
-        let stamp = dispatched.stamp;
-        match dispatched.work.verify(version, nonce) {
-            Ok(share) => {
-                let job = share.job();
-                let changed = stamp.and_then(|stamp| intact(job, origin(upstream, job), &stamp).err());
-                let solves_block = share.solves_block();
-                if let Some(changed) = &changed {
-                    self.distrust(upstream, changed, now);
-                }
-                // A block is worth sending also with a fault: nothing is lost by it.
-                if changed.is_none() || solves_block {
-                    self.handle_share(board, upstream, Box::new(share), now);
-                }
-            }
-            // Good enough for the board's own target: it shows that the board works, no more.
-            Err(NotAShare::AboveTarget(hash)) if dispatched.chip_target.is_met_by(&hash) => {}
-            Err(error) => {
-                self.count(board, |counts| counts.hardware_errors += 1);
-                self.report(Report::Board(board, BoardReport::HardwareError(error)));
-            }
-        }
-    }
-
-    fn handle_share(&mut self, board: BoardId, upstream: UpstreamId, share: Box<Share>, now: Instant) {
-        self.count(board, |counts| counts.shares += 1);
-        let newest = self.upstreams.find(upstream).source.as_ref().map(|source| source.job.epoch);
-        let is_stale = newest.is_some_and(|newest| share.job().epoch < newest);
-        if is_stale && !share.solves_block() {
-            self.upstreams.sent(upstream, *share.hash(), board, now);
-            self.handle_answer(upstream, Answered { share, outcome: Outcome::Stale, latency: None }, now);
-        } else if share.solves_block() || self.throttle.allows(now) {
-            self.upstreams.sent(upstream, *share.hash(), board, now);
-            self.value_sent(upstream, &share, now);
-            self.review_at = self.upstreams.next_change(now);
-            self.outbox.push_back(Action::Submit(upstream, share));
-        } else {
-            self.count(board, |counts| counts.filtered += 1);
         }
     }
 

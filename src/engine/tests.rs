@@ -2,10 +2,12 @@ mod gate;
 mod upstreams;
 mod value;
 
+use signalcore_drivers::ChipJobId;
+
 use super::policy::GRACE;
 use super::*;
 use crate::validate::Level;
-use crate::work::{BlockHash, HashRate, VersionMask};
+use crate::work::{BlockHash, HashRate, Outcome, VersionMask};
 use crate::work::{
     Coinbase, Difficulty, Epoch, Extranonce1, Extranonce2Size, Header, JobHeader, JobId, LostReason, Target,
 };

@@ -1,7 +1,6 @@
 //! Models behind HTTP: connections and limits around `dialect`.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Url, redirect};
@@ -12,7 +11,6 @@ use super::dialect::{Dialect, Grammar, MAX_BODY, Request, Terms};
 use super::failure::Failure;
 use super::input::ModelInput;
 use super::output::{ModelOutput, clean};
-use crate::upstream::tls::{Tls, Trust};
 
 const CONNECT: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(90);
@@ -47,7 +45,7 @@ impl std::fmt::Debug for Server {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BaseError {
     /// No such address.
-    #[error("{0:?} is no http or https address; write for example http://127.0.0.1:11434")]
+    #[error("{0:?} is no http address; write for example http://127.0.0.1:11434")]
     Address(String),
     /// User, password, query or fragment.
     #[error("it must be scheme, host, port and path alone; a key goes into model.key_file")]
@@ -58,18 +56,26 @@ pub enum BaseError {
     )]
     Remote(String),
     /// A key in the clear.
-    #[error("a key would go to {0:?} in the clear; use https, or a tunnel to this machine")]
+    #[error("a key would go to {0:?} in the clear; lead there through a tunnel, such as ssh -L")]
     KeyInTheClear(String),
-    /// Certificates cannot be judged.
+    /// No https.
+    #[error(
+        "https is not spoken here; lead to {0:?} through a tunnel, such as ssh -L, and name its end on this machine"
+    )]
+    Https(String),
+    /// There can be no client.
     #[error("{0}")]
-    Tls(String),
+    Client(String),
 }
 
 /// Whether a base address may be used for a server. Errors: why not.
 pub fn check_base(base: &str, has_key: bool, allow_remote: bool) -> Result<Url, BaseError> {
     let url = Url::parse(base).map_err(|_| BaseError::Address(clean(base)))?;
-    let is_http = ["http", "https"].contains(&url.scheme());
-    let Some(host) = url.host_str().filter(|_| is_http) else { return Err(BaseError::Address(clean(base))) };
+    if let ("https", Some(host)) = (url.scheme(), url.host_str()) {
+        return Err(BaseError::Https(clean(host)));
+    }
+    let host = url.host_str().filter(|_| url.scheme() == "http");
+    let Some(host) = host else { return Err(BaseError::Address(clean(base))) };
     let is_plain = url.username().is_empty() && url.password().is_none();
     if !is_plain || url.query().is_some() || url.fragment().is_some() {
         return Err(BaseError::Parts);
@@ -79,7 +85,7 @@ pub fn check_base(base: &str, has_key: bool, allow_remote: bool) -> Result<Url, 
     if !is_here && !allow_remote {
         return Err(BaseError::Remote(clean(host)));
     }
-    if !is_here && has_key && url.scheme() == "http" {
+    if !is_here && has_key {
         return Err(BaseError::KeyInTheClear(clean(host)));
     }
     Ok(url)
@@ -99,17 +105,14 @@ impl Http {
     /// Errors: the base cannot be used.
     pub fn new(server: Server) -> Result<Self, BaseError> {
         let url = check_base(&server.base, server.key.is_some(), server.allow_remote)?;
-        let tls = |error: &dyn std::fmt::Display| BaseError::Tls(error.to_string());
-        let trust = Tls::new(&Trust::default()).map_err(|error| tls(&error))?;
         let client = Client::builder()
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(1)
-            .tls_backend_preconfigured(Arc::unwrap_or_clone(trust.config()))
             .build()
-            .map_err(|error| tls(&error))?;
+            .map_err(|error| BaseError::Client(error.to_string()))?;
         Ok(Self {
             client,
             base: url.as_str().trim_end_matches('/').to_owned(),
@@ -194,7 +197,7 @@ mod tests {
     #[test]
     fn a_base_is_this_machine_unless_told_otherwise() {
         for base in
-            ["http://127.0.0.1:11434", "http://localhost/", "http://[::1]:8080/llama", "https://127.1.2.3"]
+            ["http://127.0.0.1:11434", "http://localhost/", "http://[::1]:8080/llama", "http://127.1.2.3"]
         {
             assert!(check_base(base, true, false).is_ok(), "{base}");
         }
@@ -202,7 +205,7 @@ mod tests {
         assert!(matches!(check_base("http://localhost.example", false, false), Err(BaseError::Remote(_))));
         assert!(check_base("http://10.0.0.5:11434", false, true).is_ok());
         assert!(matches!(check_base("http://gpu.example", true, true), Err(BaseError::KeyInTheClear(_))));
-        assert!(check_base("https://gpu.example", true, true).is_ok());
+        assert!(matches!(check_base("https://gpu.example", true, true), Err(BaseError::Https(_))));
     }
 
     #[test]

@@ -81,16 +81,6 @@ pub(super) enum HandshakeError {
     Other(io::Error),
 }
 
-/// TLS for clients that never speak it: it trusts nobody. An HTTP client wants to be given some all the same.
-pub fn for_nobody() -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has cipher suites for TLS 1.2 and 1.3")
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth()
-}
-
 impl Tls {
     /// Errors: see [`TlsError`].
     pub fn new(trust: &Trust) -> Result<Self, TlsError> {
@@ -104,11 +94,6 @@ impl Tls {
         let mut config = config.with_no_client_auth();
         config.resumption = rustls::client::Resumption::disabled();
         Ok(Self(Arc::new(config)))
-    }
-
-    /// The same for clients of other protocols.
-    pub fn config(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.0)
     }
 
     /// Makes sure that `host` is at the other end, and the line private.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::work::{Reject, RejectKind};
+use crate::work::{Outcome, Reject, RejectKind};
 
 const LAST: UpstreamId = UpstreamId(2);
 

@@ -6,7 +6,7 @@ use crate::engine::advice::AskTerms;
 use crate::model::advisor::Advised;
 use crate::model::output::Word;
 use crate::validate::Level;
-use crate::work::{Reject, RejectKind};
+use crate::work::{Outcome, Reject, RejectKind};
 
 impl Mine {
     /// Pools that pay for each share, with these fees.

@@ -24,7 +24,7 @@ use crate::protocol::node_answers::{
 };
 use crate::protocol::session_config::Credentials;
 use crate::protocol::text::printable;
-use crate::upstream::{Traffic, tls};
+use crate::upstream::Traffic;
 use crate::work::BlockHash;
 
 mod error;
@@ -353,7 +353,6 @@ fn common() -> ClientBuilder {
     Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
-        .tls_backend_preconfigured(tls::for_nobody())
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
         .tcp_keepalive(first)
