@@ -266,12 +266,13 @@ pub async fn run(
         Ok::<_, cpu::CpuError>(())
     });
     let terms: Vec<_> = upstreams.iter().map(|(_, terms)| terms.value).collect();
-    let records = match plan.records {
-        Some(file) => {
-            Some(records::start(&file, &terms).with_context(|| format!("write {}", file.display()))?)
-        }
-        None => None,
-    };
+    // A log is no reason not to mine.
+    let records = plan.records.and_then(|file| {
+        let started = records::start(&file, &terms);
+        started
+            .inspect_err(|error| tracing::warn!("decisions are not recorded in {}: {error}", file.display()))
+            .ok()
+    });
     let (model, model_end) = match plan.model {
         Some(plan) => {
             let (handle, end) = plan.start()?;

@@ -46,6 +46,9 @@ const LESS_POWER: f64 = 0.95;
 const REGULATOR_HOT: f64 = 105.0;
 const REGULATOR_COOL: f64 = 95.0;
 
+/// °C that chips with power are always above.
+const COLDEST_ON: f64 = 0.5;
+
 /// Why a board has to be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum CutOff {
@@ -70,6 +73,8 @@ pub enum CutOff {
 /// The heat of one board.
 #[derive(Debug)]
 pub struct Thermal {
+    /// Whether the chips have power.
+    is_on: bool,
     limits: HeatLimits,
     watch: Watch,
     fan: Fan,
@@ -107,12 +112,19 @@ impl Thermal {
     /// For a board whose first reading is asked for now. The fan begins at full speed.
     pub fn new(limits: HeatLimits, now: Instant) -> Self {
         Self {
+            is_on: false,
             limits,
             watch: Watch { read_at: now, celsius: None, hot: None },
             fan: Fan { sum: 100.0, percent: 100.0, at: now, is_full: false },
             speed: Speed { share: 1.0, changed_at: now, watts: None, is_regulator_hot: false },
             cut_at: None,
         }
+    }
+
+    /// Whether a reading can be that of chips that have power: they are warmer than any room. A line that gives back nothing
+    /// but zeros or ones reads as 0 or a little below, which must not pass for cold chips.
+    pub fn can_be(&self, celsius: f64) -> bool {
+        !self.is_on || celsius > COLDEST_ON
     }
 
     /// A temperature of the chips was read.
@@ -155,6 +167,7 @@ impl Thermal {
     /// The power was cut: the fan runs at full speed, and after the next start the chips run slower than before.
     pub fn handle_cut_off(&mut self, why: &CutOff, now: Instant) {
         self.cut_at = Some(now);
+        self.is_on = false;
         self.fan.is_full = true;
         if matches!(why, CutOff::TooHot { .. }) {
             self.speed.lower(2.0 * SPEED_DOWN, now);
@@ -171,6 +184,7 @@ impl Thermal {
 
     /// The power is on. From now on readings are missed.
     pub fn handle_start(&mut self, now: Instant) {
+        self.is_on = true;
         self.fan.is_full = false;
         self.watch.read_at = now;
     }

@@ -13,6 +13,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::chain::{Chain, ChainConfig, ChainConfigError, ChainEvent};
+use super::chip::MOST_MEGAHERTZ;
 use super::pll::Frequency;
 use crate::cpu::outbox::{Delivery, Outbox};
 use crate::order::{Controls, ORDER_CAPACITY, Order, OrderError, OrderRequest};
@@ -189,6 +190,13 @@ impl Board {
 fn follow(chain: &mut Chain, order: Order) -> Result<(), OrderError> {
     match order {
         Order::Set { millivolts: Some(_), .. } => Err(OrderError::NotOfChain("voltage")),
+        Order::Set { megahertz: Some(asked), .. } if asked > MOST_MEGAHERTZ => Err(OrderError::Limit {
+            what: "frequency",
+            asked,
+            least: 0.0,
+            most: MOST_MEGAHERTZ,
+            board: "chips whose heat nothing here watches".to_owned(),
+        }),
         Order::Set { megahertz: Some(megahertz), .. } => {
             Ok(chain.set_frequency(Frequency::from_mhz(megahertz), now())?)
         }

@@ -6,6 +6,9 @@
 use super::answer::AnswerSize;
 use super::pll::{Frequency, Pll, PllForm};
 
+/// The highest frequency of chips that nothing here keeps cool, in megahertz: well above what any board is sold with. Ours.
+pub const MOST_MEGAHERTZ: f64 = 650.0;
+
 /// A chip.
 #[derive(Debug, PartialEq)]
 pub struct Chip {

@@ -11,6 +11,7 @@ use crate::bitaxe::boards::BeyondLimit;
 use crate::bitaxe::tuner::Point;
 use crate::bm13xx::bring_up::RESET_BAUD;
 use crate::bm13xx::chain::{Chain, ChainConfig, ChainConfigError};
+use crate::bm13xx::chip::MOST_MEGAHERTZ;
 use crate::bm13xx::pll::Frequency;
 use crate::bm13xx::ticket::ALWAYS_ZERO;
 use crate::gekko::{self, FrequencyError, Gekko, GekkoConfig};
@@ -177,6 +178,7 @@ impl BoardSpec {
             Driver::Chips(chips) => {
                 has("millivolts", self.millivolts.is_some())?;
                 self.has_no_sensors()?;
+                within_most(self.mhz.unwrap_or(chips.mhz))?;
                 Chain::new(&self.chain(chips), Instant::now())?;
             }
             Driver::Bitaxe(name) => {
@@ -329,6 +331,19 @@ fn goal(name: &str) -> Result<Option<Goal>, SpecError> {
     }
     let (option, value) = ("tune".to_owned(), name.to_owned());
     Err(SpecError::Value { option, value, expected: "off, efficiency or hash-rate" })
+}
+
+/// Errors: a frequency beyond what chips without anything that watches their heat are let have.
+fn within_most(megahertz: f64) -> Result<(), SpecError> {
+    if megahertz <= MOST_MEGAHERTZ {
+        return Ok(());
+    }
+    let (option, value) = ("frequency".to_owned(), megahertz.to_string());
+    Err(SpecError::Value {
+        option,
+        value,
+        expected: "at most 650 (MHz), for nothing here watches the heat of these chips",
+    })
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Configuration file; flags override it.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How pools take turns: failover, load-balance, quota, round-robin or rotate.
+    /// How pools take turns: failover, load-balance, quota, round-robin, rotate or value.
     #[arg(long, value_name = "NAME")]
     strategy: Option<String>,
     /// CPU threads: a number, auto (all cores) or off.

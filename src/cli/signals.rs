@@ -36,10 +36,11 @@ pub(crate) fn first(reload: Option<Reload>) -> anyhow::Result<impl Future<Output
                     None => 129,
                 },
             };
-            match asked.take() {
-                Some(asked) => asked.send(()).ok(),
-                None => std::process::exit(code),
+            let Some(asked) = asked.take() else {
+                eprintln!("signalcore: ended at once; boards may still have power");
+                std::process::exit(code);
             };
+            asked.send(()).ok();
         }
     });
     Ok(async move { drop(stop.await) })

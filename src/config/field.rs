@@ -178,7 +178,7 @@ static FIELDS: &[Field<Config>] = &[
         "SIGNALCORE_UPSTREAMS_RECORD_DECISIONS",
         Kind::Path(|c| &mut c.upstreams.record_decisions),
         Preset::Unset("\"/var/lib/signalcore/decisions.jsonl\""),
-        "A new file for all that decisions are made by, for signalcore replay --log; 1 GiB at most.",
+        "A file for all that decisions are made by, for signalcore replay --log; a next run takes the next number behind it.",
     ),
     row(
         "validation.level",

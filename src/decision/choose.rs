@@ -156,6 +156,11 @@ impl Decider {
         {
             return self.flush(running.upstream, 4, Reason::NewParent(running.upstream));
         }
+        // Silence is a suspicion, and what is hashed for a pool that only seldom speaks is not lost: its connection ends when
+        // it is dead.
+        if matches!(why, Worthless::Silent(_)) {
+            return Choice::keep(9, Reason::NothingLeft(why));
+        }
         let since = self.hashing.nothing_since.unwrap_or(now);
         if now >= since + self.settings.graces.idle_after {
             Choice { step: Step::Idle, line: 3, reason: Reason::Idles }

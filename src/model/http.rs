@@ -137,7 +137,7 @@ impl Http {
                 Err(failure) if self.server.terms.is_about_grammar(&failure) => {
                     self.grammar = self.grammar.looser().ok_or(failure)?;
                 }
-                answer => return answer,
+                answer => return answer.map_err(|failure| self.without_key(failure)),
             }
         }
     }
@@ -149,7 +149,17 @@ impl Http {
         if status == 404 && self.server.terms.dialect != Dialect::Ollama {
             return Ok(());
         }
-        self.server.terms.health(status, &body)
+        self.server.terms.health(status, &body).map_err(|failure| self.without_key(failure))
+    }
+
+    /// A server may say our own key back to us.
+    fn without_key(&self, failure: Failure) -> Failure {
+        match (failure, &self.server.key) {
+            (Failure::Status { status, text }, Some(key)) => {
+                Failure::Status { status, text: text.replace(key.as_str(), "***") }
+            }
+            (failure, _) => failure,
+        }
     }
 
     /// Status and body of the reply.

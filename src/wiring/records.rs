@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -17,24 +17,43 @@ use crate::replay::world::Upstream;
 const WAITING: usize = 1024;
 /// Longest file: what a replay reads.
 const MAX_BYTES: u64 = 1 << 30;
+/// Logs beside each other.
+const MOST_FILES: u32 = 999;
 /// How long lines may wait to be written.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts writing for upstreams of these terms, in the operator's order: their names are `A`, `B`, … since a log may be shown
 /// to others. Errors: there is such a file already, or it cannot be made.
 pub(super) fn start(path: &Path, terms: &[Terms]) -> io::Result<Records> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let (mut file, path) = create(path)?;
     let upstream = |(place, terms): (usize, &Terms)| Upstream { name: name(place, terms), terms: *terms };
     let (recorder, head) = Recorder::new(terms.iter().enumerate().map(upstream).collect(), now());
     file.write_all(head.as_bytes())?;
     let (records, events) = sync_channel(WAITING);
     let path = path.display().to_string();
+    tracing::info!("what decisions are made by is recorded in {path}");
     thread::Builder::new().name("records".to_owned()).spawn(move || {
         if let Err(error) = write(file, recorder, head.len() as u64, &events) {
             tracing::warn!("no more decisions are recorded in {path}: {error}");
         }
     })?;
     Ok(records)
+}
+
+/// A file of this name, or where there is one with the first free number behind it: each run has a log of its own.
+fn create(path: &Path) -> io::Result<(File, PathBuf)> {
+    let numbered = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    };
+    for path in std::iter::once(path.to_owned()).chain((1..=MOST_FILES).map(numbered)) {
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return Ok((opened?, path)),
+        }
+    }
+    Err(io::Error::other(format!("there are {MOST_FILES} of it already; delete some")))
 }
 
 fn name(place: usize, terms: &Terms) -> String {
@@ -52,7 +71,12 @@ fn write(
     events: &Receiver<(crate::decision::Event, std::time::Instant)>,
 ) -> io::Result<()> {
     let mut file = BufWriter::new(file);
+    let mut flushed_at = now();
     loop {
+        if now().duration_since(flushed_at) >= FLUSH_EVERY {
+            file.flush()?;
+            flushed_at = now();
+        }
         match events.recv_timeout(FLUSH_EVERY) {
             Ok((event, at)) => {
                 let text = recorder.event(&event, at);
@@ -63,7 +87,7 @@ fn write(
                 }
                 file.write_all(text.as_bytes())?;
             }
-            Err(RecvTimeoutError::Timeout) => file.flush()?,
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return file.flush(),
         }
     }
@@ -79,10 +103,15 @@ mod tests {
         Terms { fee: 0.01, payout_factor: 1.0, scheme: Scheme::Pps, kappa: None, vouches: false };
 
     #[test]
-    fn a_file_that_is_there_is_left_alone() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let error = start(file.path(), &[PPS]).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    fn a_file_that_is_there_is_left_alone_and_the_next_number_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::write(&path, "mine").unwrap();
+        for number in 1..=2 {
+            drop(start(&path, &[PPS]).unwrap());
+            assert!(folder.path().join(format!("log.{number}")).exists());
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
     }
 
     #[test]

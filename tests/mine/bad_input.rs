@@ -227,7 +227,7 @@ fn a_mistake_on_the_command_line_names_flag_value_and_remedy() {
         (&["--pool", "a:1", "--cpu-threads", "0"], 69, "--cpu-threads"),
         (&["--pool", "a:1", "--device", "/dev/ttyACM0"], 78, "/dev/ttyACM0"),
         (&["--pool", "a:1", "--device", "bm1371:/dev/x"], 78, "no kind \"bm1371\", choose one of bm1370"),
-        (&["--pool", "a:1", "--device", "bm1370:/dev/x,frequency=9000"], 78, "9000 MHz"),
+        (&["--pool", "a:1", "--device", "bm1370:/dev/x,frequency=9000"], 78, "at most 650"),
         (
             &["--pool", "a:1", "-S", "bm1370:/dev/x", "-S", "bm1366:/dev/x"],
             78,

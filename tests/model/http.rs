@@ -150,6 +150,10 @@ async fn what_passes_is_tried_three_times_and_what_does_not_once() {
         let expected = Failure::Status { status, text: "no".to_owned() };
         assert_eq!((reply.answer, fake.got().len()), (Err(expected), times), "{status}");
     }
+    let fake = Fake::new(|_, _| (401, json!({"error": "no such key: Bearer k3y"}).to_string()));
+    let reply = fake.ask(Dialect::OpenAi, LIMIT).await;
+    let expected = Failure::Status { status: 401, text: "no such key: Bearer ***".to_owned() };
+    assert_eq!(reply.answer, Err(expected), "a key that is said back to us is not shown");
     let fake = Fake::new(|number, _| if number == 0 { (503, String::new()) } else { open_ai(SWITCH) });
     assert_eq!(fake.ask(Dialect::OpenAi, LIMIT).await.answer.unwrap().word, Word::Switch);
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::super::boards::BoardKind;
 use super::super::link::CallError;
 use super::super::power_up::drive_fan;
+use super::super::sensor::NoReading;
 use super::super::thermal::Thermal;
 use super::monitor::{Monitor, Quantity, Unread};
 use super::status::Readings;
@@ -78,6 +79,9 @@ impl Board {
     }
 
     fn read(&mut self, quantity: Quantity, value: f64, now: Instant) {
+        if quantity == Quantity::ChipCelsius && !self.heat.thermal.can_be(value) {
+            return self.miss(quantity, &Unread::Value(NoReading::Implausible(value)));
+        }
         let Heat { thermal, readings, complaints, .. } = &mut self.heat;
         complaints.retain(|complaint| complaint.quantity != quantity);
         match quantity {

@@ -221,3 +221,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_line_of_zeros_or_ones_passes_for_cold_chips_only_while_they_have_no_power() {
+    let now = Instant::now();
+    let mut thermal = Thermal::new(LIMITS, now);
+    assert!(thermal.can_be(-5.0) && thermal.can_be(0.0), "a garage in winter");
+    thermal.handle_start(now);
+    for celsius in [0.0, -0.125, 0.5, -40.0] {
+        assert!(!thermal.can_be(celsius), "{celsius}");
+    }
+    assert!(thermal.can_be(5.0));
+    thermal.handle_cut_off(&CutOff::Blind { quiet: BLIND_AFTER }, now);
+    assert!(thermal.can_be(0.0));
+}

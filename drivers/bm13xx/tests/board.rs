@@ -329,7 +329,10 @@ async fn a_chain_takes_another_frequency_while_it_runs_and_refuses_what_it_canno
     };
     let set = |megahertz, millivolts| Order::Set { megahertz: Some(megahertz), millivolts };
     assert_eq!(order(set(500.0, Some(1100))).await, Err(OrderError::NotOfChain("voltage")));
-    for beyond in [9000.0, 0.0, -1.0, f64::NAN] {
+    for hot in [651.0, 9000.0, f64::INFINITY] {
+        assert!(matches!(order(set(hot, None)).await, Err(OrderError::Limit { .. })), "{hot}");
+    }
+    for beyond in [0.0, -1.0, f64::NAN] {
         assert!(matches!(order(set(beyond, None)).await, Err(OrderError::Frequency(_))), "{beyond}");
     }
     assert!(order(Order::LimitPower(Some(9.0))).await.is_err());
