@@ -120,6 +120,19 @@ impl Default for DeviceFigures {
     }
 }
 
+/// What the caller holds against an upstream beyond what the rule finds out by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Repute {
+    /// Something is wrong with it: it is hashed for while there is nobody better.
+    Suspect,
+    /// It has failed, and not been good for long enough since: nobody that works is left for it for its place in the
+    /// operator's order.
+    Recovering,
+    /// Nothing.
+    #[default]
+    Good,
+}
+
 /// Something happened.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event {
@@ -129,6 +142,8 @@ pub enum Event {
     Alive(UpstreamId),
     /// Its socket is closed.
     Lost(UpstreamId),
+    /// Something else is held against it than before.
+    Repute(UpstreamId, Repute),
     /// A share was sent; its number is unique.
     Submitted(UpstreamId, u64),
     /// A share was judged.

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::Decider;
 use super::chain::Testimony;
 use super::flush::{OldJobs, QUICK};
 use super::input::{Event, JobFacts, JobKey, UpstreamId};
+use super::lanes::Running;
 use super::output::{Warning, Worthless};
 use super::rejects::Finding;
 use super::upstream::{Blame, Told, blame};
 use super::value::subsidy;
-use super::{Decider, Running};
 
 /// A share found so shortly after a switch may be stale by our own doing.
 const SWITCHING: Duration = Duration::from_secs(2);
@@ -30,7 +31,7 @@ impl Decider {
         match event {
             Event::Job(upstream, facts) if upstream.0 < self.upstreams.len() => {
                 self.learn_job(upstream, facts, now);
-                self.hashing.running.as_ref().is_none_or(|running| running.upstream == upstream)
+                self.hashing.is_ours(upstream)
             }
             Event::Alive(upstream) if upstream.0 < self.upstreams.len() => {
                 self.upstreams[upstream.0].link.spoke(false, now);
@@ -42,6 +43,10 @@ impl Decider {
                 place.jobs.close();
                 place.old_jobs = OldJobs::default();
                 self.moment += u64::from(place.link.lost(hashing, now));
+                false
+            }
+            Event::Repute(upstream, repute) if upstream.0 < self.upstreams.len() => {
+                self.upstreams[upstream.0].repute = repute;
                 false
             }
             Event::Submitted(upstream, share) if upstream.0 < self.upstreams.len() => {
@@ -75,16 +80,18 @@ impl Decider {
 
     /// What time alone changes.
     pub(super) fn advance(&mut self, now: Instant) {
-        if self.hashing.pending.as_ref().is_some_and(|(_, at)| now >= *at) {
-            self.take_pending(now);
-        }
+        self.hashing.lanes.iter_mut().for_each(|lane| lane.advance(now));
         self.find_dead(now);
-        for id in 0..self.upstreams.len() {
-            let upstream = &mut self.upstreams[id];
+        let grace = self.settings.graces.alone;
+        let mut released = Vec::new();
+        for (id, upstream) in self.upstreams.iter_mut().enumerate() {
             upstream.shares.watch.advance(now);
-            if let Some((offer, told)) = upstream.jobs.release(self.settings.graces.alone, now) {
-                self.learn_told(UpstreamId(id), offer.facts, None, told, now);
-            }
+            released.extend(upstream.jobs.release(grace, now).map(|(offer, told)| (offer.facts, told, id)));
+        }
+        // In the order in which they came: the first word of a block counts.
+        released.sort_by_key(|(facts, ..)| facts.key);
+        for (facts, told, id) in released {
+            self.learn_told(UpstreamId(id), facts, None, told, now);
         }
         let builders = self.builders();
         self.chain.advance(&builders, now);
@@ -121,27 +128,32 @@ impl Decider {
             Told::Nothing => {}
             Told::Rejected { reason, voids_all } => {
                 self.moment += 1;
-                let is_itself = |running: &&mut Running| {
+                let lane = self.hashing.lane_mut(id);
+                let is_void = |running: &Running| {
                     running.upstream == id && (voids_all || running.facts.key == facts.key)
                 };
-                if let Some(running) = self.hashing.running.as_mut().filter(is_itself) {
-                    running.void = Some(Worthless::Rejected(reason));
+                if let Some(running) = lane.running.as_mut().filter(|running| is_void(running)) {
+                    let is_it = running.facts.key == facts.key;
+                    running.void =
+                        Some(if is_it { Worthless::Rejected(reason) } else { Worthless::Replaced(reason) });
                 }
                 // A job that waits for the boundary is at least as void.
-                self.hashing.pending = self.hashing.pending.take().filter(|(pending, _)| {
-                    pending.upstream != id || !voids_all && pending.facts.key != facts.key
-                });
+                lane.pending = lane.pending.take().filter(|(pending, _)| !is_void(pending));
             }
             Told::Passed { reconnected, voids } => {
                 if reconnected {
                     self.upstreams[id.0].old_jobs = OldJobs::default();
+                }
+                // What was held against it is gone.
+                if let Some(running) = self.hashing.running_mut(id).filter(|it| it.facts.key == facts.key) {
+                    running.void = None;
                 }
                 self.testify(id, &facts, before.filter(|_| !reconnected), now);
                 if voids && self.is_running(id) {
                     let is_quick = self.device.flush.as_secs_f64() < QUICK;
                     let old_jobs = self.upstreams[id.0].old_jobs;
                     let refusal = if is_quick { 1.0 } else { old_jobs.draw(&mut self.chance) };
-                    if let Some(running) = &mut self.hashing.running {
+                    if let Some(running) = self.hashing.running_mut(id) {
                         running.refusal = Some(refusal);
                     }
                 }
@@ -169,7 +181,7 @@ impl Decider {
             self.learn_subsidy(now);
         }
         if is_higher
-            && let Some(running) = self.hashing.running.as_ref().filter(|running| running.upstream == id)
+            && let Some(running) = self.hashing.running_of(id)
             && running.facts.parent != facts.parent
             && let Some(fees) = running.facts.fees
         {
@@ -193,7 +205,8 @@ impl Decider {
             return;
         }
         let found = sent.map_or(now, |sent| sent.at);
-        let switching = self.hashing.switched_at.is_some_and(|switched| switched + SWITCHING >= found);
+        let switched_at = self.hashing.lane(id).switched_at;
+        let switching = switched_at.is_some_and(|switched| switched + SWITCHING >= found);
         let blame = if accepted { Blame::Pool } else { blame(id, code, switching) };
         match blame {
             Blame::Pool => {}

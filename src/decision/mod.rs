@@ -25,10 +25,15 @@
 //! 13. Decisions take below 100 µs, without I/O, and are pure functions of state, event and time.
 //! 14. Every decision is recorded with its value, its reason and what the alternatives were worth ([`record`]).
 //!
+//! Whom the operator wants hashed for ([`Strategy`]) can take the place of lines 8 and 12, and says who comes first among
+//! those that are worth something; all other lines hold whatever he wants. Where hashing is shared they hold for each
+//! upstream by itself ([`Action::Close`]).
+//!
 //! Under PPS a miner gains nothing from newer templates or from chasing tips, for the pool bears both; who does not want
 //! to burn power on dead parents all the same sets [`StalePolicy::Network`].
 
 pub mod acceptance;
+mod act;
 pub mod board_health;
 pub mod chain;
 pub(crate) mod chance;
@@ -37,10 +42,12 @@ pub mod envelope;
 mod flush;
 pub mod input;
 pub mod lag;
+mod lanes;
 mod learn;
 pub mod link;
 pub mod luck;
 pub mod output;
+mod preference;
 pub mod quota;
 pub mod record;
 pub mod rejects;
@@ -50,22 +57,25 @@ pub mod value;
 mod weigh;
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use envelope::Budget;
-pub use input::{Checked, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Scheme, Terms, UpstreamId};
+pub use input::{
+    Checked, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Repute, Scheme, Terms, UpstreamId,
+};
 pub use output::{
     Action, Advice, Candidate, Decision, Delays, Observed, ObservedJob, Reason, Refused, Spell, Spoke,
     Warning, Worthless,
 };
 pub use record::{Alternative, Counts, Record};
-pub use settings::{Alarms, Bounds, Deadlines, Graces, Learning, Moves, Settings, StalePolicy};
+pub use settings::{Alarms, Bounds, Deadlines, Graces, Learning, Moves, Settings, StalePolicy, Strategy};
 
 use self::chain::Chain;
 use self::chance::Chance;
 use self::envelope::{Envelope, Standing};
+use self::lanes::Hashing;
 use self::record::Journal;
-use self::upstream::{Offer, Upstream};
+use self::upstream::Upstream;
 use self::value::Reward;
 
 /// Decides which job to hash.
@@ -86,44 +96,6 @@ pub struct Decider {
     wake: Option<Instant>,
 }
 
-/// What the boards do, and since when.
-#[derive(Debug, Clone)]
-struct Hashing {
-    running: Option<Running>,
-    /// What is taken at the boundary, and when that is.
-    pending: Option<(Running, Instant)>,
-    /// The last change of jobs.
-    switched_at: Option<Instant>,
-    /// The last move for gain.
-    moved_at: Option<Instant>,
-    /// Gains were last weighed then.
-    weighed_at: Option<Instant>,
-    /// Nothing has been worth hashing since then.
-    nothing_since: Option<Instant>,
-    was_worthless: bool,
-    /// When each upstream was last hashed for.
-    used: Vec<Option<Instant>>,
-}
-
-/// A job that is hashed.
-#[derive(Debug, Clone, Copy)]
-struct Running {
-    upstream: UpstreamId,
-    facts: JobFacts,
-    /// When it came.
-    since: Instant,
-    /// Chance that the pool refuses its shares, once a clean notify on its parent has come.
-    refusal: Option<f64>,
-    /// Why it is worth nothing whatever its parent.
-    void: Option<Worthless>,
-}
-
-impl Running {
-    fn new(upstream: UpstreamId, offer: Offer) -> Self {
-        Self { upstream, facts: offer.facts, since: offer.since, refusal: None, void: None }
-    }
-}
-
 /// The subsidy until a height is known, satoshi: that of heights 840,000 to 1,049,999.
 const SUBSIDY: u64 = 312_500_000;
 
@@ -136,16 +108,7 @@ impl Decider {
             chain: Chain::new(upstreams.len(), settings.graces),
             reward: Reward { subsidy: SUBSIDY as f64, mean_fees: settings.mean_fees as f64 },
             device: DeviceFigures::default(),
-            hashing: Hashing {
-                running: None,
-                pending: None,
-                switched_at: None,
-                moved_at: None,
-                weighed_at: None,
-                nothing_since: None,
-                was_worthless: false,
-                used: vec![None; upstreams.len()],
-            },
+            hashing: Hashing::new(upstreams.len(), settings.strategy.is_shared()),
             envelope: Envelope::new(settings.bounds, now),
             journal: Journal::default(),
             chance: Chance::new(seed),
@@ -155,16 +118,17 @@ impl Decider {
         }
     }
 
-    /// Something happened. Events of an upstream that nobody named change nothing.
-    pub fn handle(&mut self, event: Event, now: Instant) -> Decision {
+    /// Something happened. Events of an upstream that nobody named change nothing. Returns one decision, or where hashing
+    /// is shared one for each upstream in the operator's order.
+    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Decision> {
         self.advance(now);
         let is_ours = self.learn(event, now);
         self.find_dead(now);
         self.decide(is_ours, now)
     }
 
-    /// The time has come that [`Self::poll_timeout`] named.
-    pub fn handle_timeout(&mut self, now: Instant) -> Decision {
+    /// The time has come that [`Self::poll_timeout`] named. Returns as [`Self::handle`] does.
+    pub fn handle_timeout(&mut self, now: Instant) -> Vec<Decision> {
         self.advance(now);
         self.decide(false, now)
     }
@@ -174,17 +138,16 @@ impl Decider {
         self.wake
     }
 
-    /// What the boards hash. A job for the boundary runs from the boundary on that [`DeviceFigures`] foretell, or from
+    /// What the boards hash, for the first of the upstreams where they are several. A job for the boundary runs from the boundary on that [`DeviceFigures`] foretell, or from
     /// [`Self::taken`] on.
     pub fn running(&self) -> Option<(UpstreamId, JobKey)> {
-        self.hashing.running.as_ref().map(|running| (running.upstream, running.facts.key))
+        self.hashing.running().next().map(|running| (running.upstream, running.facts.key))
     }
 
     /// The boards have taken up the job that was waiting for the boundary.
     pub fn taken(&mut self, job: JobKey, now: Instant) {
-        if self.hashing.pending.as_ref().is_some_and(|(pending, _)| pending.facts.key == job) {
-            self.take_pending(now);
-        }
+        let has_it = |lane: &&mut lanes::Lane| lane.is_pending(job);
+        self.hashing.lanes.iter_mut().filter(has_it).for_each(|lane| lane.take_pending(now));
     }
 
     /// All upstreams, the best index first; ties in the operator's order.
@@ -204,7 +167,7 @@ impl Decider {
 
     /// Since when the running job's upstream is hashed for without a change.
     pub fn running_since(&self) -> Option<Instant> {
-        self.hashing.switched_at.filter(|_| self.hashing.running.is_some())
+        self.hashing.lanes.iter().find(|lane| lane.running.is_some())?.switched_at
     }
 
     /// What a change of work costs, as it was told.
@@ -219,7 +182,7 @@ impl Decider {
     }
 
     /// Takes advice inside its envelope, and decides anew. Errors: the rule of the envelope that it breaks.
-    pub fn advise(&mut self, advice: Advice, now: Instant) -> Result<Decision, Refused> {
+    pub fn advise(&mut self, advice: Advice, now: Instant) -> Result<Vec<Decision>, Refused> {
         self.advance(now);
         let table = self.weigh(now);
         let target = advice.target;
@@ -236,7 +199,8 @@ impl Decider {
     }
 
     /// When the day ends by UTC, after which advice has a new budget. Until told, a day from the start on.
-    pub fn midnight(&mut self, next: Instant) {
+    pub fn midnight(&mut self, next: Instant, now: Instant) {
+        self.envelope.advance(now);
         self.envelope.set_midnight(next);
     }
 
@@ -278,15 +242,15 @@ impl Decider {
         }
     }
 
-    fn is_running(&self, upstream: UpstreamId) -> bool {
-        self.hashing.running.as_ref().is_some_and(|running| running.upstream == upstream)
+    /// The last job of an upstream is kept for so long when nothing is worth hashing.
+    pub fn set_patience(&mut self, upstream: UpstreamId, patience: Duration) {
+        if let Some(upstream) = self.upstreams.get_mut(upstream.0) {
+            upstream.patience = patience;
+        }
     }
 
-    fn take_pending(&mut self, now: Instant) {
-        if let Some((pending, _)) = self.hashing.pending.take() {
-            self.hashing.running = Some(pending);
-            self.hashing.switched_at = Some(now);
-        }
+    fn is_running(&self, upstream: UpstreamId) -> bool {
+        self.hashing.running_of(upstream).is_some()
     }
 }
 

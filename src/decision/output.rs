@@ -14,6 +14,9 @@ pub enum Action {
     Boundary(UpstreamId, JobKey),
     /// They drop what they have and take this job.
     Flush(UpstreamId, JobKey),
+    /// Those that hash for this upstream go over to the others that are hashed for, and rest where there are none. Only
+    /// where hashing is shared.
+    Close(UpstreamId),
     /// They rest.
     Idle,
 }
@@ -75,6 +78,12 @@ pub enum Reason {
     Left(Worthless),
     /// The rejects of our upstream have jumped.
     RejectsJumped(UpstreamId),
+    /// Something is held against our upstream.
+    Suspected(UpstreamId),
+    /// This one comes first in the operator's order.
+    Preferred(UpstreamId),
+    /// It is the turn of this one.
+    Turn(UpstreamId),
     /// Another upstream is worth more.
     Better {
         /// Which.
@@ -101,6 +110,8 @@ pub enum Worthless {
     Held(&'static str),
     /// A check failed.
     Rejected(&'static str),
+    /// Its upstream has replaced it by a job that failed a check.
+    Replaced(&'static str),
     /// The connection is closed.
     Lost,
     /// Its upstream has said nothing for so long.
@@ -123,6 +134,7 @@ impl fmt::Display for Worthless {
             Self::NoJob => f.write_str("its upstream has no job"),
             Self::Held(reason) => write!(f, "its check is not done: {reason}"),
             Self::Rejected(reason) => write!(f, "it failed a check: {reason}"),
+            Self::Replaced(reason) => write!(f, "the job that replaces it failed a check: {reason}"),
             Self::Lost => f.write_str("the connection is closed"),
             Self::Silent(silence) => {
                 write!(f, "its upstream has been silent for {:.0} s", silence.as_secs_f64())
@@ -161,6 +173,9 @@ impl fmt::Display for Reason {
             }
             Self::Left(why) => write!(f, "what ran is worth nothing: {why}"),
             Self::RejectsJumped(upstream) => write!(f, "the rejects of upstream {} have jumped", upstream.0),
+            Self::Suspected(upstream) => write!(f, "something is held against upstream {}", upstream.0),
+            Self::Preferred(upstream) => write!(f, "upstream {} is preferred", upstream.0),
+            Self::Turn(upstream) => write!(f, "it is the turn of upstream {}", upstream.0),
             Self::Better { upstream, gain } => {
                 write!(f, "upstream {} is worth {:.3} % more", upstream.0, gain * 100.0)
             }
@@ -334,4 +349,29 @@ pub enum Warning {
     NotAuthorised(UpstreamId),
     /// It has had no newer job for more than 300 s.
     OldJob(UpstreamId),
+}
+
+impl Warning {
+    /// Whom it is about.
+    pub fn upstream(&self) -> UpstreamId {
+        match self {
+            Self::ParentUnknown(upstream)
+            | Self::Duplicate(upstream)
+            | Self::NotAuthorised(upstream)
+            | Self::OldJob(upstream) => *upstream,
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ParentUnknown(_) => "nobody else knows the block that it builds on",
+            Self::Duplicate(_) => {
+                "it calls a share a duplicate: please report this, it is a fault of signalcore"
+            }
+            Self::NotAuthorised(_) => "it does not know this worker any more",
+            Self::OldJob(_) => "it has had no newer job for five minutes",
+        })
+    }
 }

@@ -1,39 +1,67 @@
-//! Which upstream a board hashes for in its next slice, where the operator splits hashing by quota.
+//! Which upstream a board hashes for in its next slice, where the operator splits hashing by weight.
 
 use std::time::Duration;
 
 use super::input::UpstreamId;
 
-/// Least length of a slice: each costs a flush, so 60 s keep the price below a 60th of that.
-pub const LEAST_SLICE: Duration = Duration::from_secs(60);
-
-/// Of one board: what each upstream is owed, in slices of all quotas together.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Quota {
-    quotas: Vec<f64>,
-    owed: Vec<f64>,
+/// Hashes by upstream against their weights.
+#[derive(Debug)]
+pub struct Ledger {
+    accounts: Vec<Credit>,
 }
 
-impl Quota {
-    /// By these quotas, in any unit; what is no number above 0 gets nothing.
-    pub fn new(quotas: &[f64]) -> Self {
-        let good = |quota: &f64| if quota.is_finite() { quota.clamp(0.0, 1e9) } else { 0.0 };
-        Self { quotas: quotas.iter().map(good).collect(), owed: vec![0.0; quotas.len()] }
+#[derive(Debug)]
+struct Credit {
+    weight: f64,
+    hashes: f64,
+}
+
+impl Credit {
+    fn level(&self) -> f64 {
+        self.hashes / self.weight
+    }
+}
+
+impl Ledger {
+    /// Nothing has been hashed yet. `weights` are above 0, in the operator's order.
+    pub fn new(weights: &[u32]) -> Self {
+        let account = |weight: &u32| Credit { weight: f64::from((*weight).max(1)), hashes: 0.0 };
+        Self { accounts: weights.iter().map(account).collect() }
     }
 
-    /// The upstream of the next slice among those that `may` be hashed for: the one owed most, ties to the operator's
-    /// order. What others are owed is not made up for after they were away.
-    pub fn next(&mut self, may: impl Fn(UpstreamId) -> bool) -> Option<UpstreamId> {
-        let usable = |index: &usize| self.quotas[*index] > 0.0 && may(UpstreamId(*index));
-        let usable: Vec<_> = (0..self.quotas.len()).filter(usable).collect();
-        let total: f64 = usable.iter().map(|index| self.quotas[*index]).sum();
-        for index in 0..self.owed.len() {
-            self.owed[index] =
-                if usable.contains(&index) { self.owed[index] + self.quotas[index] } else { 0.0 };
+    /// Hashes were done for an upstream.
+    pub fn count(&mut self, upstream: UpstreamId, hashes: u64) {
+        self.accounts[upstream.0].hashes += hashes as f64;
+    }
+
+    /// From here on nobody of these has anything to make up for.
+    pub fn level(&mut self, upstreams: &[UpstreamId]) {
+        let highest = upstreams.iter().map(|id| self.accounts[id.0].level()).fold(0.0, f64::max);
+        for id in upstreams {
+            let account = &mut self.accounts[id.0];
+            account.hashes = highest * account.weight;
         }
-        let most = usable.into_iter().reduce(|a, b| if self.owed[b] > self.owed[a] { b } else { a })?;
-        self.owed[most] -= total;
-        Some(UpstreamId(most))
+    }
+
+    /// Of these, the one furthest behind its share when what boards have been set to do for it (`promised`, in hashes)
+    /// is counted as done.
+    pub fn neediest(
+        &self,
+        upstreams: &[UpstreamId],
+        promised: impl Fn(UpstreamId) -> f64,
+    ) -> Option<UpstreamId> {
+        let level = |id: &UpstreamId| {
+            let account = &self.accounts[id.0];
+            (account.hashes + promised(*id)) / account.weight
+        };
+        upstreams.iter().copied().min_by(|a, b| level(a).total_cmp(&level(b)))
+    }
+
+    /// The part of all hashing that `upstream` gets among these, or would get with them.
+    pub fn part(&self, upstream: UpstreamId, among: &[UpstreamId]) -> f64 {
+        let weight = |id: UpstreamId| self.accounts[id.0].weight;
+        let others: f64 = among.iter().filter(|id| **id != upstream).map(|id| weight(*id)).sum();
+        weight(upstream) / (weight(upstream) + others)
     }
 }
 
@@ -74,25 +102,47 @@ impl Canary {
 mod tests {
     use super::*;
 
-    fn slices(quota: &mut Quota, count: usize, away: Option<usize>) -> Vec<usize> {
-        (0..count).filter_map(|_| quota.next(|id| Some(id.0) != away)).map(|id| id.0).collect()
+    const ALL: [UpstreamId; 3] = [UpstreamId(0), UpstreamId(1), UpstreamId(2)];
+
+    fn hashed(ledger: &mut Ledger, among: &[UpstreamId], slices: u32) -> [f64; 3] {
+        let mut done = [0.0; 3];
+        for _ in 0..slices {
+            let next = ledger.neediest(among, |_| 0.0).unwrap();
+            ledger.count(next, 1_000);
+            done[next.0] += 1.0 / f64::from(slices);
+        }
+        done
     }
 
     #[test]
-    fn slices_are_given_by_quota_and_spread_evenly() {
-        let mut quota = Quota::new(&[3.0, 1.0]);
-        assert_eq!(slices(&mut quota, 8, None), [0, 0, 1, 0, 0, 0, 1, 0]);
-        let mut quota = Quota::new(&[50.0, 30.0, 20.0]);
-        let given = slices(&mut quota, 1000, None);
-        assert_eq!([0, 1, 2].map(|id| given.iter().filter(|given| **given == id).count()), [500, 300, 200]);
+    fn slices_fall_to_the_weights_within_one_slice() {
+        let mut ledger = Ledger::new(&[70, 25, 5]);
+        let done = hashed(&mut ledger, &ALL, 1_000);
+        for (part, expected) in done.iter().zip([0.70, 0.25, 0.05]) {
+            assert!((part - expected).abs() <= 0.001, "{done:?}");
+        }
+        assert_eq!(ledger.part(ALL[1], &ALL[1..]), 25.0 / 30.0);
+        assert_eq!(ledger.part(ALL[0], &ALL[1..]), 0.7);
     }
 
     #[test]
-    fn who_was_away_makes_up_for_nothing_and_who_has_no_quota_gets_nothing() {
-        let mut quota = Quota::new(&[1.0, 1.0, 0.0, f64::NAN]);
-        assert_eq!(slices(&mut quota, 4, Some(0)), [1; 4]);
-        assert_eq!(slices(&mut quota, 4, None), [0, 1, 0, 1]);
-        assert_eq!(Quota::new(&[0.0]).next(|_| true), None);
+    fn who_was_away_gets_what_it_missed_unless_the_ledger_is_levelled() {
+        let mut ledger = Ledger::new(&[1, 1, 1]);
+        hashed(&mut ledger, &ALL[..2], 10);
+        assert_eq!(hashed(&mut ledger, &ALL, 5)[2], 1.0, "all of it goes to the one that was away");
+        let mut ledger = Ledger::new(&[1, 1, 1]);
+        hashed(&mut ledger, &ALL[..2], 10);
+        ledger.level(&ALL);
+        let done = hashed(&mut ledger, &ALL, 30);
+        assert!(done.iter().all(|part| (part - 1.0 / 3.0).abs() < 0.01), "{done:?}");
+    }
+
+    #[test]
+    fn what_another_board_has_promised_counts_as_done() {
+        let ledger = Ledger::new(&[1, 1]);
+        let promised = |id: UpstreamId| if id.0 == 0 { 5.0 } else { 0.0 };
+        assert_eq!(ledger.neediest(&ALL[..2], promised), Some(ALL[1]));
+        assert_eq!(ledger.neediest(&[], promised), None);
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Journal {
                 self.counts.moves += u64::from(before.is_some_and(|before| before != upstream));
             }
             Action::Boundary(..) => self.counts.boundaries += 1,
-            Action::Keep | Action::Idle => {}
+            Action::Keep | Action::Close(_) | Action::Idle => {}
         }
         let repeats = |last: &Record| is_same_kind(&last.decision.reason, &decision.reason);
         if decision.action == Action::Keep && self.records.back().is_some_and(repeats) {

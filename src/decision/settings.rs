@@ -2,6 +2,32 @@
 
 use std::time::Duration;
 
+/// Whom the operator wants hashed for among those whose jobs are worth anything. What a job is worth, when a newer one is
+/// taken up and when an upstream is left are the rule's under each of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// The first in the operator's order that is proven.
+    Failover,
+    /// All at once by weight; one that was away makes up for nothing.
+    LoadBalance,
+    /// All at once by weight over all the time: one that was away gets what it missed.
+    Quota,
+    /// One until it fails, then the next.
+    RoundRobin,
+    /// One after the other, each for as long.
+    Rotate(Duration),
+    /// The one that is worth most.
+    #[default]
+    Value,
+}
+
+impl Strategy {
+    /// Whether several are hashed for at once.
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::LoadBalance | Self::Quota)
+    }
+}
+
 /// Whether an upstream that pays for each share is hashed for on a block that is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StalePolicy {
@@ -15,6 +41,8 @@ pub enum StalePolicy {
 /// All of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
+    /// Whom the operator wants hashed for.
+    pub strategy: Strategy,
     /// What becomes of pay per share behind the tip.
     pub stale_policy: StalePolicy,
     /// Mean fees of a block in satoshi to start with; the mean over blocks takes over.
@@ -124,6 +152,7 @@ pub struct Bounds {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            strategy: Strategy::default(),
             stale_policy: StalePolicy::OwnRevenue,
             mean_fees: 2_000_000,
             moves: Moves::default(),

@@ -1,5 +1,6 @@
 mod properties;
 mod scripts;
+mod strategies;
 
 use std::time::{Duration, Instant};
 
@@ -36,8 +37,13 @@ fn clean(upstream: usize, name: u8, height: u32) -> Told {
 
 impl World {
     fn new(upstreams: &[Terms]) -> Self {
+        Self::by(Strategy::Value, upstreams)
+    }
+
+    fn by(strategy: Strategy, upstreams: &[Terms]) -> Self {
         let start = Instant::now();
-        let decider = Decider::new(Settings::default(), upstreams, 1, start);
+        let settings = Settings { strategy, ..Settings::default() };
+        let decider = Decider::new(settings, upstreams, 1, start);
         Self { decider, start, next_key: 0 }
     }
 
@@ -55,9 +61,10 @@ impl World {
     fn pass(&mut self, second: f64) -> Vec<(f64, Action)> {
         let mut acted = Vec::new();
         while let Some(due) = self.decider.poll_timeout().filter(|due| *due <= self.at(second)) {
-            let action = self.decider.handle_timeout(due).action;
-            if action != Action::Keep {
-                acted.push(((due - self.start).as_secs_f64(), action));
+            for Decision { action, .. } in self.decider.handle_timeout(due) {
+                if action != Action::Keep {
+                    acted.push(((due - self.start).as_secs_f64(), action));
+                }
             }
         }
         acted
@@ -65,7 +72,7 @@ impl World {
 
     fn event(&mut self, second: f64, event: Event) -> Decision {
         self.pass(second);
-        self.decider.handle(event, self.at(second))
+        self.decider.handle(event, self.at(second))[0]
     }
 
     fn job(&mut self, second: f64, told: Told) -> Decision {

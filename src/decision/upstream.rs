@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::acceptance::Acceptance;
 use super::flush::OldJobs;
-use super::input::{Checked, JobFacts, JobKey, ParentHash, Scheme, Terms, UpstreamId};
+use super::input::{Checked, JobFacts, JobKey, ParentHash, Repute, Scheme, Terms, UpstreamId};
 use super::lag::Lag;
 use super::link::Link;
 use super::output::{Delays, Warning, Worthless};
 use super::rejects::{Finding, RecentShares, RejectWatch};
-use super::settings::{Settings, StalePolicy};
+use super::settings::{Deadlines, Settings, StalePolicy};
 use super::value::Factors;
 
 /// A job and when it came.
@@ -49,12 +49,13 @@ pub(super) enum Told {
 
 impl Jobs {
     pub(super) fn tell(&mut self, facts: JobFacts, now: Instant) -> Told {
-        let is_known = self.last == Some(facts.key);
+        let is_newest = self.newest.is_some_and(|newest| newest.facts.key == facts.key);
+        let is_known = is_newest || self.last == Some(facts.key);
         let held = self.held.filter(|held| held.facts.key == facts.key);
         if !is_known && self.last > Some(facts.key) {
             return Told::Nothing;
         }
-        self.last = Some(facts.key);
+        self.last = self.last.max(Some(facts.key));
         match facts.checked {
             Checked::Hold(_) => {
                 if is_known {
@@ -133,6 +134,9 @@ pub(super) struct Upstream {
     pub(super) shares: Shares,
     pub(super) lag: Lag,
     pub(super) old_jobs: OldJobs,
+    pub(super) repute: Repute,
+    /// Its last job is kept for so long when nothing is worth hashing.
+    pub(super) patience: Duration,
     /// Of one second's income, in ideal seconds.
     pub(super) variance: f64,
     /// What the operator was last warned of.
@@ -153,6 +157,9 @@ pub(super) struct Shares {
     pub(super) watch: RejectWatch,
     pub(super) recent: RecentShares,
 }
+
+/// No silence is so long.
+const NEVER: Duration = Duration::from_secs(1_000_000);
 
 /// An alarm keeps a tenth of the prior and the shares of so long.
 const AFTER_ALARM: Duration = Duration::from_secs(130);
@@ -182,10 +189,16 @@ impl Shares {
 
 impl Upstream {
     pub(super) fn new(terms: Terms, settings: &Settings, now: Instant) -> Self {
+        // Our own node is asked and need not speak: that it does not answer is told as a loss.
+        let deadlines = if terms.vouches {
+            Deadlines { silence_least: NEVER, silence_most: NEVER, ..settings.deadlines }
+        } else {
+            settings.deadlines
+        };
         Self {
             terms,
             jobs: Jobs::default(),
-            link: Link::new(settings.deadlines, now),
+            link: Link::new(deadlines, now),
             shares: Shares {
                 acceptance: Acceptance::new(settings.learning, now),
                 watch: RejectWatch::new(settings.alarms),
@@ -193,6 +206,8 @@ impl Upstream {
             },
             lag: Lag::default(),
             old_jobs: OldJobs::default(),
+            repute: Repute::default(),
+            patience: settings.graces.idle_after,
             variance: 0.0,
             warned: None,
         }

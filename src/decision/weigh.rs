@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Decider;
 use super::chain::{Builder, Judgement, Survey};
 use super::envelope::Standing;
-use super::input::{JobFacts, UpstreamId};
+use super::input::{JobFacts, Repute, UpstreamId};
 use super::output::{Candidate, Observed, ObservedJob, Worthless};
 use super::upstream::Upstream;
 use super::value::{Factors, risk_discount};
@@ -24,6 +24,17 @@ pub(super) struct Weighed {
 }
 
 impl Weighed {
+    /// It is worth nothing by a suspicion alone: what is hashed for a pool that speaks seldom, or on a block that others do
+    /// not know, may count all the same. A connection ends when it is dead, and boards that rest earn nothing for certain.
+    pub(super) fn is_doubtful(&self) -> bool {
+        let of_job = self.judgement.map(|judgement| judgement.why);
+        matches!(of_job, Some(None | Some(Worthless::ParentUnknown)))
+            && matches!(
+                self.why,
+                Some(Worthless::Silent(_) | Worthless::Unanswered(_) | Worthless::ParentUnknown)
+            )
+    }
+
     /// The index that it had if its parent were the tip.
     pub(super) fn index_on_tip(&self, optimism: f64) -> f64 {
         Factors { v: 1.0, ..self.factors }.index(optimism)
@@ -33,6 +44,8 @@ impl Weighed {
 /// How far an upstream may be moved to. The later, the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Readiness {
+    /// Something is held against it.
+    Suspect,
     /// Its rejects have jumped, and it is not to be probed yet.
     Alarmed,
     /// It has just come.
@@ -45,23 +58,11 @@ pub(super) enum Readiness {
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     pub(super) of: Vec<Weighed>,
-    /// The newest job of our upstream, where that is newer than the running one.
-    pub(super) newest: Option<Weighed>,
+    /// By upstream that is hashed for: its newest job, where that is newer than the running one.
+    pub(super) newest: Vec<Option<Weighed>>,
 }
 
 impl Table {
-    /// The best upstream worth anything beside `current`: ready ones first, then by index, ties to the operator's order.
-    pub(super) fn best_beside(&self, current: Option<UpstreamId>) -> Option<UpstreamId> {
-        let others =
-            (0..self.of.len()).filter(|id| Some(UpstreamId(*id)) != current && self.of[*id].value > 0.0);
-        let better = |a: usize, b: usize| {
-            let (first, second) = (&self.of[a], &self.of[b]);
-            let is_better = (second.readiness, second.index) > (first.readiness, first.index);
-            if is_better { b } else { a }
-        };
-        others.reduce(better).map(UpstreamId)
-    }
-
     /// The best value of those that may be moved to, or run.
     pub(super) fn best_value(&self, current: Option<UpstreamId>) -> f64 {
         let counts = |(id, weighed): &(usize, &Weighed)| {
@@ -84,26 +85,17 @@ impl Decider {
     pub(super) fn weigh(&self, now: Instant) -> Table {
         let builders = self.builders();
         let survey = self.chain.survey(&builders, now);
-        let running = self.hashing.running.as_ref();
         let weigh = |(id, upstream): (usize, &Upstream)| {
             let id = UpstreamId(id);
-            match running.filter(|running| running.upstream == id) {
-                Some(running) => self.weigh_job(&survey, id, Some(&running.facts), running.void, now),
-                None => self.weigh_job(
-                    &survey,
-                    id,
-                    upstream.jobs.newest.map(|offer| offer.facts).as_ref(),
-                    None,
-                    now,
-                ),
-            }
+            let newest = upstream.jobs.newest.map(|offer| offer.facts);
+            let weigh = |job: Option<&JobFacts>, void| self.weigh_job(&survey, id, job, void, now);
+            let Some(running) = self.hashing.running_of(id) else {
+                return (weigh(newest.as_ref(), None), None);
+            };
+            let newer = newest.filter(|newest| newest.key > running.facts.key);
+            (weigh(Some(&running.facts), running.void), newer.map(|newest| weigh(Some(&newest), None)))
         };
-        let of = self.upstreams.iter().enumerate().map(weigh).collect();
-        let newest = running.and_then(|running| {
-            let newest = self.upstreams[running.upstream.0].jobs.newest?;
-            let is_newer = newest.facts.key > running.facts.key;
-            is_newer.then(|| self.weigh_job(&survey, running.upstream, Some(&newest.facts), None, now))
-        });
+        let (of, newest) = self.upstreams.iter().enumerate().map(weigh).unzip();
         Table { of, newest }
     }
 
@@ -118,7 +110,7 @@ impl Decider {
         let upstream = &self.upstreams[id.0];
         let held_to_tip = upstream.is_held_to_tip(self.settings.stale_policy);
         let judgement = job.map(|job| survey.judge(id, &job.parent, held_to_tip));
-        let why = upstream.link.why_down().or(void).or_else(|| match judgement {
+        let why = void.or(upstream.link.why_down()).or_else(|| match judgement {
             None => Some(upstream.jobs.why_none()),
             Some(judgement) => judgement.why,
         });
@@ -138,7 +130,9 @@ impl Decider {
     }
 
     fn readiness(&self, upstream: &Upstream, now: Instant) -> Readiness {
-        if upstream.shares.watch.probe_at().is_some() {
+        if upstream.repute == Repute::Suspect {
+            Readiness::Suspect
+        } else if upstream.shares.watch.probe_at().is_some() {
             Readiness::Alarmed
         } else if upstream
             .link
@@ -154,7 +148,7 @@ impl Decider {
     /// How advice for this upstream stands.
     pub(super) fn standing_of(&self, target: UpstreamId, table: &Table) -> Option<Standing> {
         let (weighed, upstream) = (table.of.get(target.0)?, self.upstreams.get(target.0)?);
-        let running = self.hashing.running.as_ref().map(|running| running.upstream);
+        let running = self.running().map(|(upstream, _)| upstream);
         let is_ready = weighed.readiness == Readiness::Usable || running == Some(target);
         let is_calm = !upstream.shares.watch.is_alarmed();
         let is_fit = is_ready && is_calm && weighed.factors.v == 1.0;

@@ -56,13 +56,6 @@ pub enum AdviceEnd {
     Refused(String),
 }
 
-impl Asking {
-    /// Whether there is a model.
-    pub(super) fn is_on(&self) -> bool {
-        self.terms.is_some()
-    }
-}
-
 impl Engine {
     /// Asks a model from now on.
     #[must_use]
@@ -127,9 +120,9 @@ impl Engine {
             AdviceEnd::Shadowed
         } else {
             match self.value.decider_mut().advise(advice, now) {
-                Ok(decision) => {
+                Ok(decisions) => {
                     self.asking.counts.applied += 1;
-                    self.carry_out(decision, now);
+                    self.carry_out(&decisions, now);
                     AdviceEnd::Applied
                 }
                 Err(refused) => {

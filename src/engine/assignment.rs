@@ -2,13 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use signalcore_drivers::ChipJobId;
 
 use super::boards::{Board, BoardState};
 use super::inflight::Dispatched;
-use super::{Action, BoardId, BoardReport, Engine, Report, SLICE, UpstreamId, dispatch};
+use super::{Action, BoardId, BoardReport, Engine, Report, dispatch};
+
+/// Least and longest time for which a board hashes for one upstream where hashing is shared. What one slice gives too much
+/// the next ones take back, so short ones keep the parts closer to what was asked.
+const SHORTEST_SLICE: Duration = Duration::from_secs(2);
+const LONGEST_SLICE: Duration = Duration::from_secs(60);
+/// A slice takes so many times what a change of work costs: a thousandth is lost.
+const SLICE_IN_CHANGES: u32 = 1000;
 
 /// A change of work that has not reached all boards.
 #[derive(Debug)]
@@ -19,41 +26,27 @@ pub(super) struct Switch {
 }
 
 impl Engine {
-    /// Gives the newest job of an upstream to its boards that lack it, or later when jobs come too thick.
-    pub(super) fn hand_on(&mut self, upstream: UpstreamId, now: Instant) {
-        let newest = self.upstreams.find(upstream).source.as_ref().map(|source| &source.job);
-        let lack = self.boards.iter().filter(|(id, board)| {
-            let has = self.in_flight.newest(**id).map(|dispatched| dispatched.work.job());
-            board.upstream == Some(upstream)
-                && board.state != BoardState::Gone
-                && !newest.zip(has).is_some_and(|(newest, has)| Arc::ptr_eq(newest, has))
-        });
-        let lack: Vec<_> = lack.map(|(id, _)| *id).collect();
-        if lack.is_empty() {
-            self.paces[upstream.0].clear();
-        } else if self.paces[upstream.0].take(now) {
-            for board in lack {
-                self.dispatch(board, now);
-            }
-        }
-    }
-
     /// Gives a board to the upstream that shall have it. True when that is another than before.
     pub(super) fn assign(&mut self, board: BoardId, now: Instant) -> bool {
-        let active = self.steering.active();
+        let active = &self.active;
         let promised = |upstream| {
             let others =
                 self.boards.iter().filter(|(id, other)| **id != board && other.upstream == Some(upstream));
             others.map(|(_, other)| other.promised(now)).sum()
         };
-        let upstream = match active {
-            [one] => Some(*one),
-            several => self.ledger.neediest(several, promised),
+        let upstream = match active[..] {
+            [one] => Some(one),
+            _ => self.ledger.neediest(active, promised),
         };
-        let is_sliced = active.len() > 1;
+        let slice_ends = (active.len() > 1).then(|| now + self.slice(now));
         let Some(place) = self.boards.get_mut(&board) else { return false };
-        place.slice_ends = is_sliced.then(|| now + SLICE);
+        place.slice_ends = slice_ends;
         std::mem::replace(&mut place.upstream, upstream) != upstream
+    }
+
+    /// How long a board hashes for one upstream at a time where hashing is shared: long beside what a change costs.
+    fn slice(&self, now: Instant) -> Duration {
+        self.flush_cost(now).saturating_mul(SLICE_IN_CHANGES).clamp(SHORTEST_SLICE, LONGEST_SLICE)
     }
 
     pub(super) fn boards_where(&self, wanted: impl Fn(&Board) -> bool) -> Vec<BoardId> {
@@ -81,7 +74,9 @@ impl Engine {
         };
         let Some(current) = place.upstream else { return };
         let upstream = self.upstreams.find_mut(current);
-        let Some(source) = &mut upstream.source else { return };
+        let Some(source) = &mut upstream.source else {
+            return self.outbox.push_back(Action::Dispatch(board, None));
+        };
         let was_used_up = source.is_used_up();
         let work = source.next_work(&mut upstream.extranonces, now);
         if let Some(changed) = work.as_ref().and_then(|work| source.check(work, now).err()) {
@@ -109,6 +104,7 @@ impl Engine {
                 )
             });
             if let Some((began, is_failover)) = began {
+                place.flush.sent(id, now);
                 let fits = |switch: &&mut Switch| switch.began == began;
                 match self.switch.as_mut().filter(fits) {
                     Some(switch) => drop(switch.waiting.insert(board)),
@@ -137,6 +133,7 @@ impl Engine {
         let (upstream, began) = (dispatched.upstream, dispatched.switch_began);
         if let Some(place) = self.boards.get_mut(&board) {
             place.hashing_for = Some(upstream);
+            place.flush.started(job, at);
         }
         let is_of_it = |switch: &&mut Switch| Some(switch.began) == began;
         if let Some(switch) = self.switch.as_mut().filter(is_of_it)

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use signalcore_drivers::BoardStatus;
 
 use super::UpstreamId;
+use super::flush_cost::FlushCost;
 use super::meter::{BoardCounts, RateMeter, ShareCounts};
 use crate::work::{Difficulty, HashRate};
 
@@ -45,6 +46,8 @@ pub(super) struct Board {
     /// When it last asked for more work, and how long before it had asked the time before.
     asked_at: Option<Instant>,
     asked_after: Option<Duration>,
+    /// What a change of work costs it.
+    pub(super) flush: FlushCost,
     /// The pool difficulty below which it was last told that the board reports less.
     pub(super) ceiling_told: Option<Difficulty>,
 }
@@ -76,6 +79,7 @@ impl Board {
             slice_ends: None,
             asked_at: None,
             asked_after: None,
+            flush: FlushCost::default(),
             ceiling_told: None,
         }
     }

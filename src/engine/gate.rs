@@ -218,6 +218,8 @@ impl Engine {
         self.upstreams.drop_job(upstream, finding.to_string(), now);
         self.outbox.push_back(Action::Report(Report::Checked(upstream, finding)));
         self.settle(now);
+        self.value_lost(upstream, now);
+        self.dispatch_where(now, |board| board.upstream == Some(upstream));
     }
 
     /// Takes up what has waited long enough.

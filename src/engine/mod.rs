@@ -5,17 +5,17 @@ pub mod account;
 pub mod advice;
 mod assignment;
 mod boards;
+mod choice;
 pub mod crosscheck;
 pub mod dispatch;
+mod flush_cost;
 pub mod gate;
 pub mod inflight;
-mod ledger;
 pub mod meter;
 mod nonces;
 pub mod pace;
 pub mod policy;
 pub mod snapshot;
-mod steering;
 pub mod task;
 pub mod throttle;
 mod upstreams;
@@ -35,16 +35,15 @@ use self::boards::{Board, BoardState};
 use self::crosscheck::Verdict;
 use self::gate::Gate;
 use self::inflight::InFlight;
-use self::ledger::Ledger;
 use self::meter::BoardCounts;
 use self::pace::Pace;
 use self::policy::{Policy, Strategy, UpstreamTerms};
-use self::steering::Steering;
 use self::throttle::Throttle;
 use self::upstreams::Upstreams;
 use self::value::Value;
-use crate::decision::Event;
 pub use crate::decision::UpstreamId;
+use crate::decision::quota::Ledger;
+use crate::decision::{Event, Warning};
 use crate::model::advisor::Question;
 use crate::model::output::Word;
 use crate::validate::{self, Finding};
@@ -53,10 +52,6 @@ use crate::work::{Answered, Difficulty, Job, NotAShare, Share};
 /// A board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BoardId(pub usize);
-
-/// How long a board hashes for one upstream at a time where hashing is shared. A switch costs a chip a fraction of a
-/// millisecond to some tens; what one slice gives too much the next ones take back.
-const SLICE: Duration = Duration::from_secs(2);
 
 /// What the engine wants done.
 #[derive(Debug)]
@@ -100,6 +95,8 @@ pub enum Report {
     },
     /// Something is held against an upstream, or no longer.
     Judged(UpstreamId, Verdict),
+    /// Something about an upstream that changes nothing by itself.
+    Warned(Warning),
     /// A model would have another upstream hashed for, or this one kept.
     Advice {
         /// Which.
@@ -154,7 +151,8 @@ pub struct Engine {
     started: Instant,
     upstreams: Upstreams,
     boards: BTreeMap<BoardId, Board>,
-    steering: Steering,
+    /// Whom is hashed for, in the operator's order.
+    active: Vec<UpstreamId>,
     ledger: Ledger,
     strategy: Strategy,
     in_flight: InFlight,
@@ -192,7 +190,7 @@ impl Engine {
             started: now,
             upstreams: Upstreams::new(terms, policy),
             boards: BTreeMap::new(),
-            steering: Steering::new(policy.strategy),
+            active: Vec::new(),
             ledger: Ledger::new(&weights),
             strategy: policy.strategy,
             in_flight: InFlight::default(),
@@ -205,12 +203,7 @@ impl Engine {
             switch: None,
             switches: Times::default(),
             failovers: Times::default(),
-            value: Value::new(
-                &policy.settings(terms),
-                &terms.iter().map(|terms| terms.value).collect::<Vec<_>>(),
-                0,
-                now,
-            ),
+            value: Value::new(&policy, terms, now),
             asking: Asking::default(),
             learns_spells: policy.learns_spells,
             is_recorded: false,
@@ -248,13 +241,7 @@ impl Engine {
             BoardState::Starved => self.upstreams.find(board.upstream?).source.as_ref()?.next_second(),
             _ => board.slice_ends,
         });
-        let others = [
-            self.review_at,
-            self.steering.turn_ends(),
-            self.gate.due(),
-            self.value_due(),
-            self.next_question(),
-        ];
+        let others = [self.review_at, self.gate.due(), self.value_due(), self.next_question()];
         boards.chain(others.into_iter().flatten()).chain(self.paces.iter().filter_map(Pace::due)).min()
     }
 
@@ -289,7 +276,7 @@ impl Engine {
         now: Instant,
         unix: u64,
     ) {
-        self.time_of_day = (unix, now);
+        self.learn_time(unix, now);
         if self.admit(upstream, job, arrived, now, unix) {
             self.judge_again(upstream, now);
         } else {
@@ -309,11 +296,8 @@ impl Engine {
     ) {
         let clean = self.upstreams.take_job(upstream, &job, verdict, arrived, now, unix);
         self.settle(now);
-        if self.strategy != Strategy::Value {
-            self.hand_on(upstream, now);
-        }
         self.value_job(upstream, &job, clean, now);
-        if self.steering.active().contains(&upstream) {
+        if self.active.contains(&upstream) {
             self.report(Report::Job { upstream, job, clean });
         }
         self.soft_event();
@@ -327,6 +311,11 @@ impl Engine {
         self.upstreams.lose(upstream, reason, now);
         self.settle(now);
         self.value_lost(upstream, now);
+    }
+
+    /// An upstream has said something that is no job and no answer.
+    pub fn handle_alive(&mut self, upstream: UpstreamId, now: Instant) {
+        self.value_event(Event::Alive(upstream), now);
     }
 
     /// A share has come to its end at its upstream.
@@ -374,7 +363,7 @@ impl Engine {
         self.ask(now);
         for index in 0..self.paces.len() {
             if self.paces[index].due().is_some_and(|due| now >= due) {
-                self.hand_on(UpstreamId(index), now);
+                self.hand_on(UpstreamId(index), false, now);
             }
         }
         let over = |board: &Board| board.slice_ends.is_some_and(|end| now >= end);
@@ -390,11 +379,11 @@ impl Engine {
     pub fn stop(&mut self) {
         self.is_stopped = true;
         self.upstreams.stop();
-        self.steering.stop();
+        self.active.clear();
         self.idle_all();
     }
 
-    /// Looks at all upstreams anew and hashes for whom the strategy wants.
+    /// Looks at all upstreams anew, and tells the decider what it cannot see.
     fn settle(&mut self, now: Instant) {
         for (upstream, verdict) in self.upstreams.review(now) {
             self.report(Report::Judged(upstream, verdict));
@@ -402,43 +391,11 @@ impl Engine {
         for index in 0..self.paces.len() {
             self.value_judged(UpstreamId(index), now);
         }
-        let standings = self.upstreams.standings(now);
-        let changed = self.steering.steer(&standings, now);
-        let from = changed.as_deref().unwrap_or(self.steering.active());
-        if !from.is_empty() || self.left_at.is_none() {
-            self.left_at = self.upstreams.all_lost_at(from).filter(|_| !from.is_empty());
-        }
-        if let Some(from) = &changed {
-            self.switch_over(from, now);
-        }
+        let active = std::mem::take(&mut self.active);
+        self.note_left(&active);
+        self.active = active;
         self.update_wanted(now);
         self.review_at = self.upstreams.next_change(now);
-    }
-
-    fn switch_over(&mut self, from: &[UpstreamId], now: Instant) {
-        let to = self.steering.active().to_vec();
-        let left = from.iter().find(|id| !to.contains(id)).copied();
-        let joined = to.iter().find(|id| !from.contains(id)).copied();
-        let reason = self.upstreams.reason(left, joined);
-        if self.strategy == Strategy::LoadBalance {
-            self.ledger.level(&to);
-        }
-        let is_shared = self.steering.is_shared();
-        self.report(Report::Switched { from: from.to_vec(), to: to.clone(), reason });
-        if to.is_empty() {
-            return self.idle_all();
-        }
-        // Where hashing is shared, who stays keeps its boards until their slices end.
-        let must_move = |board: &Board| !is_shared || board.upstream.is_none_or(|id| !to.contains(&id));
-        for board in self.boards_where(must_move) {
-            self.assign(board, now);
-            self.dispatch(board, now);
-        }
-        self.left_at = None;
-        let alone = is_shared && to.len() > 1;
-        self.boards.values_mut().filter(|board| alone && board.slice_ends.is_none()).for_each(|board| {
-            board.slice_ends = Some(now);
-        });
     }
 
     fn update_wanted(&mut self, now: Instant) {
@@ -469,6 +426,16 @@ impl Engine {
         let moment = self.value.decider().moment();
         if std::mem::replace(&mut self.moment, moment) != moment {
             self.outbox.push_back(Action::Moment(moment));
+        }
+    }
+
+    /// The time of day is known: from it follows when the day ends, after which a model has a new budget.
+    fn learn_time(&mut self, unix: u64, now: Instant) {
+        const DAY: u64 = 86_400;
+        let (known, _) = std::mem::replace(&mut self.time_of_day, (unix, now));
+        if known / DAY != unix / DAY {
+            let next = now + Duration::from_secs(DAY - unix % DAY);
+            self.value.decider_mut().midnight(next, now);
         }
     }
 

@@ -38,7 +38,18 @@ impl Engine {
         }
         let upstream = dispatched.upstream;
         let stamp = dispatched.stamp;
-        match dispatched.work.verify(version, nonce) {
+        let verdict = dispatched.work.verify(version, nonce);
+        let chip_target = dispatched.chip_target;
+        let is_of_board = match &verdict {
+            Ok(_) => true,
+            Err(NotAShare::AboveTarget(hash)) => chip_target.is_met_by(hash),
+            Err(_) => false,
+        };
+        if let Some(place) = self.boards.get_mut(&board).filter(|_| is_of_board) {
+            let a_second = place.likely_rate(now).finds(&chip_target);
+            place.flush.found(job, a_second, now);
+        }
+        match verdict {
             Ok(share) => {
                 let job = share.job();
                 let changed = stamp.and_then(|stamp| intact(job, origin(upstream, job), &stamp).err());
@@ -52,7 +63,7 @@ impl Engine {
                 }
             }
             // Good enough for the board's own target: it shows that the board works, no more.
-            Err(NotAShare::AboveTarget(hash)) if dispatched.chip_target.is_met_by(&hash) => {}
+            Err(NotAShare::AboveTarget(_)) if is_of_board => {}
             Err(error) => {
                 self.count(board, |counts| counts.hardware_errors += 1);
                 self.report(Report::Board(board, BoardReport::HardwareError(error)));
@@ -68,8 +79,7 @@ impl Engine {
         now: Instant,
     ) {
         self.count(board, |counts| counts.shares += 1);
-        let newest = self.upstreams.find(upstream).source.as_ref().map(|source| source.job.epoch);
-        let is_stale = newest.is_some_and(|newest| share.job().epoch < newest);
+        let is_stale = self.upstreams.find(upstream).is_stale(share.job().epoch);
         if is_stale && !share.solves_block() {
             self.upstreams.sent(upstream, *share.hash(), board, now);
             self.handle_answer(upstream, Answered { share, outcome: Outcome::Stale, latency: None }, now);

@@ -17,13 +17,15 @@ pub struct Pace {
     recent: VecDeque<Instant>,
     /// When the one that had to wait may be made.
     due: Option<Instant>,
+    /// And for it boards drop what they have.
+    pub flush_waits: bool,
 }
 
 impl Pace {
     /// Of a pool, or of nodes of our own.
     pub fn new(is_own: bool) -> Self {
         let most = if is_own { MOST_OF_OUR_OWN } else { MOST };
-        Self { most, recent: VecDeque::new(), due: None }
+        Self { most, recent: VecDeque::new(), due: None, flush_waits: false }
     }
 
     /// Takes note of a switch that shall be made now. False when it has to wait until it is [`Self::due`].

@@ -2,26 +2,9 @@
 
 use std::time::Duration;
 
+pub use crate::decision::Strategy;
 use crate::decision::{Bounds, Scheme, Settings, StalePolicy, Terms};
 use crate::validate::Level;
-
-/// Which upstreams are hashed for. Only those that are alive and above suspicion count, while there are such.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Strategy {
-    /// The first in the operator's order.
-    #[default]
-    Failover,
-    /// All at once by weight; one that was away makes up for nothing.
-    LoadBalance,
-    /// All at once by weight over all the time: one that was away gets what it missed.
-    Quota,
-    /// One until it fails, then the next.
-    RoundRobin,
-    /// One after the other, each for as long.
-    Rotate(Duration),
-    /// The one that is worth most, by the value rule.
-    Value,
-}
 
 /// What steers the engine.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,13 +30,14 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The value rule's settings. The last job is kept for as long as that of the most patient upstream.
-    pub(super) fn settings(&self, terms: &[UpstreamTerms]) -> Settings {
-        let mut settings =
-            Settings { stale_policy: self.stale_policy, bounds: self.bounds, ..Settings::default() };
-        let longest = terms.iter().map(|terms| terms.grace).max().unwrap_or(GRACE);
-        settings.graces.idle_after = longest;
-        settings
+    /// The value rule's settings.
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            strategy: self.strategy,
+            stale_policy: self.stale_policy,
+            bounds: self.bounds,
+            ..Settings::default()
+        }
     }
 }
 

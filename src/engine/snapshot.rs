@@ -143,7 +143,7 @@ impl Engine {
         };
         Snapshot {
             uptime: now.duration_since(self.started),
-            active: self.steering.active().to_vec(),
+            active: self.active.clone(),
             recent_rate: sum(|board| board.recent_rate),
             mean_rate: sum(|board| board.mean_rate),
             upstreams: self.upstreams.iter().enumerate().map(upstream).collect(),
@@ -165,8 +165,8 @@ impl Engine {
     pub fn rate_for(&self, upstream: UpstreamId, now: Instant) -> HashRate {
         let boards = self.boards.values().filter(|board| board.state != BoardState::Gone);
         let total = boards.map(|board| board.likely_rate(now).0).fold(0.0, f64::add);
-        let is_shared = self.steering.is_shared();
-        HashRate(if is_shared { total * self.ledger.part(upstream, self.steering.active()) } else { total })
+        let is_shared = self.strategy.is_shared();
+        HashRate(if is_shared { total * self.ledger.part(upstream, &self.active) } else { total })
     }
 
     /// Accepted blocks of all upstreams.

@@ -9,11 +9,11 @@ use super::crosscheck::{CrossCheck, Verdict};
 use super::dispatch::Source;
 use super::gate::{Quarantine, origin};
 use super::policy::{Policy, Strategy, UpstreamTerms};
-use super::steering::Standing;
 use super::{BoardId, UpstreamId};
+use crate::decision::{Reason, Repute};
 use crate::validate::context::Chain;
 use crate::validate::{self, Finding};
-use crate::work::{BlockHash, Extranonce2Allocator, Job};
+use crate::work::{BlockHash, Epoch, Extranonce2Allocator, Job};
 
 /// Least time between two words on the same upstream that say no more than the last one: a text may hold a figure that
 /// moves.
@@ -34,14 +34,27 @@ struct Sent {
     at: Instant,
 }
 
+/// How an upstream stands at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It gives work and is above suspicion; `settled` when it has never failed, or not for a while.
+    Good { settled: bool },
+    /// It gives work, and something is wrong with it.
+    Suspect,
+    /// It gives none.
+    Out,
+}
+
 /// One upstream.
 #[derive(Debug)]
 pub(super) struct Upstream {
     terms: UpstreamTerms,
     /// The job that is hashed, kept for a while after the connection is lost.
     pub(super) source: Option<Source>,
-    /// A newer one that waits to be taken up, where the value rule says when.
+    /// A newer one that waits to be taken up.
     waiting: Option<Source>,
+    /// Shares of jobs from there on are sent although a newer job calls them void: boards finish the work they have.
+    tolerated: Option<Epoch>,
     /// Hands out its extranonces.
     pub(super) extranonces: Extranonce2Allocator,
     /// What it has done for us.
@@ -79,6 +92,7 @@ impl Upstream {
             terms,
             source: None,
             waiting: None,
+            tolerated: None,
             extranonces: Extranonce2Allocator::default(),
             account: Account::default(),
             verdict: Verdict::Fine,
@@ -95,9 +109,26 @@ impl Upstream {
         }
     }
 
-    /// Takes up the job that waits.
-    pub(super) fn promote(&mut self) {
-        self.source = self.waiting.take().or_else(|| self.source.take());
+    /// Takes up the job that waits. Unless boards drop what they have for it, the old one is worked to its end.
+    pub(super) fn promote(&mut self, flush: bool) {
+        let Some(next) = self.waiting.take() else { return };
+        let before = self.source.replace(next).map(|source| source.job.epoch);
+        self.tolerated = if flush { None } else { self.tolerated.or(before) };
+    }
+
+    /// Whether a share of a job of this epoch comes too late.
+    pub(super) fn is_stale(&self, epoch: Epoch) -> bool {
+        let newest = self.source.as_ref().map(|source| source.job.epoch);
+        newest.is_some_and(|newest| epoch < newest) && self.tolerated.is_none_or(|oldest| epoch < oldest)
+    }
+
+    /// What the decider has to know of it beyond what it sees.
+    pub(super) fn repute(&self, policy: &Policy, now: Instant) -> Repute {
+        match self.verdict {
+            Verdict::Suspect(_) => Repute::Suspect,
+            _ if self.settles_at(policy).is_some_and(|at| now < at) => Repute::Recovering,
+            _ => Repute::Good,
+        }
     }
 
     /// Whether it gives work.
@@ -126,9 +157,7 @@ impl Upstream {
 
     fn standing(&self, policy: &Policy, now: Instant) -> Standing {
         match (&self.source, self.lost_at, &self.verdict) {
-            (None, ..) | (.., Verdict::Quarantine(_)) => Standing::Out,
-            (_, Some(lost), _) if now < lost + self.terms.grace => Standing::Parting,
-            (_, Some(_), _) => Standing::Out,
+            (None, ..) | (.., Verdict::Quarantine(_)) | (_, Some(_), _) => Standing::Out,
             (.., Verdict::Suspect(_)) => Standing::Suspect,
             (.., Verdict::Fine | Verdict::Flag(_)) => {
                 Standing::Good { settled: self.settles_at(policy).is_none_or(|at| now >= at) }
@@ -208,8 +237,7 @@ impl Upstreams {
         }
         (upstream.lost_at, upstream.is_failing) = (None, false);
         let source = Source::new(Arc::clone(job), arrived, verdict, origin(id, job));
-        // The first job, and one that voids all others, is taken up by whatever is hashed for the upstream.
-        if self.policy.strategy == Strategy::Value && upstream.source.is_some() {
+        if upstream.source.is_some() {
             upstream.waiting = Some(source);
         } else {
             upstream.source = Some(source);
@@ -324,9 +352,9 @@ impl Upstreams {
         }
     }
 
-    /// How all of them stand.
-    pub(super) fn standings(&self, now: Instant) -> Vec<Standing> {
-        self.all.iter().map(|upstream| upstream.standing(&self.policy, now)).collect()
+    /// What the decider has to know of one beyond what it sees.
+    pub(super) fn repute(&self, id: UpstreamId, now: Instant) -> Repute {
+        self.all[id.0].repute(&self.policy, now)
     }
 
     /// When the first of these was lost, if all of them are.
@@ -334,19 +362,34 @@ impl Upstreams {
         ids.iter().map(|id| self.all[id.0].lost_at).collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
-    /// Why hashing goes from one to the other.
-    pub(super) fn reason(&self, from: Option<UpstreamId>, to: Option<UpstreamId>) -> String {
+    /// Why hashing goes from one to the other, where the decider says this.
+    pub(super) fn reason(
+        &self,
+        from: Option<UpstreamId>,
+        to: Option<UpstreamId>,
+        cause: Option<Reason>,
+    ) -> String {
         let at_fault = from.and_then(|from| Some((from, self.find(from).complaint()?)));
-        match (at_fault, from, to) {
+        match (at_fault, from, to, cause) {
             (Some((from, complaint)), ..) => format!("pool {}: {complaint}", from.0),
-            (None, Some(from), Some(to)) if self.is_return(from, to) && self.find(to).has_failed => {
+            (None, Some(from), _, Some(Reason::Left(why))) => format!("pool {}: {why}", from.0),
+            (None, Some(from), _, Some(Reason::RejectsJumped(_))) => {
+                format!("pool {}: its rejects have jumped", from.0)
+            }
+            (None, Some(_), Some(to), Some(Reason::Better { gain, .. })) => {
+                format!("pool {} is worth {:.3} % more", to.0, gain * 100.0)
+            }
+            (None, Some(_), Some(to), Some(Reason::Advised(_))) => format!("advice prefers pool {}", to.0),
+            (None, Some(from), Some(to), _) if self.is_return(from, to) && self.find(to).has_failed => {
                 let seconds = self.policy.return_after.as_secs_f64();
                 format!("pool {} has been healthy for {seconds} s", to.0)
             }
-            (None, Some(from), Some(to)) if self.is_return(from, to) => format!("pool {} is preferred", to.0),
-            (None, Some(_), Some(to)) => format!("it is the turn of pool {}", to.0),
-            (None, None, Some(to)) => format!("pool {} gives work", to.0),
-            (None, _, None) => "no pool gives work".to_owned(),
+            (None, Some(from), Some(to), _) if self.is_return(from, to) => {
+                format!("pool {} is preferred", to.0)
+            }
+            (None, Some(_), Some(to), _) => format!("it is the turn of pool {}", to.0),
+            (None, None, Some(to), _) => format!("pool {} gives work", to.0),
+            (None, _, None, _) => "no pool gives work".to_owned(),
         }
     }
 
@@ -358,11 +401,10 @@ impl Upstreams {
     /// The next time at which standings or verdicts may change by themselves.
     pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
         let each = self.all.iter().flat_map(|upstream| {
-            let grace_ends = upstream.lost_at.map(|lost| lost + upstream.terms.grace);
             let slow = upstream.slow_times(&self.policy).flat_map(|times| [times.start, times.end]);
             let barred = upstream.barred.as_ref().map(|barred| barred.until);
             let others = [upstream.settles_at(&self.policy), barred, upstream.rests_until];
-            grace_ends.into_iter().chain(others.into_iter().flatten()).chain(slow)
+            others.into_iter().flatten().chain(slow)
         });
         each.filter(|at| *at > now).chain(self.check.next_change(now)).min()
     }
@@ -380,7 +422,7 @@ impl Upstreams {
             let is_wanted = !rests && (missing > 0 || upstream.terms.vouches);
             let counts = match upstream.standing(&self.policy, now) {
                 Standing::Good { settled } => settled,
-                Standing::Suspect | Standing::Parting => false,
+                Standing::Suspect => false,
                 // Until it fails it is expected to work.
                 Standing::Out => {
                     !upstream.is_failing && matches!(upstream.verdict, Verdict::Fine | Verdict::Flag(_))

@@ -1,15 +1,14 @@
-//! The value rule around the engine: what happens goes to the decider, and with the strategy `value` its decisions say
-//! whom is hashed for and when. With the other strategies it only watches, for figures and for models.
+//! What happens, as the decider is told it: the one place where jobs are chosen, whatever the operator's strategy.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::crosscheck::{self, Verdict};
-use super::policy::Strategy;
-use super::{Action, BoardState, Engine, Report, UpstreamId};
+use super::policy::{Policy, UpstreamTerms};
+use super::{Action, BoardState, Engine, UpstreamId};
 use crate::decision::{
-    self, Checked, Decider, Decision, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Settings, Terms,
+    self, Checked, Decider, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Repute, Terms,
 };
 use crate::model::learned;
 use crate::work::coinbase::height;
@@ -19,7 +18,7 @@ use crate::work::{Answered, Job, Outcome, RejectKind, Share};
 /// Jobs of an upstream whose names are kept: shares of older ones are stale.
 const KEPT: usize = 32;
 /// A board that asked for work within so long will ask again: its work has an end.
-const RHYTHM: Duration = Duration::from_secs(60);
+pub(super) const RHYTHM: Duration = Duration::from_secs(60);
 /// `B` of a board whose work does not end: a batch of nonces.
 const BATCH: Duration = Duration::from_millis(50);
 /// Until it is measured what a change of work costs.
@@ -32,6 +31,8 @@ const MEASURE_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Value {
     decider: Decider,
     terms: Vec<Terms>,
+    /// What was last told of what is held against each.
+    reputes: Vec<Repute>,
     /// By upstream: its jobs, the newest last.
     jobs: Vec<VecDeque<(Arc<Job>, JobFacts)>>,
     next_key: u64,
@@ -42,10 +43,16 @@ pub(super) struct Value {
 
 impl Value {
     /// For upstreams of these terms, in the operator's order.
-    pub(super) fn new(settings: &Settings, terms: &[Terms], seed: u64, now: Instant) -> Self {
+    pub(super) fn new(policy: &Policy, upstreams: &[UpstreamTerms], now: Instant) -> Self {
+        let terms: Vec<_> = upstreams.iter().map(|upstream| upstream.value).collect();
+        let mut decider = Decider::new(policy.settings(), &terms, 0, now);
+        for (index, upstream) in upstreams.iter().enumerate() {
+            decider.set_patience(UpstreamId(index), upstream.grace);
+        }
         Self {
-            decider: Decider::new(*settings, terms, seed, now),
-            terms: terms.to_vec(),
+            decider,
+            reputes: vec![Repute::default(); terms.len()],
+            terms: terms.clone(),
             jobs: vec![VecDeque::new(); terms.len()],
             next_key: 0,
             measured_at: None,
@@ -152,6 +159,10 @@ impl Engine {
 
     /// What is held against an upstream has changed: its newest job counts otherwise.
     pub(super) fn value_judged(&mut self, upstream: UpstreamId, now: Instant) {
+        let repute = self.upstreams.repute(upstream, now);
+        if std::mem::replace(&mut self.value.reputes[upstream.0], repute) != repute {
+            self.value_event(Event::Repute(upstream, repute), now);
+        }
         let checked = self.checked(upstream);
         let Some((_, facts)) = self.value.jobs[upstream.0].back_mut() else { return };
         if facts.checked != checked && self.upstreams.find(upstream).is_live() {
@@ -201,26 +212,37 @@ impl Engine {
             self.value_event(Event::Device(figures), now);
         }
         if self.value.decider.poll_timeout().is_some_and(|at| now >= at) {
-            let decision = self.value.decider.handle_timeout(now);
-            self.carry_out(decision, now);
+            let decisions = self.value.decider.handle_timeout(now);
+            self.carry_out(&decisions, now);
         }
     }
 
-    /// When the decider wants to look again, where somebody follows it.
+    /// When the decider wants to look again.
     pub(super) fn value_due(&self) -> Option<Instant> {
-        let is_followed = self.strategy == Strategy::Value || self.asking.is_on();
-        self.value.decider.poll_timeout().filter(|_| is_followed)
+        self.value.decider.poll_timeout()
+    }
+
+    /// What a change of work costs all boards, by the part of each in the hashing.
+    pub(super) fn flush_cost(&self, now: Instant) -> Duration {
+        let boards = self.boards.values().filter(|board| board.state != BoardState::Gone);
+        let (mut rates, mut lost) = (0.0, 0.0);
+        for board in boards {
+            let rate = board.likely_rate(now).0;
+            rates += rate;
+            lost += rate * board.flush.measured().unwrap_or(FLUSH).as_secs_f64();
+        }
+        if rates > 0.0 { Duration::from_secs_f64(lost / rates) } else { FLUSH }
     }
 
     fn device_figures(&self, now: Instant) -> DeviceFigures {
-        let flush = self.switches.quantile(0.5).unwrap_or(FLUSH);
+        let flush = self.flush_cost(now);
         let rhythms = self.boards.values().filter_map(|board| board.rhythm(RHYTHM, now));
         let boundary = rhythms.max().unwrap_or(BATCH);
         DeviceFigures { flush, cross: flush, boundary, next_boundary: None }
     }
 
-    fn value_event(&mut self, event: Event, now: Instant) {
-        let decision = self.value.decider.handle(event, now);
+    pub(super) fn value_event(&mut self, event: Event, now: Instant) {
+        let decisions = self.value.decider.handle(event, now);
         if self.is_recorded {
             self.outbox.push_back(Action::Record(Box::new(event)));
         }
@@ -230,56 +252,6 @@ impl Engine {
         {
             self.value.decider.set_probe_plan(upstream, not_before);
         }
-        self.carry_out(decision, now);
-    }
-
-    /// Does what the decider says, where it is to be followed.
-    pub(super) fn carry_out(&mut self, decision: Decision, now: Instant) {
-        self.tell_moment();
-        if self.strategy != Strategy::Value || self.is_stopped {
-            return;
-        }
-        match decision.action {
-            decision::Action::Keep => {}
-            decision::Action::Boundary(upstream, key) => {
-                self.upstreams.find_mut(upstream).promote();
-                let quick = |board: &super::Board| {
-                    board.upstream == Some(upstream) && board.rhythm(RHYTHM, now).is_none()
-                };
-                self.dispatch_where(now, quick);
-                self.value.decider.taken(key, now);
-            }
-            decision::Action::Flush(upstream, _) => {
-                self.upstreams.find_mut(upstream).promote();
-                if self.steering.active() == [upstream] {
-                    self.hand_on(upstream, now);
-                } else {
-                    let reason = decision.reason.to_string();
-                    let from = self.steering.choose(vec![upstream]);
-                    self.leave(&from, reason, now);
-                }
-            }
-            decision::Action::Idle => {
-                let from = self.steering.choose(Vec::new());
-                self.leave(&from, decision.reason.to_string(), now);
-            }
-        }
-    }
-
-    fn leave(&mut self, from: &[UpstreamId], reason: String, now: Instant) {
-        if from.is_empty() && self.steering.active().is_empty() {
-            return;
-        }
-        let to = self.steering.active().to_vec();
-        self.left_at = self.upstreams.all_lost_at(from).filter(|_| !from.is_empty());
-        self.report(Report::Switched { from: from.to_vec(), to: to.clone(), reason });
-        if to.is_empty() {
-            return self.idle_all();
-        }
-        for board in self.boards_where(|board| board.state != BoardState::Gone) {
-            self.assign(board, now);
-            self.dispatch(board, now);
-        }
-        self.left_at = None;
+        self.carry_out(&decisions, now);
     }
 }

@@ -46,6 +46,10 @@ pub fn line(context: &Context, notice: &Notice) -> String {
             let members = json!({ "state": verdict.word(), "reason": verdict.reason() });
             ("upstream", [pool(*upstream), members])
         }
+        NoticeEvent::Engine(Report::Warned(warning)) => {
+            let members = json!({ "state": "warning", "reason": warning.to_string() });
+            ("upstream", [pool(warning.upstream()), members])
+        }
         NoticeEvent::Engine(Report::Advice { upstream, word, reason, end }) => {
             let (result, refused) = match end {
                 AdviceEnd::Applied => ("applied", None),

@@ -63,6 +63,10 @@ pub fn line(context: &Context, notice: &Notice) -> Option<Line> {
         NoticeEvent::Engine(Report::Judged(upstream, verdict)) => {
             judged_text(*upstream, context.upstream(*upstream), verdict)
         }
+        NoticeEvent::Engine(Report::Warned(warning)) => {
+            let upstream = warning.upstream();
+            (Tone::Warning, format!("Pool {} {}: {warning}", upstream.0, context.upstream(upstream)))
+        }
         NoticeEvent::Engine(Report::Advice { upstream, word, reason, end }) => {
             advice_text(context.upstream(*upstream), word.name(), reason, end)?
         }

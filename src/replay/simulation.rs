@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
                     self.figures.moves += u64::from(is_move);
                 }
             }
-            Action::Idle => {
+            Action::Close(_) | Action::Idle => {
                 self.device.pending = None;
                 self.device.job = None;
             }

@@ -23,6 +23,11 @@ impl HashRate {
         difficulty.value() * HASHES_PER_DIFFICULTY / self.0
     }
 
+    /// Nonces a second that meet a target, on average.
+    pub fn finds(self, target: &Target) -> f64 {
+        self.0 / (target.difficulty().value() * HASHES_PER_DIFFICULTY)
+    }
+
     /// The target at which this rate finds `per_second` nonces a second on average, at most 2^256 - 1.
     pub fn target_for(self, per_second: f64) -> Target {
         Difficulty::new(self.0 / per_second / HASHES_PER_DIFFICULTY).map_or(Target::MAX, Difficulty::target)

@@ -28,7 +28,7 @@ impl Noted {
             Action::Keep => {}
             Action::Boundary(upstream, key) => job("boundary", upstream, key),
             Action::Flush(upstream, key) => job("flush", upstream, key),
-            Action::Idle => self.notes.push(format!("{ms} idle")),
+            Action::Close(_) | Action::Idle => self.notes.push(format!("{ms} idle")),
         }
         action
     }

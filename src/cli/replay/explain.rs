@@ -30,7 +30,7 @@ fn explained(world: &World, number: u64, explanation: &Explanation, start: Insta
         Action::Keep => "keep what runs".to_owned(),
         Action::Boundary(upstream, JobKey(job)) => format!("job {job} of {} at the boundary", name(upstream)),
         Action::Flush(upstream, JobKey(job)) => format!("flush, job {job} of {}", name(upstream)),
-        Action::Idle => "idle".to_owned(),
+        Action::Close(_) | Action::Idle => "idle".to_owned(),
     };
     let spoke = match record.decision.spoke {
         Spoke::Mathematics => "the mathematics",

@@ -1,6 +1,7 @@
 //! What holds for every log of events.
 
 use proptest::prelude::*;
+use proptest::strategy::Strategy;
 
 use super::*;
 use crate::decision::acceptance::Acceptance;
@@ -88,16 +89,16 @@ fn play(
                 if let Event::Job(_, facts) = event {
                     told = Some(facts);
                 }
-                decider.handle(event, now)
+                decider.handle(event, now)[0]
             }
             None => match line.what {
                 What::Advice { hold, confidence } => {
                     let seen = decider.moment();
                     let until = now + Duration::from_secs(100);
                     let advice = Advice { target: upstream, hold, confidence, until, seen };
-                    decider.advise(advice, now).unwrap_or_else(|_| decider.handle_timeout(now))
+                    decider.advise(advice, now).unwrap_or_else(|_| decider.handle_timeout(now))[0]
                 }
-                _ => decider.handle_timeout(now),
+                _ => decider.handle_timeout(now)[0],
             },
         };
         look(&decider, &decision, told.as_ref(), now);
@@ -265,7 +266,7 @@ fn upstreams_that_nobody_named_change_nothing() {
         weight: 1.0,
     };
     for event in [Event::Alive(nobody), Event::Lost(nobody), Event::Submitted(nobody, 1), answered] {
-        assert_eq!(decider.handle(event, now).action, Action::Keep);
+        assert_eq!(decider.handle(event, now)[0].action, Action::Keep);
     }
     decider.set_probe_plan(nobody, now);
     assert_eq!(

@@ -158,7 +158,10 @@ fn a_job_that_fails_its_checks_is_never_dispatched_and_a_clean_one_ends_what_it_
     let stranger = Checked::Rejected("payout");
     let decision = world.job(60.0, Told { checked: stranger, ..clean(0, 1, 100) });
     assert_eq!((decision.action, decision.line), (Action::Flush(other.0, other.1), 2));
-    assert_eq!(decision.reason.to_string(), "what ran is worth nothing: it failed a check: payout");
+    assert_eq!(
+        decision.reason.to_string(),
+        "what ran is worth nothing: the job that replaces it failed a check: payout"
+    );
     for round in 3..10 {
         let second = f64::from(round) * 30.0;
         assert_eq!(
@@ -414,7 +417,7 @@ fn advised() -> World {
 #[test]
 fn advice_moves_within_a_hundredth_and_the_rule_takes_over_when_it_ends() {
     let mut world = advised();
-    let decision = world.decider.advise(advice(&world, 51.0, 1), world.at(51.0)).unwrap();
+    let decision = world.decider.advise(advice(&world, 51.0, 1), world.at(51.0)).unwrap()[0];
     assert!(matches!(decision.action, Action::Flush(UpstreamId(1), _)));
     assert_eq!((decision.line, decision.spoke), (12, Spoke::Advice));
     assert_eq!(world.decider.budget(world.at(51.0)).amends_left, 29);
@@ -456,7 +459,7 @@ fn advice_to_stay_keeps_what_runs_from_moves_for_gain() {
     world.job(0.0, clean(0, 1, 100));
     world.job(25.0, clean(1, 1, 100));
     let hold = Advice { hold: true, ..advice(&world, 40.0, 0) };
-    let decision = world.decider.advise(hold, world.at(40.0)).unwrap();
+    let decision = world.decider.advise(hold, world.at(40.0)).unwrap()[0];
     assert_eq!((decision.action, decision.line), (Action::Keep, 12));
     let acted = world.quiet(42.0, 130.0, &[0, 1], 1, 100);
     assert!(matches!(acted[..], [(_, Action::Flush(UpstreamId(1), _))]), "{acted:?}");

@@ -34,7 +34,7 @@ impl Mine {
     }
 
     fn chosen(&self) -> Vec<usize> {
-        self.engine.steering.active().iter().map(|id| id.0).collect()
+        self.engine.active.iter().map(|id| id.0).collect()
     }
 
     /// The id of the job that a board has.

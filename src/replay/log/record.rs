@@ -60,7 +60,7 @@ impl Recorder {
                     Device { flush: figures.flush, cross: figures.cross, boundary: figures.boundary };
                 return text(at, Body::device(&device, SHARES_PER_SECOND));
             }
-            Event::Submitted(..) => return String::new(),
+            Event::Submitted(..) | Event::Repute(..) => return String::new(),
         };
         self.line(at, &what)
     }

@@ -108,9 +108,11 @@ impl Policy for FirstCome {
                 self.upstreams[upstream].is_dead = true;
                 self.upstreams[upstream].last_line = None;
             }
-            Event::Submitted(..) | Event::NodeTip { .. } | Event::NodeRefused { .. } | Event::Device(_) => {
-                return Action::Keep;
-            }
+            Event::Submitted(..)
+            | Event::Repute(..)
+            | Event::NodeTip { .. }
+            | Event::NodeRefused { .. }
+            | Event::Device(_) => return Action::Keep,
         }
         self.choose(now)
     }

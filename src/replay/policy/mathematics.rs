@@ -138,7 +138,7 @@ impl Mathematics {
 
 impl Policy for Mathematics {
     fn handle(&mut self, event: Event, now: Instant) -> Action {
-        let decision = self.decider.handle(event, now);
+        let decision = self.decider.handle(event, now)[0];
         if let (Helper::Learned, Event::Answered { upstream, accepted: false, .. }) = (&self.helper, event)
             && let Some(not_before) = learned::not_before(self.decider.spells(upstream))
         {
@@ -153,11 +153,11 @@ impl Policy for Mathematics {
         {
             *next = now + ASK_EVERY;
             let advice = ask(&self.decider, now);
-            if let Some(Ok(decision)) = advice.map(|advice| self.decider.advise(advice, now)) {
-                return self.decided(decision, now);
+            if let Some(Ok(decisions)) = advice.map(|advice| self.decider.advise(advice, now)) {
+                return self.decided(decisions[0], now);
             }
         }
-        let decision = self.decider.handle_timeout(now);
+        let decision = self.decider.handle_timeout(now)[0];
         self.decided(decision, now)
     }
 

@@ -61,7 +61,15 @@ impl Node {
             p2p: free_port(),
         };
         node.launch();
-        node.wait_until_ready();
+        // Somebody else on the machine may have taken a port that was free a moment ago: then it ends at once.
+        for attempt in 1.. {
+            if node.becomes_ready() {
+                break;
+            }
+            assert!(attempt < 5, "the node ends at once, whatever its ports");
+            (node.rpc, node.zmq, node.p2p) = (free_port(), free_port(), free_port());
+            node.launch();
+        }
         Some(node)
     }
 
@@ -85,12 +93,21 @@ impl Node {
         self.child = Some(command.spawn().unwrap());
     }
 
-    pub(crate) fn wait_until_ready(&self) {
+    pub(crate) fn wait_until_ready(&mut self) {
+        assert!(self.becomes_ready(), "the node does not start");
+    }
+
+    /// Waits for its first answer; false when it has ended instead.
+    fn becomes_ready(&mut self) -> bool {
         let give_up_at = Instant::now() + PATIENCE;
         while self.try_call("getblockcount", &json!([])).is_err() {
             assert!(Instant::now() < give_up_at, "the node does not start");
+            if self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_some())) {
+                return false;
+            }
             std::thread::sleep(Duration::from_millis(50));
         }
+        true
     }
 
     /// Stops it as an operator would, and waits for its end.

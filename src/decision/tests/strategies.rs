@@ -1,0 +1,239 @@
+//! Whom the operator wants hashed for: what the rule makes of each strategy.
+
+use proptest::prelude::*;
+use proptest::strategy::Strategy as _;
+
+use super::*;
+use crate::decision::Strategy;
+
+const SLICE: Duration = Duration::from_secs(600);
+
+/// Three pools that pay for each share, all the same to the rule but for their fees, and a job of each on one block.
+fn three(strategy: Strategy) -> World {
+    let mut world = World::by(strategy, &[0.0, 0.01, 0.02].map(|fee| terms(Scheme::Pps, fee)));
+    for upstream in [2, 1, 0] {
+        world.job(0.0, clean(upstream, 1, 100));
+    }
+    world
+}
+
+impl World {
+    /// Whom the boards hash for.
+    fn hashed_for(&self) -> Vec<usize> {
+        (0..3).filter(|id| self.decider.is_running(UpstreamId(*id))).collect()
+    }
+
+    fn lose(&mut self, second: f64, upstream: usize) {
+        self.event(second, Event::Lost(UpstreamId(upstream)));
+    }
+
+    fn repute(&mut self, second: f64, upstream: usize, repute: Repute) {
+        self.event(second, Event::Repute(UpstreamId(upstream), repute));
+    }
+}
+
+#[test]
+fn failover_keeps_to_the_first_that_works_whatever_the_others_pay() {
+    let mut world = three(Strategy::Failover);
+    assert_eq!(world.hashed_for(), [0], "the best one came last and is turned to at once");
+    let mut dearest_first = World::by(Strategy::Failover, &[0.05, 0.0].map(|fee| terms(Scheme::Pps, fee)));
+    for upstream in [0, 1] {
+        dearest_first.job(0.0, clean(upstream, 1, 100));
+    }
+    dearest_first.quiet(30.0, 600.0, &[0, 1], 1, 100);
+    assert_eq!(dearest_first.hashed_for(), [0]);
+    world.repute(10.0, 0, Repute::Recovering);
+    world.lose(10.0, 0);
+    assert_eq!(world.hashed_for(), [1]);
+    world.job(11.0, clean(0, 1, 100));
+    assert_eq!(world.hashed_for(), [1], "it has to prove itself");
+    world.quiet(30.0, 120.0, &[0, 1, 2], 1, 100);
+    assert_eq!(world.hashed_for(), [1]);
+    world.repute(131.0, 0, Repute::Good);
+    assert_eq!(world.hashed_for(), [0]);
+}
+
+#[test]
+fn a_suspect_is_left_for_anybody_better_and_hashed_for_when_nobody_is() {
+    for strategy in [Strategy::Failover, Strategy::RoundRobin, Strategy::Rotate(SLICE), Strategy::Value] {
+        let mut world = three(strategy);
+        let first = world.hashed_for()[0];
+        world.repute(1.0, first, Repute::Suspect);
+        assert_ne!(world.hashed_for(), [first], "{strategy:?}");
+        for upstream in 0..3 {
+            world.repute(2.0, upstream, Repute::Suspect);
+        }
+        world.quiet(30.0, 300.0, &[0, 1, 2], 1, 100);
+        assert_eq!(world.hashed_for().len(), 1, "{strategy:?}");
+    }
+}
+
+#[test]
+fn round_robin_goes_around_the_list_as_pools_fail() {
+    let mut world = three(Strategy::RoundRobin);
+    assert_eq!(world.hashed_for(), [2], "the first that gave work");
+    for (second, lost, next) in [(10.0, 2, 0), (20.0, 0, 1), (30.0, 1, 2)] {
+        world.lose(second, lost);
+        assert_eq!(world.hashed_for(), [next]);
+        world.job(second + 1.0, clean(lost, 1, 100));
+        assert_eq!(world.hashed_for(), [next], "a pool that works is kept");
+    }
+}
+
+#[test]
+fn rotation_gives_each_its_turn_and_leaves_out_who_is_gone() {
+    let mut world = three(Strategy::Rotate(SLICE));
+    let mut turns = Vec::new();
+    for round in 0..5 {
+        turns.extend(world.hashed_for());
+        let from = 600.0 * f64::from(round);
+        world.quiet(from + 30.0, from + 601.0, &[0, 1, 2], 1, 100);
+    }
+    assert_eq!(turns, [2, 0, 1, 2, 0]);
+    world.lose(3_001.0, 2);
+    world.quiet(3_030.0, 3_630.0, &[0, 1], 1, 100);
+    assert_eq!(world.hashed_for(), [0], "the turn of the third is passed over");
+}
+
+#[test]
+fn a_shared_choice_is_everybody_above_suspicion_or_else_everybody_at_all() {
+    for strategy in [Strategy::LoadBalance, Strategy::Quota] {
+        let mut world = three(strategy);
+        assert_eq!(world.hashed_for(), [0, 1, 2]);
+        world.repute(1.0, 1, Repute::Suspect);
+        assert_eq!(world.hashed_for(), [0, 2]);
+        world.lose(2.0, 0);
+        assert_eq!(world.hashed_for(), [2]);
+        world.lose(3.0, 2);
+        assert_eq!(world.hashed_for(), [1]);
+        world.repute(4.0, 1, Repute::Good);
+        world.job(5.0, clean(2, 1, 100));
+        assert_eq!(world.hashed_for(), [1, 2]);
+    }
+}
+
+#[test]
+fn where_hashing_is_shared_each_upstream_has_decisions_of_its_own() {
+    let mut world = three(Strategy::Quota);
+    let facts = |key, name, height: u32, upstream| {
+        let facts = JobFacts {
+            key: JobKey(key),
+            parent: [name; 32],
+            height: Some(height + 1),
+            clean: false,
+            fees: None,
+            connection: 0,
+            proven_parent: true,
+            checked: Checked::Passed,
+        };
+        Event::Job(UpstreamId(upstream), facts)
+    };
+    let actions = |decisions: Vec<Decision>| decisions.into_iter().map(|it| it.action).collect::<Vec<_>>();
+    let newer = world.decider.handle(facts(10, 1, 100, 1), world.at(5.0));
+    assert_eq!(actions(newer), [Action::Keep, Action::Boundary(UpstreamId(1), JobKey(10)), Action::Keep]);
+    let next_block = world.decider.handle(facts(11, 2, 101, 2), world.at(6.0));
+    assert_eq!(actions(next_block), [Action::Keep, Action::Keep, Action::Flush(UpstreamId(2), JobKey(11))]);
+    for upstream in 0..2 {
+        world.lose(7.0, upstream);
+    }
+    let lost = world.decider.handle(Event::Lost(UpstreamId(2)), world.at(8.0));
+    assert_eq!(actions(lost), [Action::Keep; 3], "the last job is kept for a while");
+    assert_eq!(world.pass(60.0), [(38.0, Action::Close(UpstreamId(2)))]);
+    assert!(world.hashed_for().is_empty());
+    let back = world.decider.handle(facts(12, 2, 101, 0), world.at(61.0));
+    assert_eq!(actions(back), [Action::Flush(UpstreamId(0), JobKey(12)), Action::Keep, Action::Keep]);
+}
+
+#[test]
+fn silence_everywhere_idles_nobody() {
+    for strategy in [Strategy::Failover, Strategy::Quota, Strategy::Value] {
+        let mut world = three(strategy);
+        let acted = world.pass(3_000.0);
+        assert!(!acted.iter().any(|(_, action)| matches!(action, Action::Idle)), "{strategy:?}: {acted:?}");
+        assert!(!world.hashed_for().is_empty(), "{strategy:?}");
+        world.lose(3_001.0, 0);
+        let left = world.hashed_for();
+        assert!(
+            !left.is_empty() && !left.contains(&0),
+            "{strategy:?}: who is only silent is the last resort"
+        );
+    }
+}
+
+/// What may happen to one of three upstreams.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Job { name: u8, refused: bool },
+    Lost,
+    Repute(Repute),
+    Time,
+}
+
+fn what() -> impl proptest::strategy::Strategy<Value = What> {
+    prop_oneof![
+        4 => (0..4u8, prop::bool::weighted(0.1)).prop_map(|(name, refused)| What::Job { name, refused }),
+        1 => Just(What::Lost),
+        1 => prop_oneof![Just(Repute::Suspect), Just(Repute::Recovering), Just(Repute::Good)]
+            .prop_map(What::Repute),
+        2 => Just(What::Time),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn in_every_strategy_boards_hash_when_any_upstream_has_a_job_that_may_be_hashed(
+        log in prop::collection::vec((0..40_000u64, 0..3usize, what()), 1..80),
+        strategy in prop_oneof![
+            Just(Strategy::Failover),
+            Just(Strategy::LoadBalance),
+            Just(Strategy::Quota),
+            Just(Strategy::RoundRobin),
+            Just(Strategy::Rotate(SLICE)),
+            Just(Strategy::Value),
+        ],
+    ) {
+        let mut world = World::by(strategy, &[0.0, 0.01, 0.02].map(|fee| terms(Scheme::Pps, fee)));
+        let mut second = 0.0;
+        let mut newest: [Option<JobKey>; 3] = [None; 3];
+        for (wait, upstream, what) in log {
+            second += wait as f64 / 1e3;
+            world.pass(second);
+            let event = match what {
+                What::Job { name, refused } => {
+                    world.next_key += 1;
+                    let key = JobKey(world.next_key);
+                    let checked = if refused { Checked::Rejected("made up") } else { Checked::Passed };
+                    newest[upstream] = (!refused).then_some(key);
+                    Event::Job(UpstreamId(upstream), JobFacts {
+                        key,
+                        parent: [name; 32],
+                        height: Some(100),
+                        clean: true,
+                        fees: None,
+                        connection: 0,
+                        proven_parent: true,
+                        checked,
+                    })
+                }
+                What::Lost => {
+                    newest[upstream] = None;
+                    Event::Lost(UpstreamId(upstream))
+                }
+                What::Repute(repute) => Event::Repute(UpstreamId(upstream), repute),
+                What::Time => Event::Device(DeviceFigures::default()),
+            };
+            for decision in world.decider.handle(event, world.at(second)) {
+                if let Action::Flush(upstream, key) | Action::Boundary(upstream, key) = decision.action {
+                    prop_assert_eq!(Some(key), newest[upstream.0], "only the newest job that may be hashed");
+                }
+            }
+            if newest.iter().any(Option::is_some) {
+                prop_assert!(!world.hashed_for().is_empty(), "{strategy:?}: {newest:?} at {second}");
+            }
+            if !strategy.is_shared() {
+                prop_assert!(world.hashed_for().len() < 2);
+            }
+            prop_assert!(world.decider.poll_timeout().is_none_or(|at| at > world.at(second)));
+        }
+    }
+}
