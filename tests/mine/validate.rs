@@ -63,8 +63,8 @@ fn the_command_ends_with_0_1_or_2_and_says_why() {
     let run = |arguments: &[&str]| signalcore(&[&["validate"], arguments].concat()).output().unwrap();
     for (file, code, word) in [
         (REAL, 0, "16 pass: the job may be mined"),
-        (TOO_OLD, 1, "3000 ntime reject"),
-        (NO_RETARGET, 1, "4000 nbits reject"),
+        (TOO_OLD, 1, "ntime 3000 reject"),
+        (NO_RETARGET, 1, "nbits 4000 reject"),
     ] {
         let output = run(&["--job", file]);
         let text = String::from_utf8(output.stdout).unwrap();
@@ -83,6 +83,12 @@ fn the_command_ends_with_0_1_or_2_and_says_why() {
         .collect();
     assert_eq!(rejected, [(4000, "bits-not-of-node")]);
     assert_eq!(run(&["--job", NO_RETARGET, "--level", "3999"]).status.code(), Some(0));
+    let output = run(&["--job", REAL, "--level", "0", "--json"]);
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), &object["result"], &object["stamp"]),
+        (Some(0), &json!("open"), &json!(null))
+    );
     assert_eq!(signalcore(&["check-job", REAL]).output().unwrap().status.code(), Some(0));
 }
 
@@ -91,6 +97,7 @@ fn an_input_that_is_no_job_ends_with_2_and_names_the_member() {
     for (input, said) in [
         ("", "EOF while parsing"),
         ("[]", "invalid length 0"),
+        ("{\"not\u{202e}ify\": 1}", "unknown field `notify`"),
         ("{\"notify\": []}", "missing field `extranonce1`"),
         (
             "{\"notify\": [1], \"extranonce1\": \"\", \"extranonce2_size\": 4}",
