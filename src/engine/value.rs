@@ -219,7 +219,7 @@ impl Engine {
         DeviceFigures { flush, cross: flush, boundary, next_boundary: None }
     }
 
-    fn value_event(&mut self, event: Event, now: Instant) {
+    pub(super) fn value_event(&mut self, event: Event, now: Instant) {
         let decision = self.value.decider.handle(event, now);
         if self.is_recorded {
             self.outbox.push_back(Action::Record(Box::new(event)));

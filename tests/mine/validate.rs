@@ -55,7 +55,23 @@ fn jobs_that_fail_a_check_are_told_and_never_mined_and_good_ones_are() {
     let jobs: Vec<_> = ended.of("job").into_iter().map(|job| job["job"].as_str().unwrap()).collect();
     assert_eq!(jobs, ["good", "better"]);
     let checks = &ended.summary()["upstreams"][0]["checks"];
-    assert_eq!(*checks, json!({ "executed": 52, "warned": 0, "held": 0, "rejected": 2 }));
+    assert_eq!(*checks, json!({ "executed": 54, "warned": 0, "held": 0, "rejected": 2 }));
+}
+
+#[test]
+fn of_two_connections_to_one_host_with_the_same_work_the_second_is_refused() {
+    let pools = [ScriptedPool::listen(), ScriptedPool::listen()];
+    let both = ["--pool", &pools[1].url, "--strategy", "load-balance"];
+    let mut miner = Miner::start_with(&pools[0].url, &both, &[("SIGNALCORE_VALIDATION_LEVEL", "16000")]);
+    let mut connections: Vec<_> = pools.iter().map(connected).collect();
+    let same = job("same", 0, "17029a8a");
+    for connection in &mut connections {
+        connection.say(same.clone());
+    }
+    let told = miner.wait_for("the check", |event| event["event"] == "check");
+    let members = ["pool", "level", "code", "result"].map(|member| told[member].clone());
+    assert_eq!(members, [json!(1), json!(7000), json!("extranonce1-twice"), json!("reject")], "{told:#}");
+    assert_eq!(miner.stop().code, Some(0));
 }
 
 #[test]
