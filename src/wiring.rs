@@ -304,9 +304,15 @@ pub async fn run(
 /// In the operator's order: nodes of our own before all pools, unless they have a priority.
 fn upstreams(config: &Config, environment: &Environment) -> Result<Vec<(Source, UpstreamTerms)>, PlanError> {
     let mut all = Vec::new();
+    let host_of = |pool: &Pool| pool.url.host().to_lowercase();
     for pool in &config.pools {
         let options = pool_options(pool, &config.stratum)?;
-        let terms = UpstreamTerms { value: worth(&pool.terms), ..UpstreamTerms::pool(pool.terms.weight) };
+        let first = config.pools.iter().position(|other| host_of(other) == host_of(pool));
+        let terms = UpstreamTerms {
+            value: worth(&pool.terms),
+            pool: first.and_then(|first| u32::try_from(first).ok()),
+            ..UpstreamTerms::pool(pool.terms.weight)
+        };
         all.push((Source::Pool(Box::new(options)), terms));
     }
     if let Some(options) = solo::options(config, environment)? {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use signalcore::clock::unix_now;
+use signalcore::protocol::text::printable;
 use signalcore::validate::digest::Stamp;
 use signalcore::validate::{CHECKS, Check, Finding, JobUnderTest, Level, Outcome, checks, search_space_bits};
 
@@ -21,6 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   signalcore validate --job tests/vectors/validate-real.json
   signalcore validate --job - --level 5000 < job.json
+  signalcore validate --job job.json --level 13000          # those before a board gets the job
   signalcore validate --job job.json --json | jq '.checks[] | select(.result == \"reject\")'
   echo '{\"notify\": [...], \"extranonce1\": \"08000002\", \"extranonce2_size\": 4}' | signalcore validate --job -
 
@@ -40,7 +42,7 @@ pub(crate) struct Args {
     /// The same without the flag.
     #[arg(value_name = "FILE", conflicts_with = "job")]
     file: Option<PathBuf>,
-    /// Run the checks up to this level.
+    /// Run the checks up to this level; 0 runs none.
     #[arg(long, value_name = "0..16000", default_value_t = 16_000, value_parser = clap::value_parser!(u32).range(0..=16_000))]
     level: u32,
     /// Print one JSON object.
@@ -50,6 +52,8 @@ pub(crate) struct Args {
 
 /// The check that reads the coinbase.
 const READING: u16 = 2000;
+/// Characters of a text that are shown, whoever wrote it.
+const SHOWN: usize = 400;
 /// Times a check runs, for the median of its time.
 const RUNS: usize = 21;
 
@@ -70,7 +74,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     let case = match case {
         Ok(case) => case,
         Err(error) => {
-            eprintln!("signalcore: {}: {error}", file.display());
+            // Both may hold what a stranger wrote.
+            let file = printable(&file.display().to_string(), SHOWN);
+            eprintln!("signalcore: {file}: {}", printable(&error, SHOWN));
             return Ok(exit::USAGE);
         }
     };
@@ -103,8 +109,9 @@ fn rows(level: Level, case: &Case) -> Vec<Row> {
     checks(level).map(row).collect()
 }
 
+/// Where no check ran, nothing is said of the job.
 fn worst(rows: &[Row]) -> Outcome {
-    rows.iter().map(|row| row.finding.outcome).max().unwrap_or(Outcome::Pass)
+    rows.iter().map(|row| row.finding.outcome).max().unwrap_or(Outcome::Open)
 }
 
 fn object(level: Level, case: &Case, rows: &[Row]) -> Value {
@@ -115,20 +122,21 @@ fn object(level: Level, case: &Case, rows: &[Row]) -> Value {
             "name": row.check.name,
             "result": row.finding.outcome.word(),
             "code": row.finding.code,
-            "found": row.finding.found,
-            "expected": row.finding.expected,
+            "found": printable(&row.finding.found, SHOWN),
+            "expected": printable(&row.finding.expected, SHOWN),
             "microseconds": row.microseconds,
         })
     };
+    let stamp = (level >= Level::BEFORE_DISPATCH).then(|| Stamp::of(&case.job, case.origin).to_string());
     json!({
-        "job": case.job.id.to_string(),
+        "job": printable(&case.job.id.to_string(), SHOWN),
         "height": JobUnderTest::new(&case.job, case.origin).height(),
         "level": level.value(),
         "result": worst(rows).word(),
         "checks_executed": rows.len(),
         "checks_left_out": CHECKS.len() - rows.len(),
         "search_space_bits": search_space_bits(&case.job),
-        "stamp": Stamp::of(&case.job, case.origin).to_string(),
+        "stamp": stamp,
         "checks": rows.iter().map(check).collect::<Vec<_>>(),
     })
 }

@@ -314,7 +314,7 @@ static FIELDS: &[Field<Config>] = &[
         "SIGNALCORE_SOLO_CHECK_PROPOSAL",
         Kind::Bool(|c| &mut c.solo.templates.check_proposal),
         Preset::Value("true"),
-        "Whether the node checks the first block template of a run, beside the mining.",
+        "Whether the node checks the first block template of a run, beside the mining (at validation level 16000).",
     ),
     row(
         "solo.empty_first",

@@ -79,7 +79,9 @@ impl Engine {
         };
         let was_used_up = source.is_used_up();
         let work = source.next_work(&mut upstream.extranonces, now);
-        if let Some(changed) = work.as_ref().and_then(|work| source.check(work, now).err()) {
+        if let Some(changed) =
+            work.as_ref().and_then(|work| source.check(work, self.in_flight.holder(work), now).err())
+        {
             return self.distrust(current, &changed, now);
         }
         let stamp = source.verdict.stamp;

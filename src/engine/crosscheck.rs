@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::UpstreamId;
-use crate::validate::context::{Chain, LastJob, NodeView, OtherJob};
+use crate::validate::context::{Chain, LastJob, NodeView, OtherJob, is_as_hard_as_main};
 use crate::work::coinbase::height;
 use crate::work::{Job, Target};
 
@@ -29,8 +29,8 @@ const TIME_WINDOW: u64 = 2 * 3600;
 const MOST_RETARGET: f64 = 4.0;
 /// No block of the past reaches so many times the present difficulty: all work ever done is less than that.
 const MOST_LUCK: f64 = 1e6;
-/// nbits that test networks fall back to at any height.
-const LEAST_DIFFICULTIES: [u32; 2] = [0x1d00_ffff, 0x207f_ffff];
+/// nbits that testnet3 and testnet4 fall back to 20 minutes after a block, so that two of a height can be right.
+const LEAST_DIFFICULTY: u32 = 0x1d00_ffff;
 /// Clean jobs on one parent within [`CLEAN_WINDOW`] that nobody needs to send: each makes chips start over.
 const CLEAN_JOBS: usize = 6;
 const CLEAN_WINDOW: Duration = Duration::from_secs(60);
@@ -287,7 +287,15 @@ impl CrossCheck {
 
 /// nbits are a function of the chain: at one height there is one value.
 fn wrong_bits(tip: &Tip, height: u32, others: &[(UpstreamId, Tip, u32)]) -> Option<Verdict> {
-    let same_height = || others.iter().filter(|(.., other)| *other == height);
+    // On test chains the time of a block, and the branch at the last change, have a say too.
+    let is_excused = |other: &Tip| {
+        are_of_test_chains([tip, other])
+            && ([tip.nbits, other.nbits].contains(&LEAST_DIFFICULTY) || tip.prev_hash != other.prev_hash)
+    };
+    let same_height = || {
+        let at_height = others.iter().filter(|(.., other)| *other == height);
+        at_height.filter(|(_, other, _)| other.nbits == tip.nbits || !is_excused(other))
+    };
     let (id, other, _) = same_height().find(|(_, other, _)| other.nbits != tip.nbits)?;
     let supporters = votes(same_height().filter(|(_, known, _)| known.nbits == other.nbits));
     let has_support = same_height().any(|(_, known, _)| known.nbits == tip.nbits);
@@ -328,8 +336,18 @@ fn alone(
         text.push_str("; the block has its work, so it is another branch or a block withheld");
         return Some(Verdict::Flag(text));
     }
+    // After a block of the easiest target the next one has the real target again, which its parent need not meet.
+    if are_of_test_chains(others.iter().map(|(_, other, _)| other).chain([tip])) {
+        text.push_str(", where blocks may have less work than the one on them");
+        return Some(Verdict::Flag(text));
+    }
     text.push_str(", and the block's hash lacks the work");
     Some(if supporters >= ENOUGH { Verdict::Quarantine(text) } else { Verdict::Suspect(text) })
+}
+
+/// Whether none of them has nbits as hard as those of the main chain.
+fn are_of_test_chains<'a>(tips: impl IntoIterator<Item = &'a Tip>) -> bool {
+    tips.into_iter().all(|tip| !is_as_hard_as_main(tip.nbits))
 }
 
 /// Whether the parent's hash meets the target of its time, which a retarget may have changed since.
@@ -410,20 +428,19 @@ impl Watched {
             return Some(Verdict::Suspect(format!("nbits {:08x} stand for no target", tip.nbits)));
         };
         let was = difficulty(known).unwrap_or(is);
-        // Below what the main chain began with there are only test chains, with rules of their own.
-        if was < 1.0 {
+        // Test chains have rules of their own.
+        if !is_as_hard_as_main(known) && !is_as_hard_as_main(tip.nbits) {
             self.trusted_bits = Some((tip.nbits, tip.height));
             return None;
         }
-        let (text, is_test_net) =
-            (format!("nbits {known:08x} to {:08x}", tip.nbits), LEAST_DIFFICULTIES.contains(&tip.nbits));
-        if is * MOST_RETARGET < was && !is_test_net {
+        let text = format!("nbits {known:08x} to {:08x}", tip.nbits);
+        if is * MOST_RETARGET < was {
             // The old ones stay the measure.
             return Some(Verdict::Suspect(format!("{text}: easier by more than a retarget can be")));
         }
         self.trusted_bits = Some((tip.nbits, tip.height));
         let same_period = at.zip(tip.height).is_some_and(|(at, height)| at / PERIOD == height / PERIOD);
-        (same_period && !is_test_net).then(|| Verdict::Flag(format!("{text} between two retargets")))
+        same_period.then(|| Verdict::Flag(format!("{text} between two retargets")))
     }
 }
 

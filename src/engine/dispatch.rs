@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use signalcore_drivers::{ChipJob, ChipJobId};
 
+use super::BoardId;
 use crate::validate::Verdict;
 use crate::validate::context::Sent;
 use crate::validate::digest::{Changed, Origin, fits, intact};
@@ -60,9 +61,12 @@ impl Source {
         }
     }
 
-    /// Check 15000: whether this work is of the job as it was received; nothing is held against it below that level. Errors:
-    /// memory has changed.
-    pub fn check(&self, work: &Work, now: Instant) -> Result<(), Changed> {
+    /// Check 7000, whether a board has had this work (`holder`), and 15000, whether it is of the job as it was received, which
+    /// is left out below that level. Errors: either; memory has changed, or is not what we think.
+    pub fn check(&self, work: &Work, holder: Option<BoardId>, now: Instant) -> Result<(), Changed> {
+        if let Some(BoardId(board)) = holder {
+            return Err(Changed::Repeated { board });
+        }
         let Some(stamp) = &self.verdict.stamp else { return Ok(()) };
         intact(&self.job, self.origin, stamp)?;
         let sent = Sent {

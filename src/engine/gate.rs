@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::beside::Asked;
 use super::{Action, Engine, Report, UpstreamId};
-use crate::validate::context::{Machine, NodeView};
+use crate::validate::context::{Machine, NodeTemplate, NodeView};
 use crate::validate::digest::{Changed, Origin};
 use crate::validate::{Context, Finding, JobUnderTest, Level, Outcome, Verdict};
 use crate::work::Job;
@@ -42,13 +43,13 @@ pub struct CheckCounts {
 struct Held {
     job: Arc<Job>,
     arrived: Instant,
+    /// When it arrived, seconds since 1970.
     unix: u64,
-    verdict: Verdict,
 }
 
 /// What is remembered of one upstream.
 #[derive(Debug, Default)]
-struct Door {
+pub(super) struct Door {
     counts: CheckCounts,
     strikes: VecDeque<Instant>,
     quarantines: u32,
@@ -57,13 +58,17 @@ struct Door {
     held: Option<Held>,
     /// Since when its jobs have been held back without a break.
     held_since: Option<Instant>,
+    /// What a node of ours was last asked of its jobs.
+    pub(super) asked: Asked,
 }
 
 /// The doors of all upstreams.
 #[derive(Debug)]
 pub(super) struct Gate {
-    level: Level,
-    doors: Vec<Door>,
+    pub(super) level: Level,
+    pub(super) doors: Vec<Door>,
+    /// The newest template of our own, and whose it is.
+    pub(super) template: Option<(UpstreamId, NodeTemplate)>,
 }
 
 /// Why and until when an upstream is left alone.
@@ -89,6 +94,21 @@ impl Door {
         Some(Quarantine { until: now + term, reason })
     }
 
+    /// Whether a finding of this code was told.
+    pub(super) fn has_told(&self, code: &str) -> bool {
+        self.told.contains_key(code)
+    }
+
+    /// Counts what one check beside hashing found.
+    pub(super) fn count_beside(&mut self, finding: &Finding) {
+        self.counts.executed += 1;
+        match finding.outcome {
+            Outcome::Warn => self.counts.warned += 1,
+            Outcome::Reject => self.counts.rejected += 1,
+            Outcome::Pass | Outcome::Open | Outcome::Hold => {}
+        }
+    }
+
     /// Whether this is to be told: a warning once, the others again after a while.
     fn is_news(&mut self, finding: &Finding, now: Instant) -> bool {
         let known = self.told.get(finding.code);
@@ -104,7 +124,7 @@ impl Door {
 
 impl Gate {
     pub(super) fn new(level: Level, upstreams: usize) -> Self {
-        Self { level, doors: (0..upstreams).map(|_| Door::default()).collect() }
+        Self { level, doors: (0..upstreams).map(|_| Door::default()).collect(), template: None }
     }
 
     pub(super) fn counts(&self, upstream: UpstreamId) -> CheckCounts {
@@ -146,24 +166,70 @@ impl Engine {
             Outcome::Reject => counts.rejected += 1,
             Outcome::Pass | Outcome::Open | Outcome::Hold => {}
         }
-        self.tell(upstream, &verdict, now);
+        self.tell(upstream, &verdict.findings, now);
         if let Some(finding) = verdict.first(Outcome::Reject) {
-            let quarantine = self.gate.doors[upstream.0].strike(finding, now);
-            self.upstreams.refuse(upstream, finding, quarantine);
-            self.value_rejected(upstream, &job, finding.code, now);
+            self.refuse(upstream, &job, finding, now);
             return false;
         }
         if self.must_wait(upstream, &verdict, now) {
             let door = &mut self.gate.doors[upstream.0];
             door.counts.held += 1;
-            door.held = Some(Held { job, arrived, unix, verdict });
+            door.held = Some(Held { job, arrived, unix });
             return false;
         }
-        self.take_up(upstream, job, verdict, arrived, now, unix);
+        self.let_in(upstream, job, verdict, arrived, now, unix);
         true
     }
 
-    fn judged(&self, upstream: UpstreamId, job: &Arc<Job>, now: Instant, unix: u64) -> Verdict {
+    /// Takes a job up, and looks at what follows from it beside hashing.
+    fn let_in(
+        &mut self,
+        upstream: UpstreamId,
+        job: Arc<Job>,
+        verdict: Verdict,
+        arrived: Instant,
+        now: Instant,
+        unix: u64,
+    ) {
+        self.take_up(upstream, job, verdict, arrived, now, unix);
+        self.refuse_twins(upstream, now, unix);
+        self.check_beside(upstream, now, unix);
+    }
+
+    /// A job must not be mined: its upstream gets a strike for it.
+    fn refuse(&mut self, upstream: UpstreamId, job: &Job, finding: &Finding, now: Instant) {
+        let quarantine = self.gate.doors[upstream.0].strike(finding, now);
+        self.upstreams.refuse(upstream, finding, quarantine);
+        self.value_rejected(upstream, job, finding.code, now);
+    }
+
+    /// The job that an upstream gives must not be mined any more, as it turns out: it is dropped, and its upstream asked for
+    /// another one over a new connection.
+    pub(super) fn refuse_running(&mut self, upstream: UpstreamId, finding: Finding, now: Instant) {
+        let Some(job) = self.upstreams.find(upstream).newest_job().cloned() else { return };
+        self.gate.doors[upstream.0].count_beside(&finding);
+        self.tell(upstream, std::slice::from_ref(&finding), now);
+        if self.upstreams.find(upstream).vouches() {
+            // A node is asked again by the session, which says when it may be mined on.
+            self.value_rejected(upstream, &job, finding.code, now);
+        } else {
+            self.refuse(upstream, &job, &finding, now);
+        }
+        self.give_up_job(upstream, &finding, now);
+    }
+
+    /// Nothing of what an upstream has given is hashed any more, not even as the last resort, until it gives another job.
+    fn give_up_job(&mut self, upstream: UpstreamId, finding: &Finding, now: Instant) {
+        self.upstreams.drop_job(upstream, finding.to_string(), now);
+        self.settle(now);
+        self.value_lost(upstream, now);
+        for board in self.boards_where(|board| board.upstream == Some(upstream)) {
+            self.outbox.push_back(Action::Dispatch(board, None));
+        }
+    }
+
+    /// What is known of the chain and this machine when a job is judged.
+    pub(super) fn context(&self, upstream: UpstreamId, job: &Job, now: Instant, unix: u64) -> Context {
         let mut chain = self.upstreams.chain(upstream);
         if self.upstreams.find(upstream).vouches() {
             chain.node = height(&job.coinbase.coinb1).map(|height| NodeView {
@@ -175,20 +241,33 @@ impl Engine {
                 parent_is_invalid: false,
             });
         }
-        // The allocator gives no extranonce2 twice, so there is no used work to name.
-        let machine =
-            Machine { hash_rate: self.rate_for(upstream, now), rolls_ntime: true, ..Machine::default() };
-        let context = Context { unix, chain, machine, ..Context::default() };
+        if let Some((_, template)) = &self.gate.template {
+            template.complete(&mut chain);
+        }
+        if let (Some(node), Some(invalid)) = (&mut chain.node, self.gate.doors[upstream.0].asked.invalid) {
+            node.parent_is_invalid = invalid == job.header.prev_hash;
+        }
+        // The allocator gives no extranonce2 twice, which each dispatch checks, so there is no used work to name.
+        let machine = Machine {
+            hash_rate: self.rate_for(upstream, now),
+            rolls_ntime: true,
+            siblings: self.twins_before(upstream, job),
+            ..Machine::default()
+        };
+        Context { unix, chain, machine, ..Context::default() }
+    }
+
+    fn judged(&self, upstream: UpstreamId, job: &Arc<Job>, now: Instant, unix: u64) -> Verdict {
+        let context = self.context(upstream, job, now, unix);
         let mut verdict =
             Verdict::of(self.gate.level, &JobUnderTest::new(job, origin(upstream, job)), &context);
         verdict.stamp = verdict.stamp.filter(|_| self.gate.level.includes(15_000));
         verdict
     }
 
-    fn tell(&mut self, upstream: UpstreamId, verdict: &Verdict, now: Instant) {
+    pub(super) fn tell(&mut self, upstream: UpstreamId, findings: &[Finding], now: Instant) {
         let door = &mut self.gate.doors[upstream.0];
-        let news: Vec<_> =
-            verdict.findings.iter().filter(|found| door.is_news(found, now)).cloned().collect();
+        let news: Vec<_> = findings.iter().filter(|found| door.is_news(found, now)).cloned().collect();
         for finding in news {
             self.outbox.push_back(Action::Report(Report::Checked(upstream, finding)));
         }
@@ -215,22 +294,19 @@ impl Engine {
     pub(super) fn distrust(&mut self, upstream: UpstreamId, changed: &Changed, now: Instant) {
         let finding = changed.finding();
         self.gate.doors[upstream.0].counts.rejected += 1;
-        self.upstreams.drop_job(upstream, finding.to_string(), now);
-        self.outbox.push_back(Action::Report(Report::Checked(upstream, finding)));
-        self.settle(now);
-        self.value_lost(upstream, now);
-        self.dispatch_where(now, |board| board.upstream == Some(upstream));
+        self.outbox.push_back(Action::Report(Report::Checked(upstream, finding.clone())));
+        self.give_up_job(upstream, &finding, now);
     }
 
-    /// Takes up what has waited long enough.
+    /// Takes up what has waited long enough, unless it must not be mined by what is known now.
     pub(super) fn release(&mut self, now: Instant) {
         for index in 0..self.gate.doors.len() {
             let door = &mut self.gate.doors[index];
             if door.held_since.is_some_and(|since| now >= since + GRACE)
-                && let Some(Held { job, arrived, unix, verdict }) = door.held.take()
+                && let Some(held) = door.held.take()
             {
                 door.held_since = None;
-                self.take_up(UpstreamId(index), job, verdict, arrived, now, unix);
+                self.decide_again(UpstreamId(index), held, now);
             }
         }
     }
@@ -238,22 +314,33 @@ impl Engine {
     /// Judges again what waits at other doors: the job of one upstream may clear the cause of another's.
     pub(super) fn judge_again(&mut self, except: UpstreamId, now: Instant) {
         for index in (0..self.gate.doors.len()).filter(|index| *index != except.0) {
-            let Some(Held { job, arrived, unix, .. }) = self.gate.doors[index].held.take() else { continue };
-            let upstream = UpstreamId(index);
-            let unix_now = unix + now.saturating_duration_since(arrived).as_secs();
-            let again = self.judged(upstream, &job, now, unix_now);
-            self.gate.doors[index].counts.executed += u64::from(again.executed);
-            match again.outcome() {
-                Outcome::Reject => self.gate.doors[index].counts.rejected += 1,
-                Outcome::Hold => {
-                    self.gate.doors[index].held = Some(Held { job, arrived, unix, verdict: again });
-                }
-                Outcome::Pass | Outcome::Open | Outcome::Warn => {
-                    self.gate.doors[index].held_since = None;
-                    self.take_up(upstream, job, again, arrived, now, unix_now);
-                }
+            if let Some(held) = self.gate.doors[index].held.take() {
+                self.decide_again(UpstreamId(index), held, now);
             }
         }
+    }
+
+    /// What was held back is refused like any other job, waits on, or is taken up.
+    fn decide_again(&mut self, upstream: UpstreamId, held: Held, now: Instant) {
+        let Held { job, arrived, unix } = held;
+        let unix_now = unix + now.saturating_duration_since(arrived).as_secs();
+        let verdict = self.judged(upstream, &job, now, unix_now);
+        let door = &mut self.gate.doors[upstream.0];
+        door.counts.executed += u64::from(verdict.executed);
+        if let Some(finding) = verdict.first(Outcome::Reject) {
+            (door.counts.rejected, door.held_since) = (door.counts.rejected + 1, None);
+            self.tell(upstream, &verdict.findings, now);
+            self.refuse(upstream, &job, finding, now);
+            return;
+        }
+        if verdict.outcome() == Outcome::Hold && door.held_since.is_some() {
+            door.held = Some(Held { job, arrived, unix });
+            return;
+        }
+        door.counts.warned += u64::from(verdict.outcome() == Outcome::Warn);
+        door.held_since = None;
+        self.tell(upstream, &verdict.findings, now);
+        self.let_in(upstream, job, verdict, arrived, now, unix_now);
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a chip job's id back to the work it stood for. Stale and repeated nonces end here.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use signalcore_drivers::ChipJobId;
@@ -82,6 +83,18 @@ impl InFlight {
     /// The id of what the board was given last.
     pub fn newest_id(&self, board: BoardId) -> Option<ChipJobId> {
         self.boards.get(&board)?.back().map(|(id, _)| *id)
+    }
+
+    /// The board that has the same work: extranonce2 and time of the same job.
+    pub fn holder(&self, work: &Work) -> Option<BoardId> {
+        let is_same = |known: &Work| {
+            Arc::ptr_eq(known.job(), work.job())
+                && (known.extranonce2(), known.ntime()) == (work.extranonce2(), work.ntime())
+        };
+        let has_it = |jobs: &VecDeque<(ChipJobId, Dispatched)>| {
+            jobs.iter().any(|(_, dispatched)| is_same(&dispatched.work))
+        };
+        self.boards.iter().find(|(_, jobs)| has_it(jobs)).map(|(board, _)| *board)
     }
 
     /// A board is gone.

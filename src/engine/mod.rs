@@ -4,6 +4,7 @@
 pub mod account;
 pub mod advice;
 mod assignment;
+mod beside;
 mod boards;
 mod choice;
 pub mod crosscheck;
@@ -46,6 +47,7 @@ use crate::decision::quota::Ledger;
 use crate::decision::{Event, Warning};
 use crate::model::advisor::Question;
 use crate::model::output::Word;
+use crate::validate::context::NodeQuestion;
 use crate::validate::{self, Finding};
 use crate::work::{Answered, Difficulty, Job, NotAShare, Share};
 
@@ -66,6 +68,8 @@ pub enum Action {
     Moment(u64),
     /// Ask a model, without waiting.
     Ask(Box<Question>),
+    /// Ask a node of our own, without waiting.
+    AskNode(NodeQuestion),
     /// Something that decisions are made by, for a log.
     Record(Box<Event>),
     /// Tell the operator.

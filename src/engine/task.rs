@@ -22,7 +22,7 @@ use crate::decision::Event;
 use crate::model::advisor::Advised;
 use crate::model::task::ModelHandle;
 use crate::upstream::solo::SoloFigures;
-use crate::upstream::{Arrival, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
+use crate::upstream::{Arrival, MadeOf, SoloHandle, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::work::{Answered, HashRate, LostReason, Outcome, Share};
 
 /// How long boards may take to hand over their last nonces, and upstreams to bring their last shares home; the latter
@@ -133,7 +133,7 @@ pub struct EngineTask<N> {
     shares: Vec<Option<mpsc::Sender<Box<Share>>>>,
     wanted: Vec<watch::Sender<bool>>,
     traffic: Vec<Arc<Traffic>>,
-    solo: Option<watch::Receiver<SoloFigures>>,
+    solo: Option<SoloHandle>,
     /// By upstream: what it may be hashed for with.
     rates: Vec<watch::Sender<HashRate>>,
     upstreams: UpstreamStreams,
@@ -249,7 +249,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
         self.shut_down().await;
         let snapshot = self.snapshot();
         let Progress { had_work, failures, .. } = self.progress;
-        let solo = self.solo.as_ref().map(|solo| solo.borrow().clone());
+        let solo = self.solo.as_ref().map(|solo| solo.figures.borrow().clone());
         Finish { end, had_work, failures, snapshot, solo }
     }
 
@@ -268,7 +268,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             self.stats_at = now() + STATS_EVERY;
             self.tell_rate();
             let snapshot = self.snapshot();
-            let solo = self.solo.as_ref().map(|solo| Box::new(solo.borrow().clone()));
+            let solo = self.solo.as_ref().map(|solo| Box::new(solo.figures.borrow().clone()));
             self.notify(NoticeEvent::Stats(Box::new(snapshot), solo));
         }
     }
@@ -311,8 +311,11 @@ impl<N: FnMut(Notice)> EngineTask<N> {
 
     fn take_job(&mut self, upstream: UpstreamId, arrival: Option<Arrival>) {
         match arrival {
-            Some(Arrival { job, at }) => {
+            Some(Arrival { job, at, made_of }) => {
                 self.progress.had_work = true;
+                if let Some(MadeOf { chain, template }) = made_of {
+                    self.engine.handle_template(upstream, &chain, template);
+                }
                 self.engine.handle_job(upstream, job, at, now(), unix_now());
             }
             None => self.engine.handle_upstream_lost(upstream, None, now()),
@@ -322,6 +325,10 @@ impl<N: FnMut(Notice)> EngineTask<N> {
     fn take_event(&mut self, upstream: UpstreamId, event: UpstreamEvent) {
         match event {
             UpstreamEvent::Answered(answered) => self.engine.handle_answer(upstream, answered, now()),
+            UpstreamEvent::NodeAnswered(answer) => self.engine.handle_node_answer(answer, now()),
+            UpstreamEvent::BlockRefused(reason) => {
+                self.engine.handle_block_refused(upstream, reason, now());
+            }
             UpstreamEvent::News(news) => {
                 match &news {
                     UpstreamNews::Mining => self.engine.handle_upstream_up(upstream, now()),
@@ -371,6 +378,12 @@ impl<N: FnMut(Notice)> EngineTask<N> {
                 Action::Ask(question) => {
                     if let Some(model) = &self.model {
                         model.questions.send_replace(Some(*question));
+                    }
+                }
+                Action::AskNode(question) => {
+                    // Full, it loses a question: nothing is hashed later or otherwise for the want of an answer.
+                    if let Some(solo) = &self.solo {
+                        solo.questions.try_send(question).ok();
                     }
                 }
                 Action::Report(report) => self.notify(NoticeEvent::Engine(report)),

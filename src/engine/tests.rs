@@ -22,6 +22,7 @@ struct Mine {
     wanted: BTreeMap<UpstreamId, bool>,
     questions: Vec<Question>,
     moments: Vec<u64>,
+    asked: Vec<NodeQuestion>,
 }
 
 const POOL: UpstreamId = UpstreamId(0);
@@ -39,9 +40,13 @@ impl Mine {
     }
 
     fn with_checks(policy: Policy, weights: &[u32]) -> Self {
-        let now = Instant::now();
         let terms: Vec<_> = weights.iter().copied().map(UpstreamTerms::pool).collect();
-        let engine = Engine::new(policy, &terms, now);
+        Self::with_terms(policy, &terms)
+    }
+
+    fn with_terms(policy: Policy, terms: &[UpstreamTerms]) -> Self {
+        let now = Instant::now();
+        let engine = Engine::new(policy, terms, now);
         Self {
             engine,
             now,
@@ -51,6 +56,7 @@ impl Mine {
             wanted: BTreeMap::new(),
             questions: vec![],
             moments: vec![],
+            asked: vec![],
         }
     }
 
@@ -76,6 +82,7 @@ impl Mine {
                 Action::Report(report) => self.reports.push(report),
                 Action::Ask(question) => self.questions.push(*question),
                 Action::Moment(moment) => self.moments.push(moment),
+                Action::AskNode(question) => self.asked.push(question),
                 Action::Record(_) => {}
             }
         }

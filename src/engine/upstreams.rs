@@ -141,6 +141,17 @@ impl Upstream {
         self.waiting.is_none() && self.source.as_ref().is_some_and(Source::is_used_up)
     }
 
+    /// Which pool it is a connection to, where several are to one.
+    pub(super) fn pool(&self) -> Option<u32> {
+        self.terms.pool
+    }
+
+    /// The newest job that it gives.
+    pub(super) fn newest_job(&self) -> Option<&Arc<Job>> {
+        let newest = self.waiting.as_ref().or(self.source.as_ref());
+        newest.filter(|_| self.is_live()).map(|source| &source.job)
+    }
+
     /// Whether it knows the chain first-hand.
     pub(super) fn vouches(&self) -> bool {
         self.terms.vouches
@@ -261,7 +272,7 @@ impl Upstreams {
     pub(super) fn drop_job(&mut self, id: UpstreamId, reason: String, now: Instant) {
         self.lose(id, Some(reason), now);
         let upstream = &mut self.all[id.0];
-        (upstream.source, upstream.lost_at) = (None, None);
+        (upstream.source, upstream.waiting, upstream.lost_at) = (None, None, None);
         upstream.rests_until = Some(now + RECONNECT_AFTER);
     }
 

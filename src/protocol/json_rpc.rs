@@ -34,8 +34,12 @@ pub enum Method {
     GetNetworkInfo,
     /// Until there is another tip.
     WaitForNewBlock,
-    /// Where new blocks are published. It may be left out of `rpcwhitelist`.
+    /// Where new blocks are published. It may be left out of `rpcwhitelist`, like all that follow.
     GetZmqNotifications,
+    /// A transaction that waits for a block.
+    GetMempoolEntry,
+    /// The ends of all branches, with those that are invalid.
+    GetChainTips,
 }
 
 impl Method {
@@ -61,6 +65,8 @@ impl Method {
             Self::GetNetworkInfo => "getnetworkinfo",
             Self::WaitForNewBlock => "waitfornewblock",
             Self::GetZmqNotifications => "getzmqnotifications",
+            Self::GetMempoolEntry => "getmempoolentry",
+            Self::GetChainTips => "getchaintips",
         }
     }
 }

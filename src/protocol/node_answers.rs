@@ -22,6 +22,8 @@ const MAX_TEXT: usize = 300;
 const MAX_CHAIN: usize = 20;
 /// Most entries of a list that are read.
 const MAX_ENTRIES: usize = 32;
+/// Most ends of branches that are read, the highest first: years of stale blocks are a few hundred.
+const MAX_CHAIN_TIPS: usize = 2048;
 /// Heights that a block can have; the node counts in 31 bits. Source: Bitcoin Core `chain.h`, `nHeight`.
 const HEIGHTS: std::ops::RangeInclusive<i64> = 0..=i32::MAX as i64;
 /// Times that a header can name. Unit: seconds since 1970.
@@ -201,6 +203,24 @@ impl ZmqNotification {
         };
         answers.iter().take(MAX_ENTRIES).map(one).collect()
     }
+}
+
+/// Whether a block is one of the ends of branches that the node calls invalid, by the answer to getchaintips; of as many as
+/// are read. Errors: no list of objects, a field that is missing or wrong.
+pub fn is_invalid(answer: &str, block: BlockHash) -> Result<bool, AnswerError> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct ChainTip {
+        hash: Value,
+        status: Value,
+    }
+    let tips: Vec<ChainTip> = json("getchaintips", answer)?;
+    for tip in tips.iter().take(MAX_CHAIN_TIPS) {
+        if text("status", &tip.status)? == "invalid" && block_hash("hash", &tip.hash)? == block {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The tip by the answer to waitfornewblock, new or not. Errors: no object, no hash in it.

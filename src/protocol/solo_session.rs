@@ -112,6 +112,8 @@ pub enum Event {
     Want(NodeId, bool),
     /// Let the node check this block, in hexadecimal, without sending it.
     Propose(NodeId, String),
+    /// The running job must not be hashed any more: its node would refuse a block of it, for this reason; printable.
+    BlockRefused(String),
     /// Keep this block and send it to all nodes.
     Block(Box<FoundBlock>),
     /// A share has come to its end.
@@ -252,6 +254,10 @@ impl SoloSession {
                 let why = explanation.map_or(reason.clone(), |meaning| format!("{reason}, {meaning}"));
                 let text = format!("it would refuse our block: {why}; nothing is hashed on its templates");
                 self.checks[node.0] = Check::Refused(text.clone(), now);
+                if self.nodes.chosen() == Some(node) {
+                    self.jobs.refuse();
+                    self.events.push_back(Event::BlockRefused(why));
+                }
                 return self.handle_trouble(node, text, now);
             }
         };
@@ -269,7 +275,7 @@ impl SoloSession {
         if !share.solves_block() {
             return self.answer(Answered { share, outcome: Outcome::Accepted, latency: None });
         }
-        let Some(found) = self.jobs.of(&share).and_then(|solo| self.found(solo, &share)) else {
+        let Some(found) = self.jobs.of(share.job()).and_then(|solo| self.found(solo, &share)) else {
             let outcome = Outcome::Lost(LostReason::Replaced);
             return self.answer(Answered { share, outcome, latency: None });
         };
@@ -313,6 +319,16 @@ impl SoloSession {
     /// The template that is mined on and how old it is.
     pub fn current(&self, now: Instant) -> Option<(&Arc<Template>, Duration)> {
         self.jobs.current().map(|kept| (kept.solo.template(), kept.age(now)))
+    }
+
+    /// The template that a job was made of, while it is kept.
+    pub fn template_of(&self, job: &Arc<Job>) -> Option<&Arc<Template>> {
+        self.jobs.of(job).map(SoloJob::template)
+    }
+
+    /// The chain that is mined on, as its node calls it.
+    pub fn chain(&self) -> &str {
+        &self.chain
     }
 
     fn first_check(&self) -> Check {

@@ -23,6 +23,8 @@ use crate::protocol::delivery::BlockNews;
 use crate::protocol::habits::Lesson;
 use crate::protocol::solo_session::TemplateNews;
 use crate::protocol::unanswered::MAX_UNANSWERED;
+use crate::validate::context::{NodeAnswer, NodeQuestion};
+use crate::work::template::Template;
 use crate::work::{Answered, Difficulty, HashRate, Job, Share};
 
 /// Shares that may wait for the upstream's task. It takes them within microseconds, connected or not, so a full channel
@@ -50,8 +52,17 @@ pub struct UpstreamHandle {
     pub wanted: watch::Sender<bool>,
     /// What has gone over its connections.
     pub traffic: Arc<Traffic>,
-    /// How solo mining stands; `None` for a pool.
-    pub solo: Option<watch::Receiver<SoloFigures>>,
+    /// What there is beside that for solo mining; `None` for a pool.
+    pub solo: Option<SoloHandle>,
+}
+
+/// What a node of our own can be asked and tells, beside work.
+#[derive(Debug)]
+pub struct SoloHandle {
+    /// How solo mining stands.
+    pub figures: watch::Receiver<SoloFigures>,
+    /// Questions for the node in use. Full, one is lost: no answer is waited for.
+    pub questions: mpsc::Sender<NodeQuestion>,
 }
 
 /// Bytes over all connections of an upstream, as they stand on the wire but for TLS.
@@ -70,6 +81,17 @@ pub struct Arrival {
     pub job: Arc<Job>,
     /// When the read returned that completed it.
     pub at: Instant,
+    /// What a node of our own made it of; `None` for a pool's.
+    pub made_of: Option<MadeOf>,
+}
+
+/// What a job of our own was made of.
+#[derive(Debug, Clone)]
+pub struct MadeOf {
+    /// The chain, as its node calls it.
+    pub chain: String,
+    /// The template.
+    pub template: Arc<Template>,
 }
 
 /// What comes from an upstream beside jobs.
@@ -77,6 +99,10 @@ pub struct Arrival {
 pub enum UpstreamEvent {
     /// A share has come to its end.
     Answered(Answered),
+    /// The node in use answers a question.
+    NodeAnswered(NodeAnswer),
+    /// The node in use would refuse a block of the running job, for this reason; printable.
+    BlockRefused(String),
     /// Something for the operator.
     News(UpstreamNews),
 }

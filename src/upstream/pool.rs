@@ -357,7 +357,7 @@ impl Pool {
             let news = match event {
                 Event::Job(job) => {
                     tracing::debug!(pool = self.options.name, id = ?job.id, epoch = ?job.epoch, "job");
-                    self.jobs.send_replace(Some(Arrival { job, at: now() }));
+                    self.jobs.send_replace(Some(Arrival { job, at: now(), made_of: None }));
                     continue;
                 }
                 Event::Answered(answered) => {

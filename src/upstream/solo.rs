@@ -13,17 +13,23 @@ use super::journal::Journal;
 use super::node::rpc::Rpc;
 use super::node::task::{self, NodeEvent, NodeOptions};
 use super::node::tips::SourceReport;
-use super::{Arrival, EVENT_CAPACITY, SHARE_CAPACITY, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
+use super::{
+    Arrival, EVENT_CAPACITY, MadeOf, SHARE_CAPACITY, SoloHandle, Traffic, UpstreamEvent, UpstreamHandle,
+    UpstreamNews,
+};
 use crate::clock::{now, sleep_until};
 use crate::protocol::block_book::Watched;
 use crate::protocol::delivery::BlockEvent;
 use crate::protocol::solo_session::{Event, NodeId, NodeView, SoloSession, SoloTerms};
+use crate::validate::context::NodeQuestion;
 use crate::work::{BlockHash, HashRate, Share};
 
 /// How long the last blocks may take to be answered when the miner stops. The journal keeps those that are not.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// How long a node that has come back may be given what it lacks before it is mined on.
 const SEARCHED_WITHIN: Duration = Duration::from_secs(5);
+/// Questions of the engine that may wait.
+const QUESTION_CAPACITY: usize = 16;
 /// What is told of the wait for a node; each has times of its own.
 const NEXT_LOOK: Duration = Duration::from_secs(5);
 
@@ -93,6 +99,7 @@ struct Solo {
     deliverer: Deliverer,
     wanted: Vec<watch::Sender<bool>>,
     proposals: Vec<mpsc::Sender<String>>,
+    questions: Vec<mpsc::Sender<NodeQuestion>>,
     looks: Vec<Arc<Notify>>,
     jobs: watch::Sender<Option<Arrival>>,
     events: mpsc::Sender<UpstreamEvent>,
@@ -134,6 +141,7 @@ pub fn open(options: SoloOptions, journal: Option<Journal>, watched: Vec<Watched
         deliverer,
         wanted: Vec::new(),
         proposals: Vec::new(),
+        questions: Vec::new(),
         looks: Vec::new(),
         jobs,
         events,
@@ -153,11 +161,14 @@ pub fn open(options: SoloOptions, journal: Option<Journal>, watched: Vec<Watched
         node_events.insert(NodeId(index), ReceiverStream::new(handle.events));
         solo.wanted.push(handle.wanted);
         solo.proposals.push(handle.proposals);
+        solo.questions.push(handle.questions);
         solo.looks.push(handle.look);
     }
-    tokio::spawn(solo.run(node_events, delivered, shares, rates));
+    let (questions, asked) = mpsc::channel(QUESTION_CAPACITY);
+    tokio::spawn(solo.run(node_events, delivered, shares, rates, asked));
     let (jobs, shares, events) = (job_receiver, share_sender, event_receiver);
-    UpstreamHandle { name, jobs, shares, rate, events, wanted, traffic, solo: Some(figure_receiver) }
+    let solo = Some(SoloHandle { figures: figure_receiver, questions });
+    UpstreamHandle { name, jobs, shares, rate, events, wanted, traffic, solo }
 }
 
 impl Solo {
@@ -167,6 +178,7 @@ impl Solo {
         mut delivered: mpsc::Receiver<Delivered>,
         mut shares: mpsc::Receiver<Box<Share>>,
         mut rates: watch::Receiver<HashRate>,
+        mut asked: mpsc::Receiver<NodeQuestion>,
     ) {
         let mut stop_at: Option<Instant> = None;
         for node in &self.names() {
@@ -192,6 +204,12 @@ impl Solo {
                 Ok(()) = rates.changed() => {
                     let rate = *rates.borrow_and_update();
                     self.session.handle_rate(rate, now());
+                }
+                Some(question) = asked.recv() => {
+                    // Without a node in use, or with one that is busy, nobody answers.
+                    if let Some(node) = self.session.chosen() {
+                        self.questions[node.0].try_send(question).ok();
+                    }
                 }
                 () = sleep_until(wake_at) => {
                     for (node, _) in self.searched.extract_if(.., |_, until| now() >= *until) {
@@ -239,6 +257,9 @@ impl Solo {
                 self.session.handle_trouble(node, reason, now());
             }
             NodeEvent::Proposal(proposal) => self.session.handle_proposal(node, proposal, now()),
+            NodeEvent::Answer(answer) => {
+                self.events.send(UpstreamEvent::NodeAnswered(answer)).await.ok(); // the engine has ended
+            }
             NodeEvent::Sources(report) => _ = self.sources.insert(node, report),
             NodeEvent::Remark(text) => self.tell(UpstreamNews::Complaint(text)).await,
         }
@@ -288,7 +309,11 @@ impl Solo {
                     if !std::mem::replace(&mut self.is_mining, true) {
                         self.tell(UpstreamNews::Mining).await;
                     }
-                    self.jobs.send_replace(Some(Arrival { job, at }));
+                    let made_of = self.session.template_of(&job).map(|template| MadeOf {
+                        chain: self.session.chain().to_owned(),
+                        template: Arc::clone(template),
+                    });
+                    self.jobs.send_replace(Some(Arrival { job, at, made_of }));
                 }
                 Event::Down(reason) => {
                     self.is_mining = false;
@@ -298,6 +323,9 @@ impl Solo {
                 Event::Want(node, is_wanted) => drop(self.wanted[node.0].send_replace(is_wanted)),
                 // With one under way already there is no need of another.
                 Event::Propose(node, block) => drop(self.proposals[node.0].try_send(block)),
+                Event::BlockRefused(reason) => {
+                    self.events.send(UpstreamEvent::BlockRefused(reason)).await.ok();
+                }
                 Event::Block(found) => self.deliverer.send(*found),
                 Event::Answered(answered) => _ = self.events.send(UpstreamEvent::Answered(answered)).await,
                 Event::Template(news) => self.tell(UpstreamNews::Template(news)).await,

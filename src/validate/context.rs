@@ -1,11 +1,13 @@
 //! What else is known when a job is judged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::Network;
 
 use super::digest::Stamp;
 use crate::work::payout::Expected;
+use crate::work::template::Template;
 use crate::work::{Extranonce1, Extranonce2, HashRate, Header, Target};
 
 /// Blocks between two retargets. Source: Bitcoin Core `consensus/params.h`, `DifficultyAdjustmentInterval`.
@@ -48,10 +50,13 @@ pub struct Chain {
 impl Chain {
     /// Whether jobs of these nbits are of the main chain: as told, or by their difficulty.
     pub(super) fn is_main(&self, nbits: u32) -> bool {
-        let is_hard =
-            || Target::from_nbits(nbits).is_ok_and(|target| target.difficulty().value() >= MAIN_CHAIN);
-        self.network.map_or_else(is_hard, |network| network == Network::Bitcoin)
+        self.network.map_or_else(|| is_as_hard_as_main(nbits), |network| network == Network::Bitcoin)
     }
+}
+
+/// Whether nbits are as hard as those of the main chain have been for years, which no other chain's come near.
+pub fn is_as_hard_as_main(nbits: u32) -> bool {
+    Target::from_nbits(nbits).is_ok_and(|target| target.difficulty().value() >= MAIN_CHAIN)
 }
 
 /// A node's template or tip.
@@ -69,6 +74,59 @@ pub struct NodeView {
     pub coinbasevalue: Option<u64>,
     /// Whether it has called the parent of the job in question invalid.
     pub parent_is_invalid: bool,
+}
+
+/// The newest template of a node of our own, by which the jobs of all upstreams are judged.
+#[derive(Debug, Clone)]
+pub struct NodeTemplate {
+    network: Option<Network>,
+    template: Arc<Template>,
+}
+
+impl NodeTemplate {
+    /// Of a node on this chain, by the name that `getblockchaininfo` has for it.
+    pub fn new(chain: &str, template: Arc<Template>) -> Self {
+        Self { network: Network::from_core_arg(chain).ok(), template }
+    }
+
+    /// The block it builds on, header order.
+    pub fn prev_hash(&self) -> [u8; 32] {
+        self.template.header().prev_hash
+    }
+
+    /// Adds what no job tells: which chain it is, and, where the node is on the same parent still, the earliest time of a
+    /// block there and what one may claim.
+    pub fn complete(&self, chain: &mut Chain) {
+        chain.network = self.network.or(chain.network);
+        if let Some(node) = chain.node.as_mut().filter(|node| node.prev_hash == self.prev_hash()) {
+            node.mintime = Some(self.template.mintime());
+            // A template that was made here of a header knows of no fees.
+            node.coinbasevalue = Some(self.template.reward().value).filter(|_| self.template.is_of_node());
+        }
+    }
+
+    /// Whether a transaction, by its txid in header order, is in it.
+    pub fn has(&self, txid: &[u8; 32]) -> bool {
+        self.template.transactions().txids().contains(txid)
+    }
+}
+
+/// Something that a node of our own can tell of others' jobs, asked beside hashing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeQuestion {
+    /// Whether the transaction of this txid, header order, waits in its mempool.
+    Mempool([u8; 32]),
+    /// Whether it calls this block, header order, invalid.
+    Invalid([u8; 32]),
+}
+
+/// What it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeAnswer {
+    /// To which question.
+    pub question: NodeQuestion,
+    /// `None` when it could not be asked.
+    pub answer: Option<bool>,
 }
 
 /// The newest job of another upstream.
@@ -102,7 +160,7 @@ pub struct Machine {
     pub hash_rate: HashRate,
     /// Whether ntime moves on as seconds pass.
     pub rolls_ntime: bool,
-    /// The extranonce1 of other connections to the same pool.
+    /// The extranonce1 of other connections to the same pool whose work differs in nothing else.
     pub siblings: Vec<Extranonce1>,
     /// Work of this job that boards have had.
     pub used: Vec<WorkItem>,

@@ -102,6 +102,12 @@ pub enum Changed {
     /// The header that was sent to a board.
     #[error("the header for a board does not fit its job: {0} differs")]
     Header(&'static str),
+    /// Work that a board has had: the count of extranonces has been set back.
+    #[error("board {board} has had this extranonce2 and ntime of the job")]
+    Repeated {
+        /// Which.
+        board: usize,
+    },
     /// The time in it.
     #[error("ntime {ntime} runs ahead of its job by more than the seconds that passed, {limit} at most")]
     Time {
@@ -113,20 +119,19 @@ pub enum Changed {
 }
 
 impl Changed {
-    /// As a finding of check 15000.
+    /// As a finding of check 15000, or of 7000 for work that is repeated.
     pub fn finding(&self) -> Finding {
-        Finding {
-            level: 15_000,
-            name: "unchanged",
-            outcome: Outcome::Reject,
-            code: self.code(),
-            found: self.to_string(),
-            expected: EXPECTED.to_owned(),
-        }
+        let (level, name, expected) = match self {
+            Self::Repeated { .. } => (7_000, "no work twice", "every extranonce2 and ntime once"),
+            Self::Job { .. } | Self::Header(_) | Self::Time { .. } => (15_000, "unchanged", EXPECTED),
+        };
+        let (found, expected) = (self.to_string(), expected.to_owned());
+        Finding { level, name, outcome: Outcome::Reject, code: self.code(), found, expected }
     }
 
     fn code(&self) -> &'static str {
         match self {
+            Self::Repeated { .. } => "work-twice",
             Self::Job { .. } => "job-changed",
             Self::Header(_) => "header-changed",
             Self::Time { .. } => "time-ahead",

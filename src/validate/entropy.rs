@@ -51,6 +51,6 @@ pub(super) fn parity(test: &JobUnderTest<'_>, context: &Context) -> Judgement {
         }
     }
     let found =
-        format!("{} pieces of work, {} other connections", machine.used.len(), machine.siblings.len());
+        format!("pieces of work: {}, other connections: {}", machine.used.len(), machine.siblings.len());
     Judgement::pass(found, "each of its own")
 }

@@ -1,6 +1,7 @@
 //! Check 1000: lengths and counts that parsing alone lets pass.
 
 use super::{Context, JobUnderTest, Judgement};
+use crate::protocol::text::printable;
 use crate::work::JobId;
 
 /// Most merkle branches of a real block: 2^20 transactions would need more than its weight.
@@ -22,8 +23,12 @@ pub(super) fn check(test: &JobUnderTest<'_>, _: &Context) -> Judgement {
             "1 to 128 bytes",
         );
     }
-    if id.contains(char::is_control) {
-        return Judgement::reject("job-id-text", "a job id with control characters", "printable text");
+    if printable(id, MAX_JOB_ID) != **id {
+        return Judgement::reject(
+            "job-id-text",
+            "a job id with characters that steer or hide",
+            "printable text",
+        );
     }
     let branches = job.branch.len();
     if branches > MAX_BRANCHES {

@@ -10,7 +10,6 @@ use bitcoin::{Address, Network, address::NetworkUnchecked};
 use super::context::{LastJob, NodeView, OtherJob, Proposal, Sent, WorkItem};
 use super::digest::{Changed, fits, intact};
 use super::*;
-use crate::work::coinbase_builder::height_push;
 use crate::work::payout::{Expected, Payouts};
 use crate::work::{
     Coinbase, Difficulty, Epoch, Extranonce1, Extranonce2, Extranonce2Size, HashRate, Header, JobHeader,
@@ -54,21 +53,11 @@ fn with_coinb1(job: &Job, change: impl FnOnce(&mut Vec<u8>)) -> Job {
 
 /// A job of this height with one output, of another block than any real one.
 fn made_up(height: u32, sats: u64, nbits: u32) -> Job {
-    let push = height_push(height);
-    let script = push.len() + 8;
-    let mut coinb1 = hex::decode(format!("0200000001{}ffffffff", "00".repeat(32))).unwrap();
-    coinb1.push(script as u8);
-    coinb1.extend(push);
-    let mut coinb2 = vec![0xff; 4];
-    coinb2.push(1);
-    coinb2.extend(sats.to_le_bytes());
-    coinb2.extend([22, 0x00, 0x14]);
-    coinb2.extend([7; 20]);
-    coinb2.extend([0; 4]);
+    let (coinb1, coinb2) = vectors::coinbase_parts(height, sats);
     let real = real();
     Job {
         header: JobHeader { nbits, ..real.header },
-        coinbase: Coinbase { coinb1: coinb1.into(), coinb2: coinb2.into(), ..small_extranonces() },
+        coinbase: Coinbase { coinb1, coinb2, ..small_extranonces() },
         network_target: Target::from_nbits(nbits).ok(),
         ..real
     }
@@ -141,6 +130,90 @@ fn jobs_of_real_blocks_pass_every_check_that_has_something_to_compare_with() {
 }
 
 #[test]
+fn the_job_of_a_real_block_with_one_thing_wrong_fails_the_check_for_that() {
+    const SET_CLOCK: u64 = 1_790_000_000; // later than the block: one before 2026 counts as never set
+    let job = real();
+    let fits = with_node(&job, |_| {});
+    let other_nbits = OtherJob { nbits: job.header.nbits - 1, ..other(&job) };
+    let rival = OtherJob { prev_hash: [9; 32], ..other(&job) };
+    let with = |change: &dyn Fn(&mut Context)| {
+        let mut context = context(&job);
+        change(&mut context);
+        context
+    };
+    let lonely = |context: &mut Context| {
+        context.chain.others = vec![rival];
+        context.chain.parent_alone = Some(Duration::from_secs(6));
+    };
+    let of_parent = job.header.prev_hash.map(|byte| !byte);
+    let changed = |change: &dyn Fn(&mut Job)| {
+        let mut job = job.clone();
+        change(&mut job);
+        job
+    };
+    let twin = job.coinbase.extranonce1.clone();
+    let expected = Expected::new(vec![], 0.98);
+    for (level, job, context, code) in [
+        (1_000, changed(&|job| job.branch = vec![[7; 32]; 21].into()), fits.clone(), "branches"),
+        (2_000, with_coinb1(&job, |bytes| bytes[37] = 0), fits.clone(), "coinbase"),
+        (
+            3_000,
+            job.clone(),
+            with_node(&job, |node| node.mintime = Some(job.header.ntime + 1)),
+            "time-too-old",
+        ),
+        (
+            3_000,
+            changed(&|job| job.header.ntime = SET_CLOCK as u32 + 7201),
+            with(&|context| context.unix = SET_CLOCK),
+            "time-too-new",
+        ),
+        (4_000, changed(&|job| job.header.nbits -= 1), fits.clone(), "bits-not-of-node"),
+        (4_000, job.clone(), with_others(&job, vec![other_nbits, other_nbits]), "bits-not-of-majority"),
+        (5_000, changed(&|job| job.header.prev_hash = of_parent), fits.clone(), "parent-lacks-work"),
+        (
+            6_000,
+            job.clone(),
+            with(&|context| context.machine.hash_rate = HashRate(1e40)),
+            "space-far-too-small",
+        ),
+        (
+            7_000,
+            job.clone(),
+            with(&|context| context.machine.siblings = vec![twin.clone()]),
+            "extranonce1-twice",
+        ),
+        (8_000, job.clone(), with(&lonely), "parent-unknown"),
+        (8_000, job.clone(), with_node(&job, |node| node.parent_is_invalid = true), "parent-invalid"),
+        (9_000, with_coinb1(&job, |bytes| bytes[43] -= 1), fits.clone(), "height-not-of-parent"),
+        (10_000, changed(&|job| job.branch = Box::default()), fits.clone(), "more-than-subsidy"),
+        (11_000, job.clone(), with(&|context| context.payout = Some(expected.clone())), "pays-others"),
+        (
+            15_000,
+            job.clone(),
+            with(&|context| context.after.stamp = Some(Stamp::from_bytes([1; 64]))),
+            "job-changed",
+        ),
+        (
+            16_000,
+            job.clone(),
+            with(&|context| context.after.proposal = Some(Proposal::Refused("bad-blk-sigops".into()))),
+            "proposal-refused",
+        ),
+    ] {
+        assert_eq!(judged(level, &job, &context), (Outcome::Reject, code), "{level}");
+        let of_others = CHECKS.iter().filter(|check| check.level < level);
+        let test = JobUnderTest::new(&job, ORIGIN);
+        let first =
+            of_others.map(|check| check.run(&test, &context)).find(|found| found.outcome == Outcome::Reject);
+        assert_eq!(first, None, "{level}: nothing else is wrong with it");
+    }
+    let fork = with_others(&job, vec![rival]);
+    assert_eq!(judged(14_000, &job, &fork), (Outcome::Warn, "fork"));
+    assert_eq!(judged(14_000, &job, &with_others(&job, vec![other(&job)])), (Outcome::Pass, "ok"));
+}
+
+#[test]
 fn the_table_is_in_order_and_a_level_runs_the_checks_up_to_it() {
     assert!(CHECKS.windows(2).all(|pair| pair[0].level + 1000 == pair[1].level));
     for (level, count) in [(0, 0), (999, 0), (1000, 1), (3500, 3), (15_999, 15), (16_000, 16)] {
@@ -164,6 +237,7 @@ fn fields_1000_pass_as_real_and_reject_what_no_block_needs() {
     assert_eq!(code(&id(&"é".repeat(65))), (Outcome::Reject, "job-id-length"));
     assert_eq!(code(&id("")), (Outcome::Reject, "job-id-length"));
     assert_eq!(code(&id("a\nb")), (Outcome::Reject, "job-id-text"));
+    assert_eq!(code(&id("a\u{202e}b")), (Outcome::Reject, "job-id-text"), "it would be shown backwards");
     assert_eq!(code(&id("1369818357 489")).0, Outcome::Pass);
     let branches = |count| Job { branch: vec![[7; 32]; count].into(), ..job.clone() };
     assert_eq!(code(&branches(20)).0, Outcome::Pass);
@@ -306,9 +380,9 @@ fn a_nodes_word_16000_counts() {
     assert_eq!(judged(16_000, &job, &context).0, Outcome::Open);
     context.after.first_branch_known = Some(false);
     assert_eq!(judged(16_000, &job, &context), (Outcome::Warn, "transactions-unknown"));
-    context.after.proposal = Some(Proposal::Refused("bad-cb-amount\u{1b}[2J".into()));
+    context.after.proposal = Some(Proposal::Refused("bad-cb-amount\u{1b}\u{202e}[2J".into()));
     let found = found(16_000, &job, &context);
-    assert_eq!((found.outcome, found.found.as_str()), (Outcome::Reject, "bad-cb-amount\u{fffd}[2J"));
+    assert_eq!((found.outcome, found.found.as_str()), (Outcome::Reject, "bad-cb-amount[2J"));
     context.after.proposal = Some(Proposal::Accepted);
     context.after.first_branch_known = Some(true);
     assert_eq!(judged(16_000, &job, &context), (Outcome::Pass, "ok"));

@@ -15,6 +15,7 @@ use crate::upstream::node::login::Login;
 use crate::upstream::node::rpc::{Access, Rpc};
 use crate::upstream::node::task::NodeOptions;
 use crate::upstream::solo::SoloOptions;
+use crate::validate::Level;
 use crate::work::Extranonce2Size;
 use crate::work::coinbase_builder::{BuildError, CoinbasePlan, Payee, Tag};
 use crate::work::payout::network;
@@ -23,15 +24,19 @@ use crate::work::payout::network;
 /// address, which begin anywhere, never meet.
 const EXTRANONCE2_BYTES: i64 = 8;
 
+/// Level of the check that a node's word is. Source: `validate::CHECKS`.
+const PROPOSAL: u16 = 16_000;
+
 /// `None` without nodes. Errors: a payout or a tag that cannot be in a coinbase, no HTTP client.
 pub(super) fn options(config: &Config, environment: &Environment) -> Result<Option<SoloOptions>, PlanError> {
     if config.nodes.is_empty() {
         return Ok(None);
     }
     let traffic = Arc::new(Traffic::default());
+    let level = Level::new(config.validation.level).expect("the table of settings has the same range");
     let node = |node: &Node| node_options(node, &config.solo, environment, &traffic);
     Ok(Some(SoloOptions {
-        terms: terms(&config.solo).map_err(|error| PlanError::Solo(error.to_string()))?,
+        terms: terms(&config.solo, level).map_err(|error| PlanError::Solo(error.to_string()))?,
         nodes: config.nodes.iter().map(node).collect::<Result<_, _>>()?,
         traffic: Arc::clone(&traffic),
     }))
@@ -47,7 +52,7 @@ pub(super) fn payout_network(solo: &Solo) -> Network {
     solo.payouts.first().map_or(Network::Bitcoin, |payout| network(payout.address()))
 }
 
-fn terms(solo: &Solo) -> Result<SoloTerms, BuildError> {
+fn terms(solo: &Solo, level: Level) -> Result<SoloTerms, BuildError> {
     let payees = solo.payouts.iter().map(|payout| Payee::new(payout.address(), payout.parts()));
     let size = Extranonce2Size::new(EXTRANONCE2_BYTES).expect("eight bytes are within the limits");
     Ok(SoloTerms {
@@ -57,7 +62,7 @@ fn terms(solo: &Solo) -> Result<SoloTerms, BuildError> {
             require_peers: solo.templates.require_peers,
         },
         fee_gain: solo.templates.fee_gain.into(),
-        check_proposal: solo.templates.check_proposal,
+        check_proposal: solo.templates.check_proposal && level.includes(PROPOSAL),
     })
 }
 
@@ -107,6 +112,20 @@ fn endpoint(url: &ZmqUrl) -> ZmqEndpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_looks_at_our_block_from_level_16000_on_unless_that_is_switched_off() {
+        let asks = |more: &str| {
+            let text = format!(
+                "[[node]]\nurl = 'http://127.0.0.1:18443'\n[solo]\npayout = ['bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080']\n{more}"
+            );
+            let config = config::load_text(&text).unwrap().config;
+            options(&config, &Environment::default()).unwrap().unwrap().terms.check_proposal
+        };
+        assert!(asks(""));
+        assert!(!asks("check_proposal = false"));
+        assert!(!asks("[validation]\nlevel = 15999"));
+    }
 
     #[test]
     fn the_cookie_of_this_machine_is_for_a_node_on_this_machine_alone() {

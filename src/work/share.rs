@@ -53,6 +53,11 @@ impl Work {
         &self.extranonce2
     }
 
+    /// Seconds since 1970 in its header.
+    pub fn ntime(&self) -> u32 {
+        self.ntime
+    }
+
     /// The header with this version and nonce.
     pub fn header(&self, version: u32, nonce: u32) -> Header {
         let job = self.job.header;

@@ -154,6 +154,7 @@ pub struct Template {
     reward: Reward,
     limits: Limits,
     transactions: Transactions,
+    is_of_node: bool,
 }
 
 impl Template {
@@ -188,7 +189,17 @@ impl Template {
         }
         let reward = Reward { value, aux: check_aux(&answer.coinbaseaux)?, commitment };
         let header = JobHeader { version, prev_hash, ntime, nbits };
-        Ok(Self { header, version_mask, target, mintime, height, reward, limits, transactions })
+        Ok(Self {
+            header,
+            version_mask,
+            target,
+            mintime,
+            height,
+            reward,
+            limits,
+            transactions,
+            is_of_node: true,
+        })
     }
 
     /// A template without transactions on a block that came after this template's; `unix` is the time of day in seconds.
@@ -219,6 +230,7 @@ impl Template {
             transactions,
             limits: self.limits,
             version_mask: self.version_mask,
+            is_of_node: false,
         })
     }
 
@@ -240,6 +252,11 @@ impl Template {
     /// Earliest ntime, seconds since 1970.
     pub fn mintime(&self) -> u32 {
         self.mintime
+    }
+
+    /// Whether it is a node's word, with the transactions that the node would take; false for one of [`Self::empty_on`].
+    pub fn is_of_node(&self) -> bool {
+        self.is_of_node
     }
 
     /// Height of the block.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::*;
+use crate::work::coinbase_builder::height_push;
 use crate::work::version::VersionRule;
 
 /// One entry of `tests/vectors/stratum-vectors.json`.
@@ -166,4 +167,14 @@ pub(crate) fn bytes32_reversed(hex: &str) -> [u8; 32] {
     let mut bytes = bytes32(hex);
     bytes.reverse();
     bytes
+}
+
+/// The two parts of a coinbase of this height around eight bytes of extranonces in its scriptSig, with one output.
+pub(crate) fn coinbase_parts(height: u32, sats: u64) -> (Box<[u8]>, Box<[u8]>) {
+    let push = height_push(height);
+    let mut coinb1 = hex::decode(format!("0200000001{}ffffffff", "00".repeat(32))).unwrap();
+    coinb1.push(push.len() as u8 + 8);
+    coinb1.extend(push);
+    let output = format!("ffffffff01{}160014{}00000000", hex::encode(sats.to_le_bytes()), "07".repeat(20));
+    (coinb1.into(), hex::decode(output).unwrap().into())
 }

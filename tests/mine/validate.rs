@@ -55,7 +55,23 @@ fn jobs_that_fail_a_check_are_told_and_never_mined_and_good_ones_are() {
     let jobs: Vec<_> = ended.of("job").into_iter().map(|job| job["job"].as_str().unwrap()).collect();
     assert_eq!(jobs, ["good", "better"]);
     let checks = &ended.summary()["upstreams"][0]["checks"];
-    assert_eq!(*checks, json!({ "executed": 52, "warned": 0, "held": 0, "rejected": 2 }));
+    assert_eq!(*checks, json!({ "executed": 54, "warned": 0, "held": 0, "rejected": 2 }));
+}
+
+#[test]
+fn of_two_connections_to_one_host_with_the_same_work_the_second_is_refused() {
+    let pools = [ScriptedPool::listen(), ScriptedPool::listen()];
+    let both = ["--pool", &pools[1].url, "--strategy", "load-balance"];
+    let mut miner = Miner::start_with(&pools[0].url, &both, &[("SIGNALCORE_VALIDATION_LEVEL", "16000")]);
+    let mut connections: Vec<_> = pools.iter().map(connected).collect();
+    let same = job("same", 0, "17029a8a");
+    for connection in &mut connections {
+        connection.say(same.clone());
+    }
+    let told = miner.wait_for("the check", |event| event["event"] == "check");
+    let members = ["pool", "level", "code", "result"].map(|member| told[member].clone());
+    assert_eq!(members, [json!(1), json!(7000), json!("extranonce1-twice"), json!("reject")], "{told:#}");
+    assert_eq!(miner.stop().code, Some(0));
 }
 
 #[test]
@@ -63,8 +79,8 @@ fn the_command_ends_with_0_1_or_2_and_says_why() {
     let run = |arguments: &[&str]| signalcore(&[&["validate"], arguments].concat()).output().unwrap();
     for (file, code, word) in [
         (REAL, 0, "16 pass: the job may be mined"),
-        (TOO_OLD, 1, "3000 ntime reject"),
-        (NO_RETARGET, 1, "4000 nbits reject"),
+        (TOO_OLD, 1, "ntime 3000 reject"),
+        (NO_RETARGET, 1, "nbits 4000 reject"),
     ] {
         let output = run(&["--job", file]);
         let text = String::from_utf8(output.stdout).unwrap();
@@ -83,6 +99,12 @@ fn the_command_ends_with_0_1_or_2_and_says_why() {
         .collect();
     assert_eq!(rejected, [(4000, "bits-not-of-node")]);
     assert_eq!(run(&["--job", NO_RETARGET, "--level", "3999"]).status.code(), Some(0));
+    let output = run(&["--job", REAL, "--level", "0", "--json"]);
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), &object["result"], &object["stamp"]),
+        (Some(0), &json!("open"), &json!(null))
+    );
     assert_eq!(signalcore(&["check-job", REAL]).output().unwrap().status.code(), Some(0));
 }
 
@@ -91,6 +113,7 @@ fn an_input_that_is_no_job_ends_with_2_and_names_the_member() {
     for (input, said) in [
         ("", "EOF while parsing"),
         ("[]", "invalid length 0"),
+        ("{\"not\u{202e}ify\": 1}", "unknown field `notify`"),
         ("{\"notify\": []}", "missing field `extranonce1`"),
         (
             "{\"notify\": [1], \"extranonce1\": \"\", \"extranonce2_size\": 4}",

@@ -316,6 +316,7 @@ impl World {
                 Action::Want(..)
                 | Action::Moment(_)
                 | Action::Ask(_)
+                | Action::AskNode(_)
                 | Action::Record(_)
                 | Action::Report(_) => {}
             }

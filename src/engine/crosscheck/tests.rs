@@ -146,7 +146,7 @@ fn a_network_difficulty_that_falls_by_more_than_a_retarget_can_is_suspect_until_
     watch.says(0, &job(parent(3, true), 901_152, 0x1702_3000));
     assert_eq!(watch.verdicts()[0], "fine", "at a retarget");
     watch.says(0, &job(parent(4, true), 901_153, 0x1d00_ffff));
-    assert_eq!(watch.verdicts()[0], "fine", "test networks fall back to it at any height");
+    assert_eq!(watch.verdicts()[0], "suspect", "only test chains fall back to it, and this one is none");
 }
 
 #[test]
@@ -253,6 +253,29 @@ fn test_chains_change_their_difficulty_as_they_like() {
     watch.says(0, &job(parent(2, true), HEIGHT + 1, 0x1d61_17a4));
     watch.says(0, &job(parent(3, true), HEIGHT + 2, 0x1f01_2bfe));
     assert_eq!(watch.verdicts()[0], "fine");
+}
+
+#[test]
+fn a_block_of_the_easiest_target_on_testnet4_and_the_one_after_it_convict_nobody() {
+    // The easiest target is that of the chain; the harder one is testnet3's of block 00000000440b921e…
+    let (easiest, real) = (0x1d00_ffff, 0x1c2a_c4af);
+    let mut watch = Watch::new();
+    watch.says(0, &job(parent(1, true), HEIGHT, real));
+    watch.says(1, &job(parent(1, true), HEIGHT, real));
+    watch.says(2, &job(parent(1, true), HEIGHT, easiest));
+    assert_eq!(watch.verdicts(), ["fine"; 3], "one has seen the 20 minutes pass, two have not");
+    watch.says(1, &job(parent(1, true), HEIGHT, easiest));
+    assert_eq!(watch.verdicts(), ["fine"; 3]);
+    // The block has a sixth of the work that the next one needs.
+    let mut easy = [0xff; 32];
+    easy[28..].fill(0);
+    watch.says(0, &job(easy, HEIGHT + 1, real));
+    watch.passes(31);
+    assert_eq!(watch.verdicts()[0], "flag", "it is alone, and nothing is wrong with that");
+    watch.says(1, &job(parent(1, true), HEIGHT, NBITS));
+    watch.says(2, &job(parent(1, true), HEIGHT, NBITS));
+    watch.passes(31);
+    assert_eq!(watch.verdicts()[0], "quarantine", "but no chain as hard as the main one has such blocks");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::work::block::{JobLabel, SoloJob, SoloJobError};
 use crate::work::coinbase_builder::CoinbasePlan;
 use crate::work::template::Template;
-use crate::work::{Difficulty, Epoch, HashRate, JobId, Share};
+use crate::work::{Difficulty, Epoch, HashRate, Job, JobId};
 
 /// Jobs kept, each with its whole template: more than boards can have work of.
 const KEPT: usize = 12;
@@ -48,13 +48,16 @@ pub(super) struct Jobs {
     fee_gain: u64,
     rate: HashRate,
     kept: VecDeque<Kept>,
+    /// The running job would bring no block: any template is better.
+    is_refused: bool,
     tips: u64,
     made: u64,
 }
 
 impl Jobs {
     pub(super) fn new(plan: CoinbasePlan, fee_gain: u64) -> Self {
-        Self { plan, fee_gain, rate: HashRate::default(), kept: VecDeque::new(), tips: 0, made: 0 }
+        let (rate, kept) = (HashRate::default(), VecDeque::new());
+        Self { plan, fee_gain, rate, kept, is_refused: false, tips: 0, made: 0 }
     }
 
     pub(super) fn current(&self) -> Option<&Kept> {
@@ -79,7 +82,7 @@ impl Jobs {
     /// The rate of the boards: the share difficulty follows it. True when the running job was made anew for it.
     pub(super) fn take_rate(&mut self, rate: HashRate, now: Instant) -> bool {
         self.rate = rate;
-        let Some(kept) = self.current() else { return false };
+        let Some(kept) = self.current().filter(|_| !self.is_refused) else { return false };
         let (is, wanted) = (kept.solo.job().difficulty, self.difficulty(kept.solo.template()));
         let factor = wanted.value() / is.value();
         if (OFF_BY.recip()..=OFF_BY).contains(&factor) {
@@ -89,9 +92,14 @@ impl Jobs {
         self.make(template, false, now).is_ok()
     }
 
-    /// The job that a share was found for.
-    pub(super) fn of(&self, share: &Share) -> Option<&SoloJob> {
-        self.kept.iter().rev().map(|kept| &kept.solo).find(|solo| Arc::ptr_eq(solo.job(), share.job()))
+    /// The running job is not to be hashed any more. It is kept: what was found of it by then is still worth sending.
+    pub(super) fn refuse(&mut self) {
+        self.is_refused = true;
+    }
+
+    /// The job with its template, while it is kept.
+    pub(super) fn of(&self, job: &Arc<Job>) -> Option<&SoloJob> {
+        self.kept.iter().rev().map(|kept| &kept.solo).find(|solo| Arc::ptr_eq(solo.job(), job))
     }
 
     fn make(&mut self, template: Arc<Template>, clean: bool, now: Instant) -> Result<(), SoloJobError> {
@@ -103,6 +111,7 @@ impl Jobs {
         };
         let solo = SoloJob::new(template, &self.plan, label)?;
         self.made += 1;
+        self.is_refused = false;
         self.tips += u64::from(clean);
         if let Some(last) = self.kept.back_mut() {
             last.replaced_at = Some(now);
@@ -122,7 +131,8 @@ impl Jobs {
             (template.header().version, template.header().nbits, template.version_mask())
         };
         let is_empty = |template: &Template| template.transactions().txids().is_empty();
-        fixed(old) != fixed(new)
+        self.is_refused
+            || fixed(old) != fixed(new)
             // One without transactions may have been ours, to begin with.
             || is_empty(old) && !is_empty(new)
             || new.reward().value >= old.reward().value.saturating_add(self.fee_gain.max(1))

@@ -344,6 +344,35 @@ fn a_node_that_would_refuse_our_blocks_is_not_mined_on_until_it_was_asked_again(
 }
 
 #[test]
+fn a_refused_job_is_dropped_and_no_longer_the_running_one_for_a_node_that_takes_over() {
+    let mut bench = Bench::with(2, PAYOUT, true);
+    bench.look(FIRST, view(1, 1));
+    bench.look(SECOND, view(1, 1));
+    bench.template(FIRST, &TEMPLATE);
+    assert_eq!(bench.jobs().len(), 1);
+    let refusal = |reason: &str| Some(Proposal::Refused { reason: reason.into(), explanation: None });
+    bench.session.handle_proposal(SECOND, refusal("bad-version"), bench.now);
+    let is_refused = |event: &Event| matches!(event, Event::BlockRefused(_));
+    assert!(
+        !bench.events().iter().any(is_refused),
+        "that of a node that is not mined on says nothing of the job"
+    );
+    bench.now += RECHECK_AFTER;
+    bench.look(SECOND, view(1, 1));
+    bench.events();
+    bench.session.handle_proposal(FIRST, refusal("bad-cb-amount"), bench.now);
+    let events = bench.events();
+    assert!(events.iter().any(|event| matches!(event, Event::BlockRefused(why) if why == "bad-cb-amount")));
+    assert!(events.iter().any(|event| matches!(event, Event::Want(SECOND, true))), "{events:?}");
+    bench.session.handle_rate(HashRate(1e12), bench.now);
+    assert_eq!(bench.jobs().len(), 0, "nor is it made anew for another hash rate");
+    bench.template(SECOND, &TEMPLATE);
+    assert_eq!(bench.jobs().len(), 1, "the same template of another node is better than the refused one");
+    bench.template(SECOND, &TEMPLATE);
+    assert_eq!(bench.jobs().len(), 0, "and then the running one as usual");
+}
+
+#[test]
 fn the_share_difficulty_follows_the_hash_rate_but_is_never_above_the_networks() {
     let mut bench = Bench::new(1);
     let job = bench.mining();

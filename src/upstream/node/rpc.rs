@@ -20,7 +20,7 @@ use crate::clock::now;
 use crate::protocol::json_rpc::{self, Method, RpcFault};
 use crate::protocol::node_answers::{
     AnswerError, ChainInfo, HeaderInfo, NetworkInfo, Proposal, Standing, Verdict, ZmqNotification,
-    best_block, tip,
+    best_block, is_invalid, tip,
 };
 use crate::protocol::session_config::Credentials;
 use crate::protocol::text::printable;
@@ -229,6 +229,21 @@ impl Rpc {
             }
         }
         wait(json!([milliseconds])).await
+    }
+
+    /// Whether a transaction waits in the node's mempool, by getmempoolentry. Shape: its txid in header order.
+    pub async fn has_in_mempool(&self, txid: [u8; 32]) -> Result<bool, RpcError> {
+        let shown = BlockHash(txid).to_string(); // both are shown in the same way
+        match self.call(Method::GetMempoolEntry, [shown], Terms::SHORT).await {
+            Ok(_) => Ok(true),
+            Err(RpcError::Fault { fault: RpcFault::NotFound(_), .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the node calls a block invalid on which nothing is built, by getchaintips.
+    pub async fn is_invalid(&self, block: BlockHash) -> Result<bool, RpcError> {
+        self.read(Method::GetChainTips, [0; 0], Terms::SHORT, |answer| is_invalid(answer, block)).await
     }
 
     /// submitblock. Shape: the block in hexadecimal. Errors: the block may or may not have arrived; the same call again

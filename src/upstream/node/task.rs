@@ -13,6 +13,7 @@ use crate::clock::{now, sleep_until, unix_now};
 use crate::protocol::node_answers::{HeaderInfo, Proposal, Standing};
 use crate::protocol::solo_session::{Fetched, NodeView, TipSource};
 use crate::protocol::zmq_endpoint::ZmqEndpoint;
+use crate::validate::context::{NodeAnswer, NodeQuestion};
 use crate::work::BlockHash;
 use crate::work::template::{DifficultyRule, NewTip, Template};
 
@@ -29,8 +30,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const EVENT_CAPACITY: usize = 64;
 /// How far the node's clock may be from ours. Unit: seconds.
 const MAX_CLOCK_GAP: u64 = 60;
-/// Blocks to be looked at that may wait.
+/// Blocks to be looked at that may wait, and questions.
 const PROPOSAL_CAPACITY: usize = 2;
+const QUESTION_CAPACITY: usize = 16;
+/// Questions that may be under way at once: the node answers each within milliseconds, or is in trouble.
+const MAX_ASIDES: usize = 16;
 
 /// What a node's task needs to know.
 #[derive(Debug, Clone)]
@@ -58,6 +62,8 @@ pub enum NodeEvent {
     Trouble(String),
     /// What it says of a block that was proposed; `None` when it could not be asked.
     Proposal(Option<Proposal>),
+    /// What it says to a question.
+    Answer(NodeAnswer),
     /// How new blocks are heard of.
     Sources(SourceReport),
     /// Something for the operator; printable.
@@ -73,8 +79,16 @@ pub struct NodeHandle {
     pub wanted: watch::Sender<bool>,
     /// Blocks for it to look at, in hexadecimal.
     pub proposals: mpsc::Sender<String>,
+    /// Questions about what others say of the chain.
+    pub questions: mpsc::Sender<NodeQuestion>,
     /// Makes it look at the node at once.
     pub look: Arc<Notify>,
+}
+
+/// What came of what is asked beside everything else.
+enum Aside {
+    Proposal(Option<Proposal>),
+    Answer(NodeAnswer),
 }
 
 /// Starts a node's task on the current runtime. It ends with the receiver of its events.
@@ -82,6 +96,7 @@ pub fn open(options: NodeOptions) -> NodeHandle {
     let (events, event_receiver) = mpsc::channel(EVENT_CAPACITY);
     let (wanted, is_wanted) = watch::channel(false);
     let (proposals, to_propose) = mpsc::channel(PROPOSAL_CAPACITY);
+    let (questions, asked) = mpsc::channel(QUESTION_CAPACITY);
     let node = Node {
         options,
         events,
@@ -95,8 +110,8 @@ pub fn open(options: NodeOptions) -> NodeHandle {
         known: Known::default(),
     };
     let look = Arc::new(Notify::new());
-    tokio::spawn(node.run(is_wanted, to_propose, Arc::clone(&look)));
-    NodeHandle { events: event_receiver, wanted, proposals, look }
+    tokio::spawn(node.run(is_wanted, to_propose, asked, Arc::clone(&look)));
+    NodeHandle { events: event_receiver, wanted, proposals, questions, look }
 }
 
 struct Node {
@@ -132,6 +147,7 @@ impl Node {
         mut self,
         mut wanted: watch::Receiver<bool>,
         mut proposals: mpsc::Receiver<String>,
+        mut questions: mpsc::Receiver<NodeQuestion>,
         look: Arc<Notify>,
     ) {
         let mut tips = tips::watch(Arc::clone(&self.options.rpc), self.options.zmq.clone());
@@ -151,9 +167,17 @@ impl Node {
                 // Beside everything else: it takes as long as the check of a whole block.
                 Some(block) = proposals.recv() => {
                     let rpc = Arc::clone(&self.options.rpc);
-                    asides.spawn(async move { rpc.propose(&block).await });
+                    // A node that cannot be asked says so by everything else too.
+                    asides.spawn(async move { Aside::Proposal(rpc.propose(&block).await.ok()) });
                 }
-                Some(Ok(answer)) = asides.join_next() => self.proposed(answer).await,
+                Some(question) = questions.recv(), if asides.len() < MAX_ASIDES => {
+                    let rpc = Arc::clone(&self.options.rpc);
+                    asides.spawn(async move { Aside::Answer(answer(&rpc, question).await) });
+                }
+                Some(Ok(aside)) = asides.join_next() => self.tell(match aside {
+                    Aside::Proposal(proposal) => NodeEvent::Proposal(proposal),
+                    Aside::Answer(answer) => NodeEvent::Answer(answer),
+                }).await,
                 () = sleep_until(wake_at) => {
                     if self.fetch_at.is_some_and(|at| now() >= at) {
                         self.fetch(None).await;
@@ -335,11 +359,6 @@ impl Node {
             .collect()
     }
 
-    async fn proposed(&mut self, answer: Result<Proposal, RpcError>) {
-        // A node that cannot be asked says so by everything else too.
-        self.tell(NodeEvent::Proposal(answer.ok())).await;
-    }
-
     /// Something went wrong: the next look comes after a wait that grows.
     async fn trouble(&mut self, error: impl std::fmt::Display) {
         // It may come back as another one.
@@ -356,4 +375,13 @@ impl Node {
     async fn tell(&self, event: NodeEvent) {
         self.events.send(event).await.ok(); // without a receiver the task ends
     }
+}
+
+/// Asks the node. One that may not be asked, or does not answer, knows nothing.
+async fn answer(rpc: &Rpc, question: NodeQuestion) -> NodeAnswer {
+    let answer = match question {
+        NodeQuestion::Mempool(txid) => rpc.has_in_mempool(txid).await,
+        NodeQuestion::Invalid(block) => rpc.is_invalid(BlockHash(block)).await,
+    };
+    NodeAnswer { question, answer: answer.ok() }
 }

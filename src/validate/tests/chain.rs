@@ -15,6 +15,23 @@ fn times_3000_at_or_before_the_median_of_the_parent_reject_as_at_heights_946213_
 }
 
 #[test]
+fn a_time_before_a_period_3000_only_warns_where_that_is_no_rule_yet() {
+    // mintime is ten minutes before the last block, which may have been ahead of its time.
+    let job = made_up(717_696, 1, 0x1702_355e);
+    let said = |network| {
+        let mut context = with_node(&job, |node| node.mintime = Some(job.header.ntime + 1));
+        context.chain.network = network;
+        judged(3000, &job, &context)
+    };
+    for network in [None, Some(Network::Bitcoin), Some(Network::Testnet), Some(Network::Signet)] {
+        assert_eq!(said(network), (Outcome::Warn, "time-before-period"), "{network:?}");
+    }
+    for network in [Network::Testnet4, Network::Regtest] {
+        assert_eq!(said(Some(network)), (Outcome::Reject, "time-too-old"), "{network}");
+    }
+}
+
+#[test]
 fn times_3000_are_held_against_the_clock() {
     let mut job = real();
     job.header.ntime = 1_800_000_000;
@@ -102,6 +119,97 @@ fn bits_4000_do_not_change_within_a_period_unless_others_say_so() {
     changed.chain.others = vec![OtherJob { nbits: 0x1702_3a06, ..other(&job) }];
     changed.chain.before = Some(LastJob { height: Some(899_999), nbits: 0x1702_3a04 });
     assert_eq!(judged(4000, &job, &changed), (Outcome::Warn, "bits-not-of-another"));
+}
+
+/// A job of a real block of testnet3, of difficulty 5.99, and the same of the easiest target, as its network allows 20
+/// minutes after a block. Its coinbase has no height, so it gets one within a period.
+fn on_testnet() -> [Job; 2] {
+    let job = Job::from(&vector("braiins-docs-testnet3"));
+    assert_eq!(job.header.nbits, 0x1c2a_c4af);
+    [job.header.nbits, 0x1d00_ffff]
+        .map(|nbits| Job { header: JobHeader { nbits, ..job.header }, ..made_up(20_000, 1, nbits) })
+}
+
+#[test]
+fn bits_4000_of_testnets_may_be_the_easiest_at_any_height_and_the_real_ones_again_after_it() {
+    let [real, easiest] = on_testnet();
+    for network in [None, Some(Network::Testnet), Some(Network::Testnet4)] {
+        let on = |mut context: Context| {
+            context.chain.network = network;
+            context
+        };
+        let code = |job: &Job, context: Context| judged(4000, job, &on(context));
+        for (job, of_others) in [(&real, &easiest), (&easiest, &real), (&real, &real)] {
+            let by_node = with_node(of_others, |_| {});
+            assert_eq!(code(job, by_node), (Outcome::Pass, "ok"), "{network:?}");
+            let by_others = with_others(job, vec![other(of_others), other(of_others)]);
+            assert!(code(job, by_others).0 <= Outcome::Open, "{network:?}");
+            let mut after = context(job);
+            after.chain.before = Some(LastJob { height: Some(19_999), nbits: of_others.header.nbits });
+            assert!(code(job, after).0 <= Outcome::Open, "{network:?}");
+        }
+        // Neither is the easiest: the rule explains nothing.
+        let mut wrong = real.clone();
+        wrong.header.nbits -= 1;
+        assert_eq!(code(&wrong, with_node(&real, |_| {})), (Outcome::Reject, "bits-not-of-node"));
+        // The first block of a period is not under the rule.
+        let [real, easiest] = [0x1c2a_c4af, 0x1d00_ffff].map(|nbits| made_up(20_160, 1, nbits));
+        assert_eq!(code(&easiest, with_node(&real, |_| {})), (Outcome::Reject, "bits-not-of-node"));
+    }
+    // Where others are as hard as the main chain, or it is told to be that, the easiest bits are none of a testnet.
+    let hard = made_up(20_000, 1, 0x1702_3a04);
+    let by_others = with_others(&easiest, vec![other(&hard), other(&hard)]);
+    assert_eq!(judged(4000, &easiest, &by_others), (Outcome::Reject, "bits-not-of-majority"));
+    let mut after = context(&easiest);
+    after.chain.before = Some(LastJob { height: Some(19_999), nbits: 0x1702_3a04 });
+    assert_eq!(judged(4000, &easiest, &after), (Outcome::Reject, "bits-changed"));
+    let mut on_main = with_node(&real, |_| {});
+    on_main.chain.network = Some(Network::Bitcoin);
+    assert_eq!(judged(4000, &easiest, &on_main), (Outcome::Reject, "bits-not-of-node"));
+}
+
+#[test]
+fn no_first_block_of_a_test_network_is_rejected_and_its_easiest_bits_are_a_limit() {
+    let templates = vectors::gbt().templates_of_other_networks_for_parsing_only;
+    for (name, network, harder_than) in [
+        ("testnet3-height1-before-segwit", Network::Testnet, 0x1d01_0000),
+        ("testnet4-height1", Network::Testnet4, 0x1d01_0000),
+        ("signet-default-height1", Network::Signet, 0x1e03_77af),
+        ("regtest-signalling-bit28", Network::Regtest, 0x2100_8000),
+    ] {
+        let template = &templates[name];
+        let number = |member: &str| template[member].as_u64().unwrap();
+        let nbits = vectors::number(template["bits"].as_str().unwrap());
+        let parent = vectors::bytes32_reversed(template["previousblockhash"].as_str().unwrap());
+        let mut job = made_up(number("height") as u32, number("coinbasevalue"), nbits);
+        job.header = JobHeader { prev_hash: parent, ntime: number("curtime") as u32, ..job.header };
+        job.branch = Box::default();
+        let mut context = with_node(&job, |node| {
+            node.mintime = Some(number("mintime") as u32);
+            node.coinbasevalue = Some(number("coinbasevalue"));
+        });
+        for told in [Some(network), None] {
+            context.chain.network = told;
+            let verdict = Verdict::of(Level::ALL, &JobUnderTest::new(&job, ORIGIN), &context);
+            let found: Vec<_> = verdict.findings.iter().map(|found| found.code).collect();
+            // Nobody tells a pool's regtest from chains with longer halvings: then it may claim more.
+            assert!(verdict.outcome() < Outcome::Hold, "{name}: {found:?}");
+        }
+        context.chain.network = Some(network);
+        context.chain.node = None;
+        let easier = Job { header: JobHeader { nbits: harder_than, ..job.header }, ..job };
+        assert_eq!(judged(4000, &easier, &context), (Outcome::Reject, "bits-too-easy"), "{name}");
+    }
+}
+
+#[test]
+fn bits_4000_of_two_branches_may_differ_in_the_first_block_of_a_period() {
+    let ours = made_up(717_696, 1, 0x170b_98ab);
+    let mut theirs = made_up(717_696, 1, 0x170b_8c8b);
+    theirs.header.prev_hash[0] ^= 1;
+    assert_eq!(judged(4000, &ours, &with_node(&theirs, |_| {})).0, Outcome::Open);
+    let by_others = with_others(&ours, vec![other(&theirs), other(&theirs)]);
+    assert_eq!(judged(4000, &ours, &by_others).0, Outcome::Open);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod chain;
 mod false_node;
 mod forgotten;
+mod judged;
 mod node;
 mod outage;
 mod proxy;

@@ -228,3 +228,19 @@ async fn a_connection_that_the_node_has_closed_meanwhile_costs_no_call() {
         std::thread::sleep(Duration::from_millis(2500));
     }
 }
+
+#[tokio::test]
+async fn a_node_tells_what_waits_in_its_mempool_and_which_blocks_are_invalid() {
+    let Some(node) = Node::start("node: mempool and invalid blocks", &[]) else { return };
+    let rpc = client(node.access());
+    node.call("generatetoaddress", json!([101, super::spend::segwit().to_string()]));
+    super::spend::pass_on(&node, super::spend::of_block(&node, 1).unwrap());
+    let waiting = node.call("getrawmempool", json!([]))[0].as_str().unwrap().to_owned();
+    assert!(rpc.has_in_mempool(hash(&waiting).0).await.unwrap());
+    assert!(!rpc.has_in_mempool([7; 32]).await.unwrap());
+    let tip = node.tip();
+    assert!(!rpc.is_invalid(hash(&tip)).await.unwrap());
+    node.call("invalidateblock", json!([tip]));
+    assert!(rpc.is_invalid(hash(&tip)).await.unwrap());
+    assert!(!rpc.is_invalid(hash(&node.tip())).await.unwrap());
+}
