@@ -355,6 +355,8 @@ fn policy(config: &Config) -> Policy {
         slow_answer,
         frozen_tip,
         ref stale_policy,
+        canary,
+        risk_aversion,
         ..
     } = config.upstreams;
     let model = &config.model;
@@ -372,6 +374,8 @@ fn policy(config: &Config) -> Policy {
         slow_answer,
         frozen_tip,
         stale_policy: if stale_policy == "network" { StalePolicy::Network } else { StalePolicy::OwnRevenue },
+        canary,
+        risk_aversion,
         bounds: Bounds {
             epsilon: model.epsilon,
             min_confidence: model.min_confidence,

@@ -174,6 +174,20 @@ static FIELDS: &[Field<Config>] = &[
         "With value: whether a pool that pays for each share may be late with a new block; \"network\" says no.",
     ),
     row(
+        "upstreams.canary",
+        "SIGNALCORE_UPSTREAMS_CANARY",
+        Kind::Bool(|c| &mut c.upstreams.canary),
+        Preset::Value("false"),
+        "With value: whether a board of at most 2 % of the rate hashes for the runner-up ten minutes an hour, to know it.",
+    ),
+    row(
+        "upstreams.risk_aversion",
+        "SIGNALCORE_UPSTREAMS_RISK_AVERSION",
+        Kind::Number { place: |c| &mut c.upstreams.risk_aversion, from: 0.0, to: 1.0 },
+        Preset::Value("0"),
+        "With value: what uneven income counts less; 4e-12 halves solo mining where a block takes 8000 years.",
+    ),
+    row(
         "upstreams.record_decisions",
         "SIGNALCORE_UPSTREAMS_RECORD_DECISIONS",
         Kind::Path(|c| &mut c.upstreams.record_decisions),

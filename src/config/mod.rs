@@ -159,7 +159,7 @@ pub struct Terms {
 }
 
 /// Which pool gets the hashing, and when it goes to another.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Upstreams {
     /// How the pools take turns.
     pub strategy: Strategy,
@@ -175,6 +175,10 @@ pub struct Upstreams {
     pub frozen_tip: Duration,
     /// Whether one that pays for each share is held to the newest block as well: `own_revenue` or `network`.
     pub stale_policy: String,
+    /// Whether a small board hashes for the runner-up ten minutes an hour.
+    pub canary: bool,
+    /// Aversion against uneven income. Unit: 0 to 1, in ideal seconds.
+    pub risk_aversion: f64,
     /// Where to record what decisions are made by.
     pub record_decisions: Option<PathBuf>,
 }

@@ -35,6 +35,7 @@ impl Engine {
             others.map(|(_, other)| other.promised(now)).sum()
         };
         let upstream = match active[..] {
+            _ if self.canary.upstream_of(board).is_some() => self.canary.upstream_of(board),
             [one] => Some(one),
             _ => self.ledger.neediest(active, promised),
         };

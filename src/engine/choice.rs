@@ -95,6 +95,7 @@ impl Engine {
             self.ledger.level(&to);
         }
         self.report(Report::Switched { from, to: to.clone(), reason });
+        self.steer_canary(now);
         if to.is_empty() {
             return self.idle_all();
         }

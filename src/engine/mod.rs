@@ -6,6 +6,7 @@ pub mod advice;
 mod assignment;
 mod beside;
 mod boards;
+mod canary;
 mod choice;
 pub mod crosscheck;
 pub mod dispatch;
@@ -33,6 +34,7 @@ use self::advice::{AdviceEnd, Asking};
 use self::assignment::Switch;
 pub use self::boards::BoardAbout;
 use self::boards::{Board, BoardState};
+use self::canary::Canary;
 use self::crosscheck::Verdict;
 use self::gate::Gate;
 use self::inflight::InFlight;
@@ -175,6 +177,7 @@ pub struct Engine {
     /// From losing an upstream to the last board on another's work.
     failovers: Times,
     value: Value,
+    canary: Canary,
     asking: Asking,
     learns_spells: bool,
     is_recorded: bool,
@@ -208,6 +211,7 @@ impl Engine {
             switches: Times::default(),
             failovers: Times::default(),
             value: Value::new(&policy, terms, now),
+            canary: Canary::new(policy.canary),
             asking: Asking::default(),
             learns_spells: policy.learns_spells,
             is_recorded: false,
@@ -245,7 +249,8 @@ impl Engine {
             BoardState::Starved => self.upstreams.find(board.upstream?).source.as_ref()?.next_second(),
             _ => board.slice_ends,
         });
-        let others = [self.review_at, self.gate.due(), self.value_due(), self.next_question()];
+        let others =
+            [self.review_at, self.gate.due(), self.value_due(), self.canary.due(), self.next_question()];
         boards.chain(others.into_iter().flatten()).chain(self.paces.iter().filter_map(Pace::due)).min()
     }
 
@@ -315,6 +320,7 @@ impl Engine {
         self.upstreams.lose(upstream, reason, now);
         self.settle(now);
         self.value_lost(upstream, now);
+        self.steer_canary(now);
     }
 
     /// An upstream has said something that is no job and no answer.
@@ -364,6 +370,7 @@ impl Engine {
         self.release(now);
         self.settle(now);
         self.value_timeout(now);
+        self.steer_canary(now);
         self.ask(now);
         for index in 0..self.paces.len() {
             if self.paces[index].due().is_some_and(|due| now >= due) {

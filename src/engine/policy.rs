@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub use crate::decision::Strategy;
-use crate::decision::{Bounds, Scheme, Settings, StalePolicy, Terms};
+use crate::decision::{Bounds, Moves, Scheme, Settings, StalePolicy, Terms};
 use crate::validate::Level;
 
 /// What steers the engine.
@@ -23,6 +23,10 @@ pub struct Policy {
     pub validation: Level,
     /// What becomes of pay per share behind the tip, by the value rule.
     pub stale_policy: StalePolicy,
+    /// Whether a small board is sent to the runner-up now and then.
+    pub canary: bool,
+    /// Aversion against uneven income, 0 for none.
+    pub risk_aversion: f64,
     /// What advice may do.
     pub bounds: Bounds,
     /// Whether upstreams that reject too much are tried again when their bad spells usually end.
@@ -36,6 +40,7 @@ impl Policy {
             strategy: self.strategy,
             stale_policy: self.stale_policy,
             bounds: self.bounds,
+            moves: Moves { risk_aversion: self.risk_aversion, ..Moves::default() },
             ..Settings::default()
         }
     }
@@ -50,6 +55,8 @@ impl Default for Policy {
             slow_answer: Duration::from_secs(30),
             frozen_tip: Duration::from_secs(120),
             stale_policy: StalePolicy::default(),
+            canary: false,
+            risk_aversion: 0.0,
             bounds: Bounds::default(),
             learns_spells: false,
             validation: Level::ALL,

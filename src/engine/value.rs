@@ -8,12 +8,12 @@ use super::crosscheck::{self, Verdict};
 use super::policy::{Policy, UpstreamTerms};
 use super::{Action, BoardState, Engine, UpstreamId};
 use crate::decision::{
-    self, Checked, Decider, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Repute, Terms,
+    self, Checked, Decider, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Repute, Scheme, Terms,
 };
 use crate::model::learned;
 use crate::work::coinbase::height;
 use crate::work::payout::Payouts;
-use crate::work::{Answered, Job, Outcome, RejectKind, Share};
+use crate::work::{Answered, Job, Outcome, RejectKind, Share, Target};
 
 /// Jobs of an upstream whose names are kept: shares of older ones are stale.
 const KEPT: usize = 32;
@@ -141,6 +141,11 @@ impl Engine {
             self.value_event(tip, now);
         }
         self.value_event(Event::Job(upstream, facts), now);
+        // Nobody decides on the work of a canary: it takes each job at once.
+        if self.canary.has(upstream) {
+            self.upstreams.find_mut(upstream).promote(true);
+            self.hand_on(upstream, true, now);
+        }
     }
 
     /// A job of an upstream failed a check and is never hashed.
@@ -209,6 +214,7 @@ impl Engine {
         if self.value.measured_at.is_none_or(is_old) {
             self.value.measured_at = Some(now);
             let figures = self.device_figures(now);
+            self.learn_variances(now);
             self.value_event(Event::Device(figures), now);
         }
         if self.value.decider.poll_timeout().is_some_and(|at| now >= at) {
@@ -232,6 +238,21 @@ impl Engine {
             lost += rate * board.flush.measured().unwrap_or(FLUSH).as_secs_f64();
         }
         if rates > 0.0 { Duration::from_secs_f64(lost / rates) } else { FLUSH }
+    }
+
+    /// How uneven the income of solo mining is: 1 / rate of blocks, which is what one of them is worth in ideal seconds times
+    /// the ideal income. What a pool that shares blocks finds is not known.
+    fn learn_variances(&mut self, now: Instant) {
+        for index in 0..self.value.terms.len() {
+            let upstream = UpstreamId(index);
+            let is_solo = matches!(self.value.terms[index].scheme, Scheme::SoloPool | Scheme::SoloNode);
+            let newest = self.value.jobs[index].back().filter(|_| is_solo);
+            let target = newest.and_then(|(job, _)| Target::from_nbits(job.header.nbits).ok());
+            if let Some(target) = target {
+                let blocks_a_second = self.rate_for(upstream, now).finds(&target);
+                self.value.decider.set_variance(upstream, (1.0 / blocks_a_second).min(1e18));
+            }
+        }
     }
 
     fn device_figures(&self, now: Instant) -> DeviceFigures {

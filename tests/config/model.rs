@@ -72,6 +72,8 @@ fn a_file_says_what_a_hash_for_a_pool_is_worth() {
         "[upstreams]
         strategy = 'value'
         stale_policy = 'network'
+        canary = true
+        risk_aversion = 1e-9
         [[pool]]
         url = 'a:1'
         scheme = 'pplns'
@@ -85,6 +87,7 @@ fn a_file_says_what_a_hash_for_a_pool_is_worth() {
         (config.upstreams.strategy, config.upstreams.stale_policy.as_str()),
         (Strategy::Value, "network")
     );
+    assert_eq!((config.upstreams.canary, config.upstreams.risk_aversion), (true, 1e-9));
     let worth =
         config.pools.iter().map(|pool| (pool.terms.scheme, pool.terms.fee_percent, pool.terms.payout_factor));
     assert_eq!(worth.collect::<Vec<_>>(), [(Scheme::Pplns, 1.5, 0.99), (Scheme::Pps, 0.0, 1.0)]);

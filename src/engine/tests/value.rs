@@ -124,6 +124,61 @@ fn a_jump_in_rejects_is_fled_from() {
     assert_eq!((mine.chosen(), mine.hashed_by(CPU)), (vec![1], "b".to_owned()));
 }
 
+/// An upstream on these terms.
+fn on_terms(scheme: Scheme, fee: f64) -> UpstreamTerms {
+    UpstreamTerms {
+        value: Terms { fee, payout_factor: 1.0, scheme, kappa: None, vouches: false },
+        ..UpstreamTerms::pool(1)
+    }
+}
+
+#[test]
+fn a_canary_of_a_fiftieth_hashes_for_the_runner_up_ten_minutes_an_hour() {
+    let mut mine = Mine::of_value(&[0.0, 0.01, 0.02]);
+    let policy =
+        Policy { strategy: Strategy::Value, validation: Level::NONE, canary: true, ..Policy::default() };
+    let terms = [0.0, 0.01, 0.02].map(|fee| on_terms(Scheme::Pps, fee));
+    mine.engine = Engine::new(policy, &terms, mine.now);
+    for (board, rate) in [(CPU, 1e6), (BoardId(1), 1e4)] {
+        let about = BoardAbout { name: "b".into(), detail: "made up".into(), expected_rate: HashRate(rate) };
+        mine.engine.add_board(board, about, mine.now);
+    }
+    for (upstream, id) in [(POOL, "a"), (SPARE, "b"), (UpstreamId(2), "c")] {
+        mine.job(upstream, &on(id, 1, 0));
+    }
+    mine.passes(30);
+    assert_eq!((mine.hashed_by(CPU), mine.hashed_by(BoardId(1))), ("a".to_owned(), "b".to_owned()));
+    mine.job(SPARE, &on("b 2", 1, 0));
+    assert_eq!(mine.hashed_by(BoardId(1)), "b 2", "it follows its own pool");
+    let nonce = Mine::nonces(&mine.chip_job(BoardId(1)), true).next().unwrap();
+    mine.says(BoardId(1), nonce);
+    assert_eq!(mine.submitted.last().unwrap().0, SPARE);
+    mine.lost(SPARE);
+    assert_eq!(mine.hashed_by(BoardId(1)), "c", "the next one");
+    mine.passes(600);
+    assert_eq!((mine.hashed_by(BoardId(1)), mine.chosen()), ("a".to_owned(), vec![0]));
+    mine.passes(2_980);
+    assert_eq!(mine.hashed_by(BoardId(1)), "c", "out again");
+}
+
+#[test]
+fn who_minds_uneven_income_leaves_solo_mining_for_a_pool_that_pays_less() {
+    for (risk_aversion, chosen) in [(0.0, 0), (1.0, 1)] {
+        let mut mine = Mine::of_value(&[0.0]);
+        let policy =
+            Policy { strategy: Strategy::Value, validation: Level::NONE, risk_aversion, ..Policy::default() };
+        let all = [on_terms(Scheme::SoloPool, 0.0), on_terms(Scheme::Pps, 0.05)];
+        mine.engine = Engine::new(policy, &all, mine.now);
+        mine.add_board(CPU);
+        mine.job(POOL, &on("a", 1, 0));
+        mine.job(SPARE, &on("b", 1, 0));
+        for _ in 0..20 {
+            mine.goes_on(10);
+        }
+        assert_eq!(mine.chosen(), [chosen]);
+    }
+}
+
 fn advised(word: Word, target: usize, moment: u64, now: Instant) -> Advised {
     Advised {
         word,
