@@ -203,7 +203,7 @@ fn a_chip_that_fails_in_a_chain_at_work_is_told_once_and_so_is_its_return() {
     assert!(bench.all_have_reported() && bench.faults.is_empty(), "{:?}", bench.faults);
     let fault = "chip 3 of 4 gives no nonces, counted from 0; check its power and the line to it";
     let told = bench.until(Duration::from_secs(60), |bench| !bench.faults.is_empty()).unwrap();
-    println!("told after {:.1?}", told - Duration::from_secs(30));
+    println!("it fails after 30 s and is told after {told:.1?}");
     assert_eq!(bench.faults, [fault]);
     bench.until(Duration::from_secs(90), |_| false);
     assert_eq!(bench.faults, [fault], "it is said once");
