@@ -228,6 +228,49 @@ fn an_order_that_comes_while_a_board_is_powered_up_holds_once_it_hashes() {
     }
 }
 
+/// It takes some 20 W at its own frequency.
+#[test]
+fn a_power_limit_is_kept_within_ten_seconds_of_the_order() {
+    let mut bench = hashing("gamma", &[]);
+    bench.run(20.0);
+    let watts = |bench: &Bench| bench.driver.report(bench.instant()).power.watts.unwrap();
+    let before = watts(&bench);
+    assert!(before > 14.0, "{before} W");
+    bench.driver.order(Order::LimitPower(Some(12.0)), bench.instant()).unwrap();
+    let from = bench.seconds();
+    assert!(bench.until(30.0, |bench| watts(bench) <= 12.0), "{} W", watts(&bench));
+    let took = bench.seconds() - from;
+    println!("{before:.1} W, after {took:.1} s {:.1} W", watts(&bench));
+    assert!(took <= 10.0, "{took} s");
+    bench.run(120.0);
+    assert!((9.0..=12.0).contains(&watts(&bench)), "it is not held back much further: {} W", watts(&bench));
+}
+
+#[test]
+fn a_voltage_that_the_regulator_refuses_is_told_once_and_so_is_that_it_takes_it_after_all() {
+    let mut bench = hashing("gamma", &[]);
+    bench.refuses_voltage = true;
+    bench.driver.order(set(600, 1200), bench.instant()).unwrap();
+    bench.run(90.0);
+    let told = [
+        "the regulator refuses 1175 mV: no part answers at that address; the chips stay at 1150 mV, and it is tried every 60 s",
+    ];
+    assert_eq!(bench.faults(), told);
+    assert_eq!(bench.status().settings.allowed_megahertz, 600.0);
+    let report = bench.driver.report(bench.instant());
+    assert_eq!(
+        (report.clock.megahertz, report.power.set_millivolts),
+        (Some(525.0), Some(1150.0)),
+        "not faster than 1150 mV bear"
+    );
+    bench.refuses_voltage = false;
+    bench.run(70.0);
+    assert_eq!(bench.faults(), told);
+    let back = BoardEvent::Recovered("the regulator takes voltages again: 1175 mV".to_owned());
+    assert_eq!(bench.told.iter().filter(|(_, event)| *event == back).count(), 1, "{:?}", bench.told);
+    assert_eq!(bench.driver.report(bench.instant()).clock.megahertz, Some(600.0));
+}
+
 #[test]
 fn an_order_beyond_the_limits_is_refused_and_changes_nothing() {
     let mut bench = hashing("gamma", &[]);
@@ -240,10 +283,14 @@ fn an_order_beyond_the_limits_is_refused_and_changes_nothing() {
     assert!(said.contains("bears 1000 to 1250"), "{said}");
     let said = order(&mut bench, set(700, 1150));
     assert!(said.contains("bears 400 to 625"), "{said}");
+    let nan = Order::Set { megahertz: Some(f64::NAN), millivolts: None };
+    assert_eq!(order(&mut bench, nan), "frequency = NaN: Bitaxe Gamma bears 400 to 625; choose one of these");
     for watts in [0.0, -1.0, 31.0, f64::NAN, f64::INFINITY] {
         let said = order(&mut bench, Order::LimitPower(Some(watts)));
-        assert!(said.contains("choose 1 to 30, the limit of Bitaxe Gamma"), "{said}");
+        assert_eq!(said, format!("power-limit = {watts}: choose 1 to 30, the limit of Bitaxe Gamma"));
     }
+    let said = order(&mut bench, Order::LimitTemperature(Some(f64::NAN)));
+    assert_eq!(said, "max-temperature = NaN: choose 40 to 75, the limit of Bitaxe Gamma");
     bench.run(5.0);
     assert_eq!(bench.status().settings, before);
 }

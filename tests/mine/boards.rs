@@ -237,6 +237,10 @@ fn a_gamma_in_an_oven_is_told_to_be_throttled_and_then_cut_off() {
     assert!((75.0..85.0).contains(&celsius), "{throttled}");
     let cut = miner.wait_for("the cut-off", |event| is_state(event, "cut_off"));
     assert!(cut["reason"].as_str().unwrap().contains("the limit is 80"), "{cut}");
+    let status = &cut["status"];
+    let of = |name: &str| status[name].as_f64().unwrap_or_else(|| panic!("{name}: {status}"));
+    assert!((80.0..90.0).contains(&of("temperature_c")) && of("power_w") > 5.0, "{status}");
+    assert_eq!((of("fan_percent"), of("fan_rpm") > 1400.0), (100.0, true), "{status}");
     miner.stop();
     is_sound(&pool.stop());
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::super::thermal::CutOff;
 use super::{Board, OffReason, Readings, State};
 use crate::status::{BoardState, BoardStatus, ClockStatus, HeatStatus, PowerStatus};
 
@@ -23,11 +24,20 @@ impl Board {
         }
     }
 
+    /// What is read at the moment, and of a board that is being cut off what was read just before.
+    fn known_readings(&self, now: Instant) -> Readings {
+        let is_cut_off = matches!(&self.state, State::Off(off) if matches!(off.why, OffReason::CutOff(_)));
+        if self.link.is_silent() || !is_cut_off && !self.watches() {
+            return Readings::default();
+        }
+        let is_blind = matches!(self.heat.thermal.cut_off(now), Some(CutOff::Blind { .. }));
+        let Readings { chip_celsius, .. } = self.heat.readings;
+        Readings { chip_celsius: chip_celsius.filter(|_| !is_blind), ..self.heat.readings }
+    }
+
     /// How it stands.
     pub fn report(&self, now: Instant) -> BoardStatus {
-        // What nobody reads at the moment is not known.
-        let is_read = self.watches() && !self.link.is_silent();
-        let readings = if is_read { self.heat.readings } else { Readings::default() };
+        let readings = self.known_readings(now);
         let domains = f64::from(self.kind.chips.domains);
         let (chain, set_millivolts) = match &self.state {
             State::Running(running) => {
