@@ -51,7 +51,7 @@ closed. It does not wait for its bytes to be read: leave them some 10 ms before 
 
 Faults, as NAME[=VALUE][@FROM[+FOR]] with times in seconds: lost, flipped, doubled (a probability for each byte to and from the
 chips), delayed (milliseconds), dead-chip, garbage-chip (a chip from 0), hot (kelvin), stuck-fan, silent-control,
-late-control (milliseconds), unplug.";
+late-control (milliseconds), v1-control (replies in the form of emberOne's newer firmware), unplug.";
 
 /// A virtual board, byte for byte, behind pseudo-terminals
 #[derive(Debug, clap::Args)]
