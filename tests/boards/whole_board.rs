@@ -148,6 +148,45 @@ fn late_replies_are_put_up_with_also_while_the_chips_are_reset() {
     assert_eq!(bench.faults(), [""; 0]);
 }
 
+/// As after an update of its firmware, which says nothing of itself.
+#[test]
+fn a_control_port_that_replies_late_and_in_the_newer_form_is_understood_from_the_first_reply_on() {
+    let mut bench = hashing("gamma", &["v1-control", "late-control=400"]);
+    bench.run(60.0);
+    assert!(bench.is_hashing() && bench.nonces > 100, "{:?}", bench.faults());
+    assert_eq!(bench.faults(), [""; 0]);
+    assert!(
+        bench.status().readings.chip_celsius.is_some_and(|celsius| celsius > 25.0),
+        "{:?}",
+        bench.status()
+    );
+}
+
+#[test]
+fn a_control_port_that_changes_the_form_of_its_replies_is_missed_and_understood_again() {
+    let mut bench = hashing("gamma", &["v1-control@60"]);
+    bench.run(180.0 - bench.seconds());
+    assert!(bench.is_hashing(), "{:?} {:?}", bench.status(), bench.faults());
+    assert!(bench.faults().len() <= 1, "{:?}", bench.faults());
+    let before = bench.status().readings;
+    bench.run(60.0);
+    assert_ne!(bench.status().readings, before, "its sensors are read");
+}
+
+/// A second later than that its replies are of calls that were given up.
+#[test]
+fn replies_of_the_newer_form_that_come_after_their_deadline_start_no_board_and_confuse_none_afterwards() {
+    let mut bench = Bench::new("gamma", &["v1-control", "late-control=1200@0+40"]);
+    bench.run(40.0);
+    assert!(
+        bench.faults().iter().any(|fault| fault.contains("no power for the chips")),
+        "{:?}",
+        bench.faults()
+    );
+    assert!(bench.power().is_none_or(|(.., is_on)| !is_on), "{:?}", bench.power());
+    assert!(bench.until(120.0, Bench::is_hashing), "{:?} {:?}", bench.status(), bench.faults());
+}
+
 #[test]
 fn replies_later_than_their_deadline_never_confuse_and_the_board_stops_because_it_is_blind() {
     let mut bench = hashing("gamma", &["late-control=1500@60"]);
