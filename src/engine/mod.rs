@@ -5,6 +5,7 @@ pub mod account;
 pub mod advice;
 mod assignment;
 mod boards;
+mod chips;
 pub mod crosscheck;
 pub mod dispatch;
 pub mod gate;
@@ -451,10 +452,14 @@ impl Engine {
     fn handle_status(&mut self, board: BoardId, status: BoardStatus) {
         let status = status.checked();
         let Some(place) = self.boards.get_mut(&board) else { return };
+        let news = place.chips.look(&status);
         let before = place.status.replace(status.clone()).map(|status| status.state);
         if before.as_ref() != Some(&status.state) {
             let status = Box::new(status);
             self.report(Report::Board(board, BoardReport::State { before, status }));
+        }
+        for report in news {
+            self.report(Report::Board(board, report));
         }
     }
 
