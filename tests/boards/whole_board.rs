@@ -3,24 +3,23 @@
 use std::time::Instant;
 
 use proptest::prelude::*;
-use signalcore::memory::Memory;
 use signalcore_drivers::bitaxe::board::{Board, BoardSettings, OffReason, Phase};
 use signalcore_drivers::bitaxe::boards::boards;
 use signalcore_drivers::bitaxe::thermal::CutOff;
-use signalcore_drivers::bitaxe::tuner::{Goal, Point, Results, TunerEvent};
+use signalcore_drivers::bitaxe::tuner::Point;
 use signalcore_drivers::{BoardEvent, BoardState, Order};
 use signalcore_hil::virtual_board::Event;
 
-use crate::bench::{Bench, kind, settings};
+use crate::bench::{Bench, settings};
 
 /// Longest bring-up: twelve chips, one register at a time, and the ramp.
-const BRING_UP: f64 = 40.0;
+pub(crate) const BRING_UP: f64 = 40.0;
 
-fn set(megahertz: u32, millivolts: u32) -> Order {
+pub(crate) fn set(megahertz: u32, millivolts: u32) -> Order {
     Order::Set { megahertz: Some(megahertz.into()), millivolts: Some(millivolts) }
 }
 
-fn hashing(name: &str, faults: &[&str]) -> Bench {
+pub(crate) fn hashing(name: &str, faults: &[&str]) -> Bench {
     let mut bench = Bench::new(name, faults);
     assert!(bench.until(BRING_UP, Bench::is_hashing), "{name}: {:?} {:?}", bench.status(), bench.faults());
     bench
@@ -433,52 +432,4 @@ fn a_limit_of_temperature_brings_throttling_and_cut_off_down_together() {
     bench.run(1200.0);
     let status = bench.status();
     assert!(status.readings.chip_celsius.unwrap() > 66.0, "{status:?}");
-}
-
-#[test]
-fn a_board_that_is_told_to_tune_or_not_to_does_so_from_then_on() {
-    let mut bench = hashing("gamma", &[]);
-    bench.driver.order(Order::Tune(Some(Goal::HashRate)), bench.instant()).unwrap();
-    assert_eq!(bench.driver.state(), BoardState::Tuning);
-    bench.run(900.0);
-    let known = bench.driver.tuning_results().outcomes.len();
-    assert!(known >= 2 && bench.status().settings.megahertz > 525, "{known}");
-    bench.driver.order(set(525, 1150), bench.instant()).unwrap();
-    bench.run(600.0);
-    let settings = bench.status().settings;
-    assert_eq!((settings.megahertz, bench.driver.state()), (525, BoardState::Hashing));
-    assert_eq!(bench.driver.tuning_results().outcomes.len(), known, "what was found is not forgotten");
-}
-
-/// The chips of a virtual gamma hash at any voltage that they run at, and take some power whether they hash or not: the
-/// least voltage and the highest frequency are most efficient.
-#[test]
-fn a_gamma_tunes_itself_for_efficiency_to_the_best_point_there_is_and_a_later_run_begins_there() {
-    let mut bench = Bench::tuning("gamma", Goal::Efficiency, Results::default());
-    let mut learnt = 0;
-    let found = loop {
-        bench.run(60.0);
-        let events: Vec<_> = std::iter::from_fn(|| bench.driver.poll_tuner()).collect();
-        learnt += events.iter().filter(|event| matches!(event, TunerEvent::Learnt(_))).count();
-        if let Some(TunerEvent::Found(outcome)) = events.last() {
-            break *outcome;
-        }
-        assert!(bench.seconds() < 5.0 * 3600.0, "{:?}", bench.driver.tuning_results());
-    };
-    let (megahertz, millivolts) = (kind("gamma").megahertz.most, kind("gamma").millivolts.least);
-    assert_eq!(found.point, Point { megahertz, millivolts }, "after {learnt} points");
-    assert_eq!((bench.faults().as_slice(), bench.driver.state()), (&[][..], BoardState::Hashing));
-
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("state.json");
-    let memory = Memory::open(file.clone()).unwrap();
-    memory.board("gamma 1a2b".to_owned()).learn(bench.driver.tuning_results().clone());
-    memory.finish();
-    let memory = Memory::open(file).unwrap();
-    let known = memory.board("gamma 1a2b".to_owned()).results().clone();
-    let mut bench = Bench::tuning("gamma", Goal::Efficiency, known);
-    assert!(bench.until(BRING_UP, Bench::is_hashing));
-    let settings = bench.status().settings;
-    assert_eq!((settings.megahertz, settings.millivolts), (megahertz, millivolts));
-    assert_eq!(bench.driver.state(), BoardState::Hashing, "there is nothing left to look for");
 }

@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use super::super::thermal::CutOff;
+use super::super::tuner::Point;
+use super::running::Running;
 use super::{Board, OffReason, Readings, State};
+use crate::bm13xx::pll::Frequency;
 use crate::status::{BoardState, BoardStatus, ClockStatus, HeatStatus, PowerStatus};
 
 impl Board {
@@ -13,7 +16,7 @@ impl Board {
             State::PoweringUp(_) => BoardState::Starting,
             State::Running(running) => match running.chain.state() {
                 BoardState::Hashing if self.heat.thermal.speed() < 1.0 => BoardState::Throttled,
-                BoardState::Hashing if self.wanted.search.is_under_way() => BoardState::Tuning,
+                BoardState::Hashing if self.is_tuning(running) => BoardState::Tuning,
                 state => state,
             },
             State::Off(off) => match &off.why {
@@ -22,6 +25,15 @@ impl Board {
                 OffReason::Stopped => BoardState::Idle,
             },
         }
+    }
+
+    /// Whether the tuner looks for a point, or the board is on its way to the one that it has chosen.
+    fn is_tuning(&self, running: &Running) -> bool {
+        let is_there = |point: Point| {
+            running.voltage.millivolts() == point.millivolts
+                && running.chain.frequency() == Frequency::from_mhz(point.megahertz.into())
+        };
+        self.wanted.search.is_under_way() || self.wanted.search.point().is_some_and(|point| !is_there(point))
     }
 
     /// What is read at the moment, and of a board that is being cut off what was read just before.
