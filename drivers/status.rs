@@ -2,7 +2,7 @@
 //!
 //! A program finds it in `--json` as `boards[].status`, with these names and units, `null` for what is not known:
 //! `state`, `reason`, `temperature_c`, `regulator_temperature_c`, `board_temperature_c`, `fan_rpm`, `fan_percent`, `power_w`,
-//! `input_v`, `core_mv`, `core_set_mv`, `frequency_mhz`, `frequency_set_mhz`, `chips` (a list of `address`, `nonces`,
+//! `input_v`, `core_mv`, `core_set_mv`, `frequency_mhz`, `frequency_set_mhz`, `chips` (a list, once they have had work, of `address`, `nonces`,
 //! `hardware_errors`, `rate_hs`, `rate_low_hs`, `rate_high_hs`) and `line` (`crc_errors`, `dropped_bytes`, `stale`,
 //! `duplicates`, `below_ticket`, `unplaced`).
 
@@ -40,7 +40,7 @@ pub struct BoardStatus {
     pub power: PowerStatus,
     /// Clock of its chips.
     pub clock: ClockStatus,
-    /// Its chips in the order of the chain, as long as they are known.
+    /// Its chips in the order of the chain; none before they have had work.
     pub chips: Vec<ChipStatus>,
     /// What came over its line and was no good nonce.
     pub line: LineStatus,

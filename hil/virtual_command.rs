@@ -51,7 +51,7 @@ closed. It does not wait for its bytes to be read: leave them some 10 ms before 
 
 Faults, as NAME[=VALUE][@FROM[+FOR]] with times in seconds: lost, flipped, doubled (a probability for each byte to and from the
 chips), delayed (milliseconds), dead-chip, garbage-chip (a chip from 0), hot (kelvin), stuck-fan, silent-control,
-late-control (milliseconds), unplug.";
+late-control (milliseconds), v1-control (replies in the form of emberOne's newer firmware), unplug.";
 
 /// A virtual board, byte for byte, behind pseudo-terminals
 #[derive(Debug, clap::Args)]
@@ -93,7 +93,9 @@ struct NonceArgs {
     /// Nonces this many times as often as on silicon
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     scale: f64,
-    /// Nonces this often from the whole board, whatever clock and ticket mask are
+    /// Nonces this often from the whole board, whatever clock and ticket mask are. Each stands for as many hashes as the ticket
+    /// of its time says, so that a harder one makes the board look faster; and a driver that knows the clock takes far fewer
+    /// nonces than that promises for a fault
     #[arg(long, value_name = "N", conflicts_with = "scale")]
     nonces_per_second: Option<f64>,
     /// Hashes that this computer may spend on each board
@@ -129,7 +131,15 @@ fn hashes(text: &str) -> Result<f64, String> {
 impl VirtualArgs {
     /// The first board.
     fn config(&self) -> anyhow::Result<BoardConfig> {
-        let NonceArgs { zero_bits, scale, nonces_per_second, lenient, .. } = self.nonces;
+        let NonceArgs { zero_bits, scale, nonces_per_second, lenient, hashes_per_second, .. } = self.nonces;
+        // The easiest ones there are; a ticket mask makes them dearer, and then lost ones are told.
+        let cost = nonces_per_second.unwrap_or(0.0) * 2_f64.powi(zero_bits.min(32) as i32);
+        if cost > hashes_per_second {
+            bail!(
+                "--nonces-per-second at {zero_bits} zero bits takes {cost:.1e} hashes a second, and --hashes-per-second \
+                 allows {hashes_per_second:.1e}: lower one of the first two, or raise the last"
+            );
+        }
         Ok(BoardConfig {
             kind: self.board,
             chips: self.chips.unwrap_or(self.board.chips()),

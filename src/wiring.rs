@@ -121,7 +121,7 @@ pub enum PlanError {
     #[error("{0}")]
     Model(String),
     /// No such board.
-    #[error("device {spec:?}: {reason}; auto opens boards that are known, none leaves all alone")]
+    #[error("device {spec:?}: {reason}")]
     Device {
         /// As it was named.
         spec: String,

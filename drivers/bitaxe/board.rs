@@ -377,7 +377,7 @@ impl Board {
             }
             (Ask::Reset { held }, State::Running(_)) => self.take_reset(held, outcome, now),
             (Ask::Voltage(millivolts), State::Running(running)) => {
-                running.voltage_told(self.kind, millivolts, outcome.is_ok(), now);
+                self.out.events.extend(running.voltage_told(self.kind, millivolts, outcome, now));
             }
             (Ask::Off, State::Off(off)) => {
                 let gave_up = off.take_outcome(&outcome, now);

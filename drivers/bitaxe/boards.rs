@@ -59,8 +59,8 @@ pub struct Range {
 }
 
 impl Range {
-    fn contains(self, value: u32) -> bool {
-        (self.least..=self.most).contains(&value)
+    fn contains(self, value: f64) -> bool {
+        (f64::from(self.least)..=f64::from(self.most)).contains(&value)
     }
 
     fn is_sound(self) -> bool {
@@ -237,11 +237,11 @@ impl CoreVoltage {
 }
 
 /// Something that a board does not bear.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} = {asked}: a {board} bears {} to {}; choose one of these", range.least, range.most)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{what} = {asked}: {board} bears {} to {}; choose one of these", range.least, range.most)]
 pub struct BeyondLimit {
     what: &'static str,
-    asked: u32,
+    asked: f64,
     board: String,
     range: Range,
 }
@@ -271,17 +271,23 @@ impl BoardKind {
 
     /// A core voltage for this board. Errors: it does not bear that.
     pub fn voltage(&self, millivolts: u32) -> Result<CoreVoltage, BeyondLimit> {
-        self.within("millivolts", self.millivolts, millivolts)?;
+        self.within("millivolts", self.millivolts, millivolts.into())?;
         Ok(CoreVoltage { millivolts, domains: self.chips.domains })
     }
 
     /// A frequency for this board. Errors: it does not bear that.
     pub fn frequency(&self, megahertz: u32) -> Result<Frequency, BeyondLimit> {
-        self.within("megahertz", self.megahertz, megahertz)?;
+        self.within("frequency", self.megahertz, megahertz.into())?;
         Ok(Frequency::from_mhz(megahertz.into()))
     }
 
-    fn within(&self, what: &'static str, range: Range, asked: u32) -> Result<(), BeyondLimit> {
+    /// The whole number of megahertz next to this one. Errors: the board does not bear that, or it is no number.
+    pub fn whole_megahertz(&self, asked: f64) -> Result<u32, BeyondLimit> {
+        self.within("frequency", self.megahertz, asked)?;
+        Ok(asked.round() as u32)
+    }
+
+    fn within(&self, what: &'static str, range: Range, asked: f64) -> Result<(), BeyondLimit> {
         if range.contains(asked) {
             return Ok(());
         }
@@ -461,9 +467,9 @@ mod tests {
     #[test]
     fn what_a_board_does_not_bear_is_refused_with_what_it_bears() {
         let said = board("gamma").unwrap().voltage(1300).unwrap_err().to_string();
-        assert_eq!(said, "millivolts = 1300: a Bitaxe Gamma bears 1000 to 1250; choose one of these");
+        assert_eq!(said, "millivolts = 1300: Bitaxe Gamma bears 1000 to 1250; choose one of these");
         let said = board("gamma").unwrap().frequency(626).unwrap_err().to_string();
-        assert_eq!(said, "megahertz = 626: a Bitaxe Gamma bears 400 to 625; choose one of these");
+        assert_eq!(said, "frequency = 626: Bitaxe Gamma bears 400 to 625; choose one of these");
     }
 
     proptest! {
@@ -475,7 +481,7 @@ mod tests {
                         let most = f64::from(board.millivolts.most * board.chips.domains) / 1000.0;
                         prop_assert!(voltage.rail_volts() <= most && voltage <= board.highest_voltage());
                     }
-                    Err(_) => prop_assert!(!board.millivolts.contains(millivolts)),
+                    Err(_) => prop_assert!(!board.millivolts.contains(millivolts.into())),
                 }
             }
         }

@@ -153,7 +153,8 @@ impl Tps546 {
     }
 }
 
-/// What a STATUS_WORD complains of; empty when all is well. Shape: two bytes, little-endian.
+/// What a STATUS_WORD complains of; empty when all is well. Shape: two bytes, little-endian. Any other number of bytes says
+/// nothing of the regulator, and is a complaint as well.
 pub fn tps546_faults(status: &[u8]) -> Vec<&'static str> {
     const BITS: [(u16, &str); 8] = [
         (15, "output voltage"),
@@ -165,7 +166,9 @@ pub fn tps546_faults(status: &[u8]) -> Vec<&'static str> {
         (3, "input undervoltage"),
         (2, "temperature"),
     ];
-    let word = status.try_into().map_or(0, u16::from_le_bytes);
+    let Ok(word) = status.try_into().map(u16::from_le_bytes) else {
+        return vec!["a status of the wrong size"];
+    };
     BITS.iter().filter(|(bit, _)| word >> bit & 1 == 1).map(|(_, name)| *name).collect()
 }
 
@@ -310,6 +313,9 @@ mod tests {
     fn a_status_word_names_what_it_complains_of() {
         assert_eq!(tps546_faults(&[0x00, 0x00]), [""; 0]);
         assert_eq!(tps546_faults(&[0x44, 0x08]), ["power is not good", "temperature"]);
+        for of_another_size in [&[][..], &[0x00], &[0x00; 3]] {
+            assert_eq!(tps546_faults(of_another_size), ["a status of the wrong size"]);
+        }
     }
 
     #[test]

@@ -42,6 +42,9 @@ const SPEED_UP_EVERY: Duration = Duration::from_secs(30);
 const COOLER_BY: f64 = 5.0;
 /// The same for power: a share of its limit.
 const LESS_POWER: f64 = 0.95;
+/// Power above its limit takes as much off the speed at once as it is too much. Not again before the chips have come down to
+/// that, by 6.25 MHz ten times a second, and a reading has told.
+const POWER_SETTLES: Duration = Duration::from_secs(5);
 /// °C of a regulator from which on the chips are held back, and down to which. The first is where a TPS546 itself warns.
 const REGULATOR_HOT: f64 = 105.0;
 const REGULATOR_COOL: f64 = 95.0;
@@ -105,6 +108,8 @@ struct Speed {
     share: f64,
     changed_at: Instant,
     watts: Option<f64>,
+    /// When power was last held back.
+    power_cut_at: Option<Instant>,
     is_regulator_hot: bool,
 }
 
@@ -116,7 +121,13 @@ impl Thermal {
             limits,
             watch: Watch { read_at: now, celsius: None, hot: None },
             fan: Fan { sum: 100.0, percent: 100.0, at: now, is_full: false },
-            speed: Speed { share: 1.0, changed_at: now, watts: None, is_regulator_hot: false },
+            speed: Speed {
+                share: 1.0,
+                changed_at: now,
+                watts: None,
+                power_cut_at: None,
+                is_regulator_hot: false,
+            },
             cut_at: None,
         }
     }
@@ -149,6 +160,13 @@ impl Thermal {
     /// The power of the board was read. Shape: watts.
     pub fn handle_watts(&mut self, watts: f64, now: Instant) {
         self.speed.watts = Some(watts);
+        let has_settled =
+            self.speed.power_cut_at.is_none_or(|at| now.saturating_duration_since(at) >= POWER_SETTLES);
+        if watts > self.limits.watts && has_settled {
+            let surplus = self.speed.share * (1.0 - self.limits.watts / watts);
+            self.speed.lower(surplus, now);
+            self.speed.power_cut_at = Some(now);
+        }
         self.steer(now);
     }
 
@@ -232,7 +250,7 @@ impl Thermal {
         let way = ((celsius - throttle) / (limit - throttle)).clamp(0.0, 1.0);
         self.speed.share = self.speed.share.min(1.0 - way * (1.0 - SPEED_AT_LIMIT));
         let since = now.saturating_duration_since(self.speed.changed_at);
-        if celsius >= throttle || watts > most || self.speed.is_regulator_hot {
+        if celsius >= throttle || self.speed.is_regulator_hot {
             if since >= SPEED_DOWN_EVERY {
                 self.speed.lower(SPEED_DOWN, now);
             }

@@ -190,13 +190,15 @@ impl Board {
 fn follow(chain: &mut Chain, order: Order) -> Result<(), OrderError> {
     match order {
         Order::Set { millivolts: Some(_), .. } => Err(OrderError::NotOfChain("voltage")),
-        Order::Set { megahertz: Some(asked), .. } if asked > MOST_MEGAHERTZ => Err(OrderError::Limit {
-            what: "frequency",
-            asked,
-            least: 0.0,
-            most: MOST_MEGAHERTZ,
-            board: "chips whose heat nothing here watches".to_owned(),
-        }),
+        Order::Set { megahertz: Some(asked), .. } if !(0.0..=MOST_MEGAHERTZ).contains(&asked) => {
+            Err(OrderError::Limit {
+                what: "frequency",
+                asked,
+                least: 0.0,
+                most: MOST_MEGAHERTZ,
+                board: "chips whose heat nothing here watches".to_owned(),
+            })
+        }
         Order::Set { megahertz: Some(megahertz), .. } => {
             Ok(chain.set_frequency(Frequency::from_mhz(megahertz), now())?)
         }

@@ -6,6 +6,7 @@
 mod coming_up;
 mod event;
 mod hashing;
+mod health;
 mod line;
 mod probation;
 mod status;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use self::coming_up::ComingUp;
 pub use self::event::{ChainEvent, ChainFault};
 use self::hashing::Hashing;
+use self::health::Health;
 use self::line::Line;
 use super::answer::Answer;
 use super::bring_up::{BringUp, LineSpeed, RESET_BAUD, program};
@@ -128,6 +130,7 @@ pub struct Chain {
     told: Told,
     ring: JobRing,
     meter: Meter,
+    health: Health,
     events: VecDeque<ChainEvent>,
     work: Work,
 }
@@ -168,6 +171,7 @@ impl Chain {
             told,
             ring: JobRing::new(list.chip),
             meter: Meter::new(config.chips),
+            health: Health::new(config.chips),
             events: VecDeque::new(),
             work: Work { job: None, begun: None, failures: 0 },
         };
@@ -292,6 +296,10 @@ impl Chain {
 
     fn fault(&mut self, text: String) {
         self.events.push_back(ChainEvent::Board(BoardEvent::Fault(text)));
+    }
+
+    fn recovered(&mut self, text: String) {
+        self.events.push_back(ChainEvent::Board(BoardEvent::Recovered(text)));
     }
 
     fn hold_reset(&mut self, now: Instant) {

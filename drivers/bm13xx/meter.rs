@@ -97,18 +97,31 @@ pub struct Meter {
     nowhere: ChipCounts,
     /// Up to when time has passed; `None` while there is no work.
     counted_to: Option<Instant>,
+    /// Whether there ever was work: before that no count says anything.
+    has_begun: bool,
 }
 
 impl Meter {
     /// For so many chips.
     pub fn new(chips: usize) -> Self {
-        Self { chips: vec![Default::default(); chips], nowhere: ChipCounts::default(), counted_to: None }
+        Self {
+            chips: vec![Default::default(); chips],
+            nowhere: ChipCounts::default(),
+            counted_to: None,
+            has_begun: false,
+        }
     }
 
     /// The chips have work from now on.
     pub fn start(&mut self, now: Instant) {
         self.pass(now);
         self.counted_to.get_or_insert(now);
+        self.has_begun = true;
+    }
+
+    /// Whether the chips have ever had work.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// The chips have no work from now on.

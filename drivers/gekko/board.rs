@@ -26,6 +26,8 @@ const STEP_EVERY: Duration = Duration::from_millis(100);
 const CHECK_MARGIN: f64 = 1.25;
 /// Works that are tried with a nonce: the one that it names, then the newest, for one that comes just behind a new work.
 const WORKS_TRIED: usize = 4;
+/// Bytes in a row that are no answer, after which they are judged: nine answers of either kind of chip and no more.
+const MOST_STRANGE: usize = 63;
 
 /// For the shell to pass on.
 pub type GekkoEvent = ScannerEvent<GekkoFault>;
@@ -96,6 +98,8 @@ pub struct Gekko {
     feed: Feed<GekkoFault>,
     /// The beginning of an answer, or what is heard while it is found out.
     heard: Heard,
+    /// Bytes since the last answer that are none.
+    strange: Vec<u8>,
     out: VecDeque<Vec<u8>>,
 }
 
@@ -110,6 +114,7 @@ impl Gekko {
             state: State::Away(Rest::none(now)),
             feed: Feed::new(Pace { hashes: model.rate(mhz), zero_bits }, now),
             heard: Heard::new(now),
+            strange: Vec::new(),
             out: VecDeque::new(),
         };
         stick.handle_timeout(now);
@@ -173,7 +178,10 @@ impl Gekko {
     /// Nothing marks where an answer begins: whatever is no nonce of a work costs one byte, and the next is tried.
     fn take_answers(&mut self, bytes: &[u8], now: Instant) {
         let (heard, dropped) = self.heard.take(bytes, now);
-        self.feed.counts.dropped_bytes += dropped;
+        if !dropped.is_empty() {
+            self.strange.extend(dropped);
+            self.settle();
+        }
         let form = self.form();
         let mut rest = heard.as_slice();
         while let Some(answer) = rest.get(..form.answer_size()) {
@@ -181,11 +189,32 @@ impl Gekko {
             let places = self.feed.places_from(Some(form.number(answer) % NUMBERS)).take(WORKS_TRIED);
             // A busy work may still be answered by a core that has not heard of its first real work.
             let is_answer = BUSY_NONCES.contains(&nonce) || self.feed.prove(places, nonce, now).is_some();
-            let size = if is_answer { form.answer_size() } else { 1 };
-            self.feed.counts.dropped_bytes += u64::from(!is_answer);
-            rest = &rest[size..];
+            if is_answer {
+                self.settle();
+                rest = &rest[form.answer_size()..];
+            } else {
+                self.strange.push(rest[0]);
+                if self.strange.len() >= MOST_STRANGE {
+                    self.settle();
+                }
+                rest = &rest[1..];
+            }
         }
         self.heard.keep(rest);
+    }
+
+    /// What lies between two answers, or an answer and a silence, is judged: whole answers that are right but for their hash
+    /// are of a chip that has computed wrongly, anything else is the line's.
+    fn settle(&mut self) {
+        let size = self.form().answer_size();
+        let strange = std::mem::take(&mut self.strange);
+        let mut answers = strange.chunks_exact(size);
+        let count = answers.len() as u64;
+        if answers.all(|answer| self.form().looks_like_nonce(answer)) && strange.len().is_multiple_of(size) {
+            self.feed.counts.hardware_errors += count;
+        } else {
+            self.feed.counts.dropped_bytes += strange.len() as u64;
+        }
     }
 
     fn fail(&mut self, fault: GekkoFault, now: Instant) {

@@ -4,7 +4,7 @@
 
 use crate::bm13xx::crc::{crc5, crc5_of_bits, crc16};
 use crate::icarus::Frequency;
-use crate::scanner::work::SIZE;
+use crate::scanner::work::{NUMBERS, SIZE};
 
 /// Speed of the line of both after a reset.
 pub const BAUD: u32 = 115_200;
@@ -108,6 +108,15 @@ impl Form {
         match self {
             Self::Bm1384 => 5,
             Self::Bm1387 => 7,
+        }
+    }
+
+    /// Whether bytes of [`Self::answer_size`] look like a nonce, right or wrong: by the number of a work, or where there is
+    /// one, by the type and the checksum in the last byte.
+    pub(super) fn looks_like_nonce(self, answer: &[u8]) -> bool {
+        match self {
+            Self::Bm1384 => self.number(answer) < NUMBERS,
+            Self::Bm1387 => answer[6] == 0x80 | crc5_of_bits(answer, 51),
         }
     }
 

@@ -212,6 +212,34 @@ fn the_rest_of_a_damaged_answer_is_dropped_after_a_silence() {
     assert_eq!(bench.stick.counts().dropped_bytes, 3);
 }
 
+/// Nonces of works that nobody gave: one alone, then two behind each other, then one whose checksum or number is wrong.
+#[test]
+fn a_whole_answer_that_is_wrong_is_a_hardware_error_and_a_damaged_one_is_the_line() {
+    for (model, wrong, damaged) in
+        [("compac", "01020304 9f", "01020304 a0"), ("newpac", "01020304 0007 80", "01020304 0007 9f")]
+    {
+        let mut bench = Bench::started(model);
+        bench.stick.set_job(Some(job(1, 0x1fff_e000)), bench.now);
+        let mut wrong = bytes(wrong);
+        if model == "newpac" {
+            wrong[6] |= crate::bm13xx::crc::crc5_of_bits(&wrong, 51);
+        }
+        let good = [&NONCE[..], if model == "newpac" { &[0, 0, 0x80] } else { &[0x80] }].concat();
+        let counts = |bench: &Bench| {
+            let counts = bench.stick.counts();
+            (counts.nonces, counts.hardware_errors, counts.dropped_bytes)
+        };
+        bench.hear(&wrong);
+        bench.pass(Duration::from_secs(1));
+        bench.hear(&[&wrong[..], &wrong, &good].concat());
+        assert_eq!(counts(&bench), (1, 3, 0), "{model}");
+        bench.hear(&[&bytes(damaged)[..], &good].concat());
+        assert_eq!(counts(&bench), (1, 3, wrong.len() as u64), "{model}");
+        let status = bench.stick.status();
+        assert_eq!(status.chips[0].hardware_errors, 3, "{model}");
+    }
+}
+
 #[test]
 fn a_range_of_a_newpac_lasts_as_long_as_its_cores_need_and_then_comes_the_next_version() {
     let mut bench = Bench::started("newpac");

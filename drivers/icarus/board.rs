@@ -156,7 +156,7 @@ impl Icarus {
 
     fn take_answers(&mut self, bytes: &[u8], now: Instant) {
         let (heard, dropped) = self.heard.take(bytes, now);
-        self.feed.counts.dropped_bytes += dropped;
+        self.feed.counts.dropped_bytes += dropped.len() as u64;
         let answers = heard.chunks_exact(self.answer_size);
         self.heard.keep(answers.remainder());
         for answer in answers {

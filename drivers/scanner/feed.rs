@@ -296,9 +296,11 @@ impl<F: Clone> Feed<F> {
     pub(crate) fn status(&self, state: BoardState, megahertz: Option<f64>) -> BoardStatus {
         let Counts { nonces, hardware_errors, duplicates, dropped_bytes } = self.counts;
         let rate = ChipRate::new(self.rate.estimate());
+        let is_known = nonces > 0 || !self.works.is_empty();
+        let chips = is_known.then_some(ChipStatus { address: 0, nonces, hardware_errors, rate });
         BoardStatus {
             clock: ClockStatus { megahertz, set_megahertz: megahertz },
-            chips: vec![ChipStatus { address: 0, nonces, hardware_errors, rate }],
+            chips: chips.into_iter().collect(),
             line: LineStatus { dropped_bytes, duplicates, ..LineStatus::default() },
             ..BoardStatus::new(state)
         }

@@ -35,10 +35,10 @@ impl Heard {
     }
 
     /// Adds bytes to the beginning of an answer, unless a silence shows that it is the rest of a damaged one. Shape: all
-    /// there is, to be taken apart, and how many bytes were dropped.
-    pub(crate) fn take(&mut self, bytes: &[u8], now: Instant) -> (Vec<u8>, u64) {
+    /// there is, to be taken apart, and what was dropped.
+    pub(crate) fn take(&mut self, bytes: &[u8], now: Instant) -> (Vec<u8>, Vec<u8>) {
         let is_late = now.saturating_duration_since(self.at) > REST_WITHIN;
-        let dropped = if is_late { self.bytes.drain(..).count() as u64 } else { 0 };
+        let dropped = if is_late { std::mem::take(&mut self.bytes) } else { Vec::new() };
         self.at = now;
         self.bytes.extend_from_slice(bytes);
         (std::mem::take(&mut self.bytes), dropped)

@@ -301,18 +301,18 @@ fn hardware_errors(board: &Board, run: &Run) -> Finding {
         return Finding::failed(format!("the board reported no nonce: {}", run.trouble()), "no nonce", limit);
     }
     let percent = 100.0 * wrong as f64 / all as f64;
-    let Counts { hardware_errors, crc_errors, .. } = counts;
-    let measured = format!("{percent:.2} %: {hardware_errors} wrong, {crc_errors} damaged of {all} answers");
+    let Counts { hardware_errors, damaged, .. } = counts;
+    let measured = format!("{percent:.2} %: {hardware_errors} wrong, {damaged} damaged of {all} answers");
     Finding::new(percent <= board.limits.hardware_error_percent, measured, limit)
         .because(|| {
-            if crc_errors > hardware_errors {
-                "too many answers come damaged: look at the line, its speed and its ground".to_owned()
+            if damaged > hardware_errors {
+                "too many answers come damaged: look at the line, its speed and its ground, and for a chip that says nonsense".to_owned()
             } else {
                 "too many nonces hash to nothing: look at voltage, frequency, heat and the line".to_owned()
             }
         })
         .with(json!({
-            "hardware_errors": hardware_errors, "crc_errors": crc_errors, "answers": all, "percent": percent,
+            "hardware_errors": hardware_errors, "damaged": damaged, "answers": all, "percent": percent,
         }))
 }
 
@@ -341,7 +341,7 @@ fn pool_shares(run: &Run) -> Finding {
     let (invalid, stale) = (run.invalid(), rejected - run.invalid());
     let measured = format!("{} accepted, {stale} stale, {invalid} invalid", run.accepted);
     Finding::new(
-        run.accepted > 0 && invalid == 0 && run.miner.trouble().is_none(),
+        run.accepted > 0 && invalid == 0 && run.miner.trouble().is_none() && run.jobs.lost.is_empty(),
         measured,
         "some, 0 invalid",
     )
@@ -350,10 +350,15 @@ fn pool_shares(run: &Run) -> Finding {
         match (first, run.miner.trouble()) {
             (Some(reason), _) => format!("the pool refused shares: {reason}"),
             (None, Some(trouble)) if run.accepted > 0 => trouble,
+            (None, None) if run.accepted > 0 => {
+                let said = run.jobs.lost.last().map_or("", String::as_str);
+                format!("the miner let jobs of the pool go: {said}")
+            }
             (None, _) => format!("no share reached the pool: {}", run.trouble()),
         }
     })
-    .with(json!({ "accepted": run.accepted, "stale": stale, "invalid": invalid }))
+    .with(json!({ "accepted": run.accepted, "stale": stale, "invalid": invalid, "jobs_lost": run.jobs.lost,
+        "jobs_strange": run.jobs.strange }))
 }
 
 fn replug(board: &Board, evidence: &Evidence) -> Finding {

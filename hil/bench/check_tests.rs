@@ -25,7 +25,7 @@ fn mined(board: &Board, part: f64) -> Run {
         measured_shares: shares,
         measured_difficulty: shares as f64 * board.difficulty().value(),
         measured_seconds: 60.0,
-        counts: Some(Counts { good: 995, hardware_errors: 5, crc_errors: 0 }),
+        counts: Some(Counts { good: 995, hardware_errors: 5, damaged: 0 }),
         ..Run::default()
     }
 }
@@ -119,13 +119,19 @@ fn the_known_nonce_fails_without_it_and_with_a_wrong_share_beside_it() {
 #[test]
 fn errors_heat_and_invalid_shares_fail_beyond_their_limits_and_not_below() {
     let board = real();
-    let errors = |hardware_errors, crc_errors| {
-        let counts = Some(Counts { good: 1000 - hardware_errors - crc_errors, hardware_errors, crc_errors });
+    let errors = |hardware_errors, damaged| {
+        let counts = Some(Counts { good: 1000 - hardware_errors - damaged, hardware_errors, damaged });
         of_load("hardware-errors", &board, Run { counts, ..mined(&board, 1.0) })
     };
     assert_eq!((errors(10, 0).status, errors(4, 6).status), (Status::Passed, Status::Passed));
     assert!(errors(11, 0).reason.contains("hash to nothing"));
     assert!(errors(5, 6).reason.contains("come damaged"));
+    let mut run = mined(&board, 1.0);
+    run.jobs.strange.push("odd".to_owned());
+    assert_eq!(of_load("pool-shares", &board, run).status, Status::Passed, "it is hashed all the same");
+    let mut run = mined(&board, 1.0);
+    run.jobs.lost.push("too old".to_owned());
+    assert_eq!(of_load("pool-shares", &board, run).reason, "the miner let jobs of the pool go: too old");
     let heat = |hottest, cut: Option<&str>| {
         let mut run = mined(&board, 1.0);
         (run.heat.readings, run.heat.hottest, run.heat.cut) = (1, hottest, cut.map(str::to_owned));

@@ -111,6 +111,8 @@ pub struct Run {
     pub counts: Option<Counts>,
     /// Temperatures.
     pub heat: Heat,
+    /// Jobs that it had something against.
+    pub jobs: Jobs,
     /// Chips of a virtual board that took an address.
     pub chips: BTreeSet<usize>,
     /// How the miner ended.
@@ -128,20 +130,32 @@ pub struct Counts {
     pub good: u64,
     /// Nonces whose hash was not.
     pub hardware_errors: u64,
-    /// Answers whose checksum was not.
-    pub crc_errors: u64,
+    /// Answers that came damaged: by their checksums, or by the bytes that made no answer.
+    pub damaged: u64,
 }
+
+/// Bytes that made no answer and count as a damaged one: so many has the longest.
+const ANSWER_BYTES: u64 = 11;
 
 impl Counts {
     /// Answers that were wrong in one way or the other.
     pub fn wrong(&self) -> u64 {
-        self.hardware_errors.saturating_add(self.crc_errors)
+        self.hardware_errors.saturating_add(self.damaged)
     }
 
     /// All of them.
     pub fn answers(&self) -> u64 {
         self.good.saturating_add(self.wrong())
     }
+}
+
+/// What the miner said of jobs, the last of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Jobs {
+    /// Of those that it refused or held back.
+    pub lost: Vec<String>,
+    /// Of those that it hashed all the same.
+    pub strange: Vec<String>,
 }
 
 /// How hot it was.
@@ -205,6 +219,7 @@ impl Run {
     pub(super) fn note_miner(&mut self, line: &Value) {
         match line["event"].as_str() {
             Some("board") => self.note_board_state(line),
+            Some("check") => self.note_check(line),
             Some("stats" | "summary") => {
                 for board in line["boards"].as_array().map_or(&[][..], Vec::as_slice) {
                     self.note_figures(board);
@@ -231,6 +246,21 @@ impl Run {
         }
     }
 
+    /// A job that the miner has looked at and does not like. Refused or held back, nothing is hashed of it.
+    fn note_check(&mut self, line: &Value) {
+        let text = |member: &str| line[member].as_str().unwrap_or("?").to_owned();
+        let result = text("result");
+        let said = format!(
+            "check {:?} says {result}, {}: found {}, expected {}",
+            text("check"),
+            text("code"),
+            text("found"),
+            text("expected")
+        );
+        let is_lost = matches!(result.as_str(), "reject" | "hold");
+        keep(if is_lost { &mut self.jobs.lost } else { &mut self.jobs.strange }, &said);
+    }
+
     fn note_figures(&mut self, board: &Value) {
         let count = |member: &str| board[member].as_u64();
         let status = &board["status"];
@@ -239,12 +269,14 @@ impl Run {
         let shares = shares + count("filtered").unwrap_or(0) + count("overflowed").unwrap_or(0);
         let chips = status["chips"].as_array().map_or(&[][..], Vec::as_slice);
         let sum = |member: &str| chips.iter().filter_map(|chip| chip[member].as_u64()).sum::<u64>();
+        let line = |member: &str| status["line"][member].as_u64().unwrap_or(0);
         let counts = Counts {
             // A chip finds more than shares.
             good: sum("nonces").max(shares),
             // What a driver finds wrong it does not pass on.
             hardware_errors: passed_on.saturating_add(sum("hardware_errors")),
-            crc_errors: status["line"]["crc_errors"].as_u64().unwrap_or(0),
+            // The bytes of an answer with a wrong checksum are dropped as well.
+            damaged: line("crc_errors").max(line("dropped_bytes") / ANSWER_BYTES),
         };
         // A board that was gone in between is listed twice.
         if self.counts.is_none_or(|known| known.answers() <= counts.answers()) {
@@ -296,7 +328,8 @@ impl Run {
         let cut = self.heat.cut.as_ref().map(|cut| format!("the board says: {cut}"));
         let complaint =
             self.complaints.last().filter(|_| fault.is_none()).map(|said| format!("the miner says: {said}"));
-        let known: Vec<_> = [miner, fault, complaint, cut].into_iter().flatten().collect();
+        let job = self.jobs.lost.last().map(|said| format!("the miner says of a job: {said}"));
+        let known: Vec<_> = [miner, fault, job, complaint, cut].into_iter().flatten().collect();
         if known.is_empty() { "the miner complained of nothing".to_owned() } else { known.join("; ") }
     }
 }
@@ -383,7 +416,7 @@ mod tests {
             json!({ "event": "stats", "boards": [{ "shares": 9, "hardware_errors": 1, "filtered": 90, "status": {
                 "temperature_c": 61.5, "regulator_temperature_c": 99, "fan_percent": 40,
                 "chips": [{ "address": 0, "nonces": 200, "hardware_errors": 2 }, { "nonces": 50 }],
-                "line": { "crc_errors": 7 } } }] }),
+                "line": { "crc_errors": 7, "dropped_bytes": 80 } } }] }),
             // Counts of a board that has come back.
             json!({ "event": "stats", "boards": [{ "shares": 1, "hardware_errors": 0, "status": { "chips": 3 } }] }),
             json!({ "event": "summary", "boards": "none", "shares": -1 }),
@@ -393,12 +426,36 @@ mod tests {
         }
         assert_eq!(run.detail.as_deref(), Some("4 × BM1370 at 400 MHz"));
         assert_eq!((run.faults[..] == ["twochips"], run.gone), (true, 1));
-        assert_eq!(run.counts, Some(Counts { good: 250, hardware_errors: 3, crc_errors: 7 }));
+        assert_eq!(run.counts, Some(Counts { good: 250, hardware_errors: 3, damaged: 7 }));
         assert_eq!((run.heat.hottest, run.heat.fan_percent), (76.4, Some(100.0)));
         assert_eq!(
             run.heat.told,
             ["throttled at 76 °C, below the 400 MHz it was set to", "its power is cut off: 81 °C"]
         );
+    }
+
+    #[test]
+    fn what_a_chip_says_that_is_no_answer_at_all_counts_as_damaged_answers() {
+        let mut run = Run::default();
+        run.note_miner(
+            &json!({ "event": "stats", "boards": [{ "shares": 90, "hardware_errors": 0, "status": {
+            "chips": null, "line": { "crc_errors": 1, "dropped_bytes": 330 } } }] }),
+        );
+        assert_eq!(run.counts, Some(Counts { good: 90, hardware_errors: 0, damaged: 30 }));
+    }
+
+    #[test]
+    fn what_the_miner_says_of_a_job_is_kept_and_tells_why_nothing_is_mined() {
+        let mut run = Run::default();
+        for (result, code) in [("warn", "odd"), ("reject", "too_old")] {
+            run.note_miner(
+                &json!({ "event": "check", "pool": 0, "result": result, "level": 5000, "check": "age",
+                "code": code, "found": "1231006505", "expected": "a time of today" }),
+            );
+        }
+        let said = "check \"age\" says reject, too_old: found 1231006505, expected a time of today";
+        assert_eq!((run.jobs.lost[..] == [said], run.jobs.strange.len()), (true, 1));
+        assert_eq!(run.trouble(), format!("the miner says of a job: {said}"));
     }
 
     #[test]

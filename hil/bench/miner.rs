@@ -38,6 +38,15 @@ pub(super) enum Said {
     Complaint(String),
 }
 
+/// What the pool gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JobsAre {
+    /// Of a chain of today, which pass all checks.
+    Usual,
+    /// As old as the genesis block, which no check would let through.
+    Ancient,
+}
+
 /// A running miner. Dropping it kills its process group.
 #[derive(Debug)]
 pub(super) struct Miner {
@@ -76,16 +85,23 @@ fn command(program: &Path, home: &Path) -> Command {
     // What it learnt of one practice pool is not true of the next one.
     command.env("SIGNALCORE_STATE_REMEMBER", "false").env("SIGNALCORE_STATE_JOURNAL", journal);
     command.env("SIGNALCORE_STRATUM_RECONNECT_MAX", "1");
-    // The job of the genesis block is as old as that: no check of jobs would let it through.
-    command.env("SIGNALCORE_VALIDATION_LEVEL", "0");
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).process_group(0);
     command
 }
 
 impl Miner {
     /// Mines with this board alone. Errors: what the system says of the program.
-    pub(super) fn start(program: &Path, home: &Path, pool: &str, device: &str) -> io::Result<Self> {
+    pub(super) fn start(
+        program: &Path,
+        home: &Path,
+        pool: &str,
+        device: &str,
+        jobs: JobsAre,
+    ) -> io::Result<Self> {
         let mut command = command(program, home);
+        if jobs == JobsAre::Ancient {
+            command.env("SIGNALCORE_VALIDATION_LEVEL", "0");
+        }
         command.args(["mine", "--json", "--cpu-threads", "off", "--suggest-difficulty", "off"]);
         command.args(["--pool", pool, "--user", "bench", "--device", device]);
         let mut child = command.spawn()?;

@@ -22,7 +22,7 @@ use super::{
     evidence::{Evidence, KnownNonce, MinerEnd, Replug, Run, keep},
     known::{KnownSession, Submitted},
     known_pool::KnownPool,
-    miner::{Miner, list},
+    miner::{JobsAre, Miner, list},
     player::Player,
     report::Row,
     spec::{Bench, Board, Limits},
@@ -233,9 +233,9 @@ impl Runner {
         self.board.played().map(|place| Player::start(place, &prefix, solved, events)).transpose()
     }
 
-    fn start_miner(&self, pool: &str, player: Option<&Player>) -> Result<Miner, String> {
+    fn start_miner(&self, pool: &str, player: Option<&Player>, jobs: JobsAre) -> Result<Miner, String> {
         let device = self.board.device(player.map_or(self.board.ports(), Player::ports));
-        let started = Miner::start(&self.setup.program, &self.setup.folder, pool, &device);
+        let started = Miner::start(&self.setup.program, &self.setup.folder, pool, &device, jobs);
         started.map_err(|error| error.to_string())
     }
 
@@ -249,7 +249,7 @@ impl Runner {
         let shares = pool.events();
         let (sender, events) = mpsc::channel(BOARD_EVENTS);
         let player = self.play(Vec::new(), sender.clone())?;
-        let miner = self.start_miner(&pool.address().to_string(), player.as_ref())?;
+        let miner = self.start_miner(&pool.address().to_string(), player.as_ref(), JobsAre::Usual)?;
         let tick = tokio::time::interval(TICK);
         Ok((Mine { pool, shares, miner, player, events, stop: self.stop.clone(), tick }, sender))
     }
@@ -342,7 +342,7 @@ impl Runner {
         let solved = SolvedHeader::from_header(&KnownSession::default().header());
         let (sender, _events) = mpsc::channel(1);
         let player = self.play(vec![solved], sender)?;
-        let mut miner = self.start_miner(&pool.address.to_string(), player.as_ref())?;
+        let mut miner = self.start_miner(&pool.address.to_string(), player.as_ref(), JobsAre::Ancient)?;
         let (started, mut stop) = (Instant::now(), self.stop.clone());
         let give_up_at = after(started, self.board.limits.known_nonce_seconds / f64::from(ATTEMPTS));
         let mut faults = Run::default();
@@ -367,7 +367,8 @@ impl Runner {
                 () = sleep_until(give_up_at.into()) => break true,
             }
         };
-        miner.complaints().iter().chain(&faults.faults).for_each(|text| keep(&mut known.complaints, text));
+        let said = miner.complaints().iter().chain(&faults.faults).chain(&faults.jobs.lost);
+        said.for_each(|text| keep(&mut known.complaints, text));
         // The next attempt needs the ports.
         miner.end(|_| {}).await;
         Ok(goes_on)

@@ -110,13 +110,20 @@ fn damaged_answers_and_an_oven_fail_the_checks_of_errors_and_of_heat_with_what_t
                 nominal = 3.576e11\nvirtual = { board = 'bm1366', faults = ['flipped=0.3@8'] }\n\
                 checks = ['hardware-errors']\n\
                 [[board]]\nname = 'oven'\nkind = 'gamma'\noptions = 'frequency=400'\nidentity = 'Bitaxe'\n\
-                nominal = 8.16e11\nvirtual = { board = 'gamma', faults = ['hot=110@10'] }\nchecks = ['thermal']\n";
+                nominal = 8.16e11\nvirtual = { board = 'gamma', faults = ['hot=110@10'] }\nchecks = ['thermal']\n\
+                [[board]]\nname = 'nonsense'\nkind = 'bm1370'\noptions = 'chips=4,frequency=400'\n\
+                identity = 'BM1370'\nnominal = 3.264e12\n\
+                virtual = { board = 'bm1370', chips = 4, zero_bits = 6, faults = ['garbage-chip=3@10'] }\n\
+                checks = ['hardware-errors']\n";
     let bench = bench("damaged.toml", text);
     let (code, output, errors) = ended(program().arg("--json").arg("--bench").arg(bench).spawn().unwrap());
     assert_eq!(code, Some(1), "{output}\n{errors}");
     let report: Value = serde_json::from_str(&output).unwrap();
     let reason = |check: usize| report["checks"][check]["reason"].as_str().unwrap_or_default();
-    assert!(reason(0).contains("come damaged"), "{output}");
+    assert!(
+        reason(0).contains("come damaged") && reason(2).contains("a chip that says nonsense"),
+        "{output}"
+    );
     for part in ["lost their power under load", "throttled at", "its power is cut off"] {
         assert!(reason(1).contains(part), "{part}: {output}");
     }

@@ -346,3 +346,16 @@ fn a_name_in_use_is_refused_and_one_that_leads_nowhere_is_taken() {
     ));
     assert_eq!(host.receive(4, PATIENCE), bytes("00 01 87 a2"));
 }
+
+#[test]
+fn more_nonces_than_this_computer_may_hash_for_are_refused_with_what_would_help() {
+    let link = scratch("dear");
+    let ended = Command::new(env!("CARGO_BIN_EXE_signalcore-hil"))
+        .args(["virtual", "--board", "bm1370", "--nonces-per-second", "20", "--zero-bits", "20", "--link"])
+        .arg(&link)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("takes 2.1e7 hashes a second, and --hashes-per-second allows 1.0e6"), "{said}");
+}

@@ -96,6 +96,9 @@ impl Board {
     fn request(&mut self, bytes: &[u8], now: Duration) {
         let Device::Chain(board) = &mut self.device else { return };
         let Some(delay) = self.faults.control_delay(now) else { return };
+        if self.faults.is_control_newer(now) {
+            board.update_firmware();
+        }
         for Reply { bytes, refused } in board.request(bytes, now) {
             self.outgoing.push((now + delay, Port::Control, bytes));
             let refused = refused.map(|reason| Event::Ignored { port: Port::Control, reason });

@@ -79,6 +79,13 @@ impl ChainBoard {
         self.control.as_mut().map(|control| control.receive(bytes, &readings, now)).unwrap_or_default()
     }
 
+    /// The control port replies in the newer form from now on.
+    pub(super) fn update_firmware(&mut self) {
+        if let Some(control) = &mut self.control {
+            control.firmware = Firmware::V1;
+        }
+    }
+
     fn readings(&self) -> Readings {
         let core_watts = (self.watts - BOARD_WATTS).max(0.0);
         Readings {

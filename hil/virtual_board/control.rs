@@ -38,7 +38,7 @@ pub(super) struct Pins {
 /// The firmware behind the control port.
 #[derive(Debug)]
 pub(super) struct Control {
-    firmware: Firmware,
+    pub(super) firmware: Firmware,
     buffer: Vec<u8>,
     last_byte: Duration,
     pub(super) pins: Pins,

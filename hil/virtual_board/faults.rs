@@ -28,6 +28,8 @@ pub enum FaultKind {
     SilentControl,
     /// Replies of the control port come this much later.
     LateControl(Duration),
+    /// The control port replies in the form of emberOne's newer firmware, on any board.
+    V1Control,
     /// The board is off the bus.
     Unplugged,
 }
@@ -84,14 +86,15 @@ fn kind(name: &str, value: Option<&str>) -> Result<FaultKind, &'static str> {
         ("stuck-fan", None) => Ok(FaultKind::StuckFan),
         ("silent-control", None) => Ok(FaultKind::SilentControl),
         ("late-control", Some(value)) => Ok(FaultKind::LateControl(milliseconds(value)?)),
+        ("v1-control", None) => Ok(FaultKind::V1Control),
         ("unplug", None) => Ok(FaultKind::Unplugged),
-        ("stuck-fan" | "silent-control" | "unplug", Some(_)) => Err("it takes no value"),
+        ("stuck-fan" | "silent-control" | "v1-control" | "unplug", Some(_)) => Err("it takes no value"),
         ("lost" | "flipped" | "doubled", None) => Err("a probability from 0 to 1 is missing"),
         ("delayed" | "late-control", None) => Err("a number of milliseconds is missing"),
         ("dead-chip" | "garbage-chip", None) => Err("the number of a chip is missing"),
         ("hot", None) => Err("a number of kelvin is missing"),
         _ => Err("it is none of lost, flipped, doubled, delayed, dead-chip, garbage-chip, hot, stuck-fan, \
-             silent-control, late-control and unplug"),
+             silent-control, late-control, v1-control and unplug"),
     }
 }
 
@@ -183,6 +186,11 @@ impl Faults {
             FaultKind::LateControl(more) => Some(delay + more),
             _ => Some(delay),
         })
+    }
+
+    /// Whether replies of the control port have the newer form.
+    pub(super) fn is_control_newer(&self, now: Duration) -> bool {
+        self.active(now).any(|kind| kind == FaultKind::V1Control)
     }
 
     pub(super) fn of_chain(&self, now: Duration) -> ChainFaults {

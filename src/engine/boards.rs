@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use signalcore_drivers::BoardStatus;
 
 use super::UpstreamId;
+use super::chips::ChipWatch;
 use super::flush_cost::FlushCost;
 use super::meter::{BoardCounts, RateMeter, ShareCounts};
 use crate::work::{Difficulty, HashRate};
@@ -35,6 +36,8 @@ pub(super) struct Board {
     pub(super) shares: ShareCounts,
     /// How it stood when it last told.
     pub(super) status: Option<BoardStatus>,
+    /// What its chips have given, one beside the other.
+    pub(super) chips: ChipWatch,
     /// What it can take.
     pub(super) state: BoardState,
     /// Whom it gets work of.
@@ -73,6 +76,7 @@ impl Board {
             counts: BoardCounts::default(),
             shares: ShareCounts::default(),
             status: None,
+            chips: ChipWatch::default(),
             state: BoardState::Ready,
             upstream: None,
             hashing_for: None,

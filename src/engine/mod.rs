@@ -7,6 +7,7 @@ mod assignment;
 mod beside;
 mod boards;
 mod canary;
+mod chips;
 mod choice;
 pub mod crosscheck;
 pub mod dispatch;
@@ -419,10 +420,14 @@ impl Engine {
     fn handle_status(&mut self, board: BoardId, status: BoardStatus) {
         let status = status.checked();
         let Some(place) = self.boards.get_mut(&board) else { return };
+        let news = place.chips.look(&status);
         let before = place.status.replace(status.clone()).map(|status| status.state);
         if before.as_ref() != Some(&status.state) {
             let status = Box::new(status);
             self.report(Report::Board(board, BoardReport::State { before, status }));
+        }
+        for report in news {
+            self.report(Report::Board(board, report));
         }
     }
 

@@ -72,7 +72,7 @@ pub(super) fn status_members(status: &BoardStatus) -> Value {
         "core_set_mv": power.set_millivolts,
         "frequency_mhz": clock.megahertz,
         "frequency_set_mhz": clock.set_megahertz,
-        "chips": chips.iter().map(chip_members).collect::<Vec<_>>(),
+        "chips": (!chips.is_empty()).then(|| chips.iter().map(chip_members).collect::<Vec<_>>()),
         "line": {
             "crc_errors": line.crc_errors,
             "dropped_bytes": line.dropped_bytes,
@@ -95,14 +95,18 @@ fn chip_members(chip: &ChipStatus) -> Value {
     })
 }
 
-/// The lines of the summary about boards that have told how they stand, none without such a board: a table, and the chips
-/// that are slower than chance explains.
+/// Chips of a board that the summary lists. Of longer chains it lists the slowest.
+const MOST_CHIPS: usize = 16;
+
+/// The lines of the summary about boards that have told how they stand, none without such a board: a table of them, one of
+/// their chips, and the chips that are slower than chance explains.
 pub(super) fn summary(boards: &[BoardSnapshot]) -> Vec<String> {
     let told: Vec<_> = boards.iter().filter_map(|board| Some((board, board.status.as_ref()?))).collect();
     if told.is_empty() {
         return Vec::new();
     }
-    let mut lines = Vec::new();
+    let (mut lines, mut has_chips) = (Vec::new(), false);
+    let mut by_chip = table(&["board", "chip", "hash rate", "19 times in 20", "nonces", "HW errors"]);
     let mut standing = table(&["board", "state", "chips", "power", "J/TH", "frequency", "fan"]);
     for (board, status) in told {
         standing.add_row([
@@ -114,11 +118,47 @@ pub(super) fn summary(boards: &[BoardSnapshot]) -> Vec<String> {
             shown(status.clock.megahertz, 0, "MHz"),
             shown(status.heat.fan_rpm, 0, "rpm"),
         ]);
+        let (shown, left_out) = listed(&status.chips);
+        has_chips |= !shown.is_empty();
+        for (place, chip) in shown {
+            by_chip.add_row(chip_row(&board.name, place, chip));
+        }
+        if left_out > 0 {
+            lines.push(format!("{}: {left_out} chips are faster than these and not listed", board.name));
+        }
         let weak = status.weak_chips();
         lines.extend(weak.iter().map(|chip| weak_text(&board.name, status, chip)));
     }
-    lines.insert(0, standing.to_string());
-    lines
+    let tables = [Some(standing), has_chips.then_some(by_chip)];
+    tables.into_iter().flatten().map(|table| table.to_string()).chain(lines).collect()
+}
+
+/// The chips of a board to list, in the order of the chain. Shape: each with its place counted from 0, and how many are left
+/// out.
+fn listed(chips: &[ChipStatus]) -> (Vec<(usize, &ChipStatus)>, usize) {
+    let rate = |chip: &ChipStatus| chip.rate.map_or(0.0, |rate| rate.hashes_per_second);
+    let mut all: Vec<_> = chips.iter().enumerate().collect();
+    let left_out = all.len().saturating_sub(MOST_CHIPS);
+    if left_out > 0 {
+        all.sort_by(|(_, one), (_, other)| rate(one).total_cmp(&rate(other)));
+        all.truncate(MOST_CHIPS);
+        all.sort_by_key(|(place, _)| *place);
+    }
+    (all, left_out)
+}
+
+fn chip_row(board: &str, place: usize, chip: &ChipStatus) -> [String; 6] {
+    let rate = chip.rate.map(|rate| HashRate(rate.hashes_per_second).to_string());
+    let range = chip.rate.map(|rate| format!("{} to {}", HashRate(rate.low), HashRate(rate.high)));
+    let unknown = || "–".to_owned();
+    [
+        board.to_owned(),
+        place.to_string(),
+        rate.unwrap_or_else(unknown),
+        range.unwrap_or_else(unknown),
+        chip.nonces.to_string(),
+        chip.hardware_errors.to_string(),
+    ]
 }
 
 fn shown(value: Option<f64>, digits: usize, unit: &str) -> String {
@@ -207,8 +247,35 @@ mod tests {
         for figure in ["68.0 °C", "14.2 W", "8.9", "462 MHz", "hashing", "–"] {
             assert!(lines[0].contains(figure), "{figure}: {}", lines[0]);
         }
+        for figure in ["500 GH/s", "400 GH/s to 600 GH/s", "100 GH/s", "80.0 GH/s to 120 GH/s"] {
+            assert!(lines[1].contains(figure), "{figure}: {}", lines[1]);
+        }
         let weak = "gamma: the chip at address 192 does 100 GH/s, the others 500 GH/s on average";
-        assert_eq!(lines[1..], [weak]);
+        assert_eq!(lines[2..], [weak]);
+        let lines = summary(&[board(Some(BoardStatus::new(BoardState::Starting)))]);
+        assert_eq!(lines.len(), 1, "no chips are known yet: {lines:?}");
+    }
+
+    #[test]
+    fn of_a_long_chain_the_slowest_chips_are_listed_and_the_others_counted() {
+        let chip = |place: usize| ChipStatus {
+            address: place as u8,
+            nonces: 9,
+            hardware_errors: 0,
+            rate: (place != 64).then_some(ChipRate {
+                hashes_per_second: 1e9 * place as f64,
+                low: 0.0,
+                high: 1e12,
+            }),
+        };
+        let chips: Vec<_> = (0..65).map(chip).collect();
+        let (shown, left_out) = listed(&chips);
+        let places: Vec<_> = shown.iter().map(|(place, _)| *place).collect();
+        assert_eq!(
+            (places, left_out),
+            ((0..15).chain([64]).collect(), 49),
+            "one without a nonce is the slowest"
+        );
     }
 
     #[test]
@@ -220,6 +287,7 @@ mod tests {
         {
             assert_eq!(members.get(name), Some(&Value::Null), "{name}");
         }
+        assert_eq!(members["chips"], Value::Null, "no zeros before they have had work");
         let chips = &status_members(&status(BoardState::Hashing))["chips"];
         assert_eq!((&chips[1]["address"], &chips[1]["rate_low_hs"]), (&json!(64), &json!(4e11)));
     }

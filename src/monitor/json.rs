@@ -21,7 +21,7 @@ use crate::upstream::solo::SoloFigures;
 use crate::validate::Finding;
 use crate::work::coinbase::height;
 use crate::work::payout::{Payout, Payouts};
-use crate::work::{Answered, Job};
+use crate::work::{Answered, HashRate, Job};
 
 /// Outputs of a job that a line lists, the largest ones. A pool that pays a thousand miners in each block would make
 /// lines of 100 KB otherwise.
@@ -85,8 +85,13 @@ pub fn line(context: &Context, notice: &Notice) -> String {
 }
 
 fn with_rate(event: &str, members: impl IntoIterator<Item = Value>, notice: &Notice) -> String {
-    let rate = json!({ "hash_rate": Some(notice.rate.0).filter(|rate| *rate > 0.0) });
+    let rate = json!({ "hash_rate": known(notice.rate) });
     object(event, members.into_iter().chain([rate]))
+}
+
+/// Before the first report of a board there is no rate, not a rate of zero.
+fn known(rate: HashRate) -> Option<f64> {
+    Some(rate.0).filter(|rate| *rate > 0.0)
 }
 
 /// The line of the end.
@@ -122,7 +127,7 @@ fn figures(context: &Context, snapshot: &Snapshot, solo: Option<&SoloFigures>) -
     };
     json!({
         "seconds": snapshot.uptime.as_secs_f64(),
-        "mean_hash_rate": snapshot.mean_rate.0,
+        "mean_hash_rate": known(snapshot.mean_rate),
         "job_switches": snapshot.switches.count(),
         "switch_ms": milliseconds_of(&snapshot.switches),
         "failovers": snapshot.failovers.count(),
@@ -207,7 +212,7 @@ fn check_members(finding: &Finding) -> Value {
 fn board_figures(board: &BoardSnapshot) -> Value {
     let mut members = json!({
         "board": board.name,
-        "hash_rate": board.mean_rate.0,
+        "hash_rate": known(board.mean_rate),
         "hashes": board.counts.hashes,
         "shares": board.counts.shares,
         "hardware_errors": board.counts.hardware_errors,

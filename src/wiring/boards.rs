@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use signalcore_drivers::registry::{self, BoardSpec, Found};
 use signalcore_drivers::usb::serial_ports;
-use signalcore_drivers::{BoardHandle, Controls};
+use signalcore_drivers::{BoardHandle, Controls, Order, OrderError, OrderRequest};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::sleep;
@@ -137,8 +137,9 @@ impl Kept {
                 }
                 () = changed(self.around.changes.as_mut()) => {
                     let wanted = self.around.changes.as_mut().and_then(|changes| wanted(&self.board, changes));
-                    if let Some(wanted) = wanted.filter(|wanted| *wanted != self.board) {
-                        order(&self.board, &wanted, &controls).await;
+                    if let Some(wanted) = wanted.filter(|wanted| *wanted != self.board)
+                        && order(&self.board, &wanted, &controls).await
+                    {
                         self.board = wanted;
                     }
                 }
@@ -175,24 +176,35 @@ async fn recollection(
     known.filter(|known| known.name() == name).unwrap_or_else(|| memory.of(name))
 }
 
-/// Tells a board that runs what is wanted of it from now on. It answers within milliseconds, and hashes on meanwhile.
-async fn order(board: &BoardSpec, wanted: &BoardSpec, controls: &Controls) {
+/// Tells a board that runs what is wanted of it from now on. It answers within milliseconds, and hashes on meanwhile. Shape:
+/// whether it is to be as wanted; where it refuses anything it stays as it was, also when it is opened again.
+async fn order(board: &BoardSpec, wanted: &BoardSpec, controls: &Controls) -> bool {
     let name = board.name();
     let (Some(list), Some(orders)) = (wanted.orders_since(board), &controls.orders) else {
         tracing::warn!("board {name}: what has changed of it holds once it is opened again");
-        return;
+        return true;
     };
     for order in list {
-        let (answer, answered) = oneshot::channel();
-        if orders.send((order, answer)).await.is_err() {
-            return; // it has just ended, and will be opened as it is wanted
-        }
-        match answered.await {
-            Ok(Ok(())) => tracing::info!("board {name}: follows {order:?}"),
-            Ok(Err(error)) => tracing::warn!("board {name}: {error}"),
-            Err(_) => return,
+        match give(orders, order).await {
+            Some(Ok(())) => tracing::info!("board {name}: follows {order:?}"),
+            Some(Err(error)) => {
+                tracing::warn!("board {name}: {error}; it stays as it was");
+                for order in board.orders_since(wanted).into_iter().flatten() {
+                    give(orders, order).await;
+                }
+                return false;
+            }
+            None => return true, // it has just ended, and will be opened as it is wanted
         }
     }
+    true
+}
+
+/// Gives an order and waits for what becomes of it; `None` from a board that has ended.
+async fn give(orders: &mpsc::Sender<OrderRequest>, order: Order) -> Option<Result<(), OrderError>> {
+    let (answer, answered) = oneshot::channel();
+    orders.send((order, answer)).await.ok()?;
+    answered.await.ok()
 }
 
 /// Tells why a board did not start, unless that was told of it the last time.

@@ -1,5 +1,5 @@
 //! Bare chains, played by one hand and driven by another, with seeded chance and time that is only counted: bring-up over a
-//! line which flips one byte in a hundred both ways, and the longest chain there can be.
+//! line which flips one byte in a hundred both ways, the longest chain there can be, and a chip that fails at work and comes back.
 
 use std::time::{Duration, Instant};
 
@@ -113,7 +113,9 @@ impl Bench {
                     }
                     ChainEvent::HostSpeed(baud) => self.baud = baud,
                     ChainEvent::Failed(fault) => self.faults.push(fault.to_string()),
-                    ChainEvent::Board(BoardEvent::Fault(text)) => self.faults.push(text),
+                    ChainEvent::Board(BoardEvent::Fault(text) | BoardEvent::Recovered(text)) => {
+                        self.faults.push(text);
+                    }
                     ChainEvent::Board(BoardEvent::JobEnding(_)) => self.give_job(),
                     _ => {}
                 }
@@ -191,4 +193,31 @@ fn a_chain_of_256_chips_is_addressed_hashes_and_each_nonce_names_its_chip() {
     assert!(stats.chips.iter().all(|chip| chip.counts.hardware_errors + chip.counts.duplicates == 0));
     let reported: Vec<_> = stats.chips.iter().map(|chip| chip.counts.nonces > 0).collect();
     assert!(reported.chunks(64).all(|quarter| quarter.contains(&true)), "{reported:?}");
+}
+
+/// Of some two nonces a second of each, whose own times are chance's.
+#[test]
+fn a_chip_that_fails_in_a_chain_at_work_is_told_once_and_so_is_its_return() {
+    let mut bench = Bench::new(&BM1370_LIST, 4, RESET_BAUD, &["dead-chip=3@30+60"], 1);
+    bench.until(Duration::from_secs(30), |_| false);
+    assert!(bench.all_have_reported() && bench.faults.is_empty(), "{:?}", bench.faults);
+    let fault = "chip 3 of 4 gives no nonces, counted from 0; check its power and the line to it";
+    let told = bench.until(Duration::from_secs(60), |bench| !bench.faults.is_empty()).unwrap();
+    println!("it fails after 30 s and is told after {told:.1?}");
+    assert_eq!(bench.faults, [fault]);
+    bench.until(Duration::from_secs(90), |_| false);
+    assert_eq!(bench.faults, [fault], "it is said once");
+    bench.until(Duration::from_secs(120), |_| false);
+    assert_eq!(bench.faults, [fault, "chip 3 of 4 gives nonces again, counted from 0"]);
+    assert_eq!(bench.resets, 1, "nobody else is disturbed");
+}
+
+/// 25 minutes of well chains: some 12 000 nonces each.
+#[test]
+fn chips_that_are_well_are_never_told_to_be_silent() {
+    for seed in 0..4 {
+        let mut bench = Bench::new(&BM1370_LIST, 8, RESET_BAUD, &[], seed);
+        bench.until(Duration::from_secs(1_500), |_| false);
+        assert_eq!(bench.faults, [""; 0]);
+    }
 }

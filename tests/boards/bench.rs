@@ -23,6 +23,9 @@ const TARGET: [u8; 32] = {
     target[31] = 0x01;
     target
 };
+/// Of PMBus, by which a gamma's regulator is told its voltage, and what the firmware says of a part that does not answer.
+const VOUT_COMMAND: u8 = 0x21;
+const NO_PART: u8 = 0x10;
 /// The longest that the bench looks away.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -37,6 +40,8 @@ pub(crate) struct Bench {
     pub(crate) nonces: u64,
     pub(crate) told: Vec<(Duration, BoardEvent)>,
     pub(crate) played_events: Vec<(Duration, Event)>,
+    /// Whether the regulator takes no voltage.
+    pub(crate) refuses_voltage: bool,
 }
 
 pub(crate) fn kind(name: &str) -> &'static BoardKind {
@@ -77,6 +82,7 @@ impl Bench {
             nonces: 0,
             told: Vec::new(),
             played_events: Vec::new(),
+            refuses_voltage: false,
         };
         bench.give_job();
         bench
@@ -166,9 +172,15 @@ impl Bench {
         loop {
             let mut is_quiet = true;
             while let Some(bytes) = self.driver.poll_control() {
-                self.check(&Request::parse(&bytes).unwrap().command);
-                self.played.receive(Port::Control, &bytes, self.baud, self.now);
                 is_quiet = false;
+                let Request { id, command } = Request::parse(&bytes).unwrap();
+                self.check(&command);
+                let sets_voltage = matches!(&command, Command::I2cWrite { bytes, .. } if bytes.first() == Some(&VOUT_COMMAND));
+                if self.refuses_voltage && sets_voltage {
+                    self.driver.handle_control(&[4, 0, id, NO_PART], self.instant());
+                } else {
+                    self.played.receive(Port::Control, &bytes, self.baud, self.now);
+                }
             }
             while let Some(out) = self.driver.poll_data() {
                 match out {

@@ -8,4 +8,5 @@ mod identify;
 #[cfg(unix)] // pseudo-terminals
 mod ports;
 mod sticks;
+mod tuning;
 mod whole_board;

@@ -3,24 +3,23 @@
 use std::time::Instant;
 
 use proptest::prelude::*;
-use signalcore::memory::Memory;
 use signalcore_drivers::bitaxe::board::{Board, BoardSettings, OffReason, Phase};
 use signalcore_drivers::bitaxe::boards::boards;
 use signalcore_drivers::bitaxe::thermal::CutOff;
-use signalcore_drivers::bitaxe::tuner::{Goal, Point, Results, TunerEvent};
+use signalcore_drivers::bitaxe::tuner::Point;
 use signalcore_drivers::{BoardEvent, BoardState, Order};
 use signalcore_hil::virtual_board::Event;
 
-use crate::bench::{Bench, kind, settings};
+use crate::bench::{Bench, settings};
 
 /// Longest bring-up: twelve chips, one register at a time, and the ramp.
-const BRING_UP: f64 = 40.0;
+pub(crate) const BRING_UP: f64 = 40.0;
 
-fn set(megahertz: u32, millivolts: u32) -> Order {
+pub(crate) fn set(megahertz: u32, millivolts: u32) -> Order {
     Order::Set { megahertz: Some(megahertz.into()), millivolts: Some(millivolts) }
 }
 
-fn hashing(name: &str, faults: &[&str]) -> Bench {
+pub(crate) fn hashing(name: &str, faults: &[&str]) -> Bench {
     let mut bench = Bench::new(name, faults);
     assert!(bench.until(BRING_UP, Bench::is_hashing), "{name}: {:?} {:?}", bench.status(), bench.faults());
     bench
@@ -148,6 +147,45 @@ fn late_replies_are_put_up_with_also_while_the_chips_are_reset() {
     assert_eq!(bench.faults(), [""; 0]);
 }
 
+/// As after an update of its firmware, which says nothing of itself.
+#[test]
+fn a_control_port_that_replies_late_and_in_the_newer_form_is_understood_from_the_first_reply_on() {
+    let mut bench = hashing("gamma", &["v1-control", "late-control=400"]);
+    bench.run(60.0);
+    assert!(bench.is_hashing() && bench.nonces > 100, "{:?}", bench.faults());
+    assert_eq!(bench.faults(), [""; 0]);
+    assert!(
+        bench.status().readings.chip_celsius.is_some_and(|celsius| celsius > 25.0),
+        "{:?}",
+        bench.status()
+    );
+}
+
+#[test]
+fn a_control_port_that_changes_the_form_of_its_replies_is_missed_and_understood_again() {
+    let mut bench = hashing("gamma", &["v1-control@60"]);
+    bench.run(180.0 - bench.seconds());
+    assert!(bench.is_hashing(), "{:?} {:?}", bench.status(), bench.faults());
+    assert!(bench.faults().len() <= 1, "{:?}", bench.faults());
+    let before = bench.status().readings;
+    bench.run(60.0);
+    assert_ne!(bench.status().readings, before, "its sensors are read");
+}
+
+/// A second later than that its replies are of calls that were given up.
+#[test]
+fn replies_of_the_newer_form_that_come_after_their_deadline_start_no_board_and_confuse_none_afterwards() {
+    let mut bench = Bench::new("gamma", &["v1-control", "late-control=1200@0+40"]);
+    bench.run(40.0);
+    assert!(
+        bench.faults().iter().any(|fault| fault.contains("no power for the chips")),
+        "{:?}",
+        bench.faults()
+    );
+    assert!(bench.power().is_none_or(|(.., is_on)| !is_on), "{:?}", bench.power());
+    assert!(bench.until(120.0, Bench::is_hashing), "{:?} {:?}", bench.status(), bench.faults());
+}
+
 #[test]
 fn replies_later_than_their_deadline_never_confuse_and_the_board_stops_because_it_is_blind() {
     let mut bench = hashing("gamma", &["late-control=1500@60"]);
@@ -228,6 +266,49 @@ fn an_order_that_comes_while_a_board_is_powered_up_holds_once_it_hashes() {
     }
 }
 
+/// It takes some 20 W at its own frequency.
+#[test]
+fn a_power_limit_is_kept_within_ten_seconds_of_the_order() {
+    let mut bench = hashing("gamma", &[]);
+    bench.run(20.0);
+    let watts = |bench: &Bench| bench.driver.report(bench.instant()).power.watts.unwrap();
+    let before = watts(&bench);
+    assert!(before > 14.0, "{before} W");
+    bench.driver.order(Order::LimitPower(Some(12.0)), bench.instant()).unwrap();
+    let from = bench.seconds();
+    assert!(bench.until(30.0, |bench| watts(bench) <= 12.0), "{} W", watts(&bench));
+    let took = bench.seconds() - from;
+    println!("{before:.1} W, after {took:.1} s {:.1} W", watts(&bench));
+    assert!(took <= 10.0, "{took} s");
+    bench.run(120.0);
+    assert!((9.0..=12.0).contains(&watts(&bench)), "it is not held back much further: {} W", watts(&bench));
+}
+
+#[test]
+fn a_voltage_that_the_regulator_refuses_is_told_once_and_so_is_that_it_takes_it_after_all() {
+    let mut bench = hashing("gamma", &[]);
+    bench.refuses_voltage = true;
+    bench.driver.order(set(600, 1200), bench.instant()).unwrap();
+    bench.run(90.0);
+    let told = [
+        "the regulator refuses 1175 mV: no part answers at that address; the chips stay at 1150 mV, and it is tried every 60 s",
+    ];
+    assert_eq!(bench.faults(), told);
+    assert_eq!(bench.status().settings.allowed_megahertz, 600.0);
+    let report = bench.driver.report(bench.instant());
+    assert_eq!(
+        (report.clock.megahertz, report.power.set_millivolts),
+        (Some(525.0), Some(1150.0)),
+        "not faster than 1150 mV bear"
+    );
+    bench.refuses_voltage = false;
+    bench.run(70.0);
+    assert_eq!(bench.faults(), told);
+    let back = BoardEvent::Recovered("the regulator takes voltages again: 1175 mV".to_owned());
+    assert_eq!(bench.told.iter().filter(|(_, event)| *event == back).count(), 1, "{:?}", bench.told);
+    assert_eq!(bench.driver.report(bench.instant()).clock.megahertz, Some(600.0));
+}
+
 #[test]
 fn an_order_beyond_the_limits_is_refused_and_changes_nothing() {
     let mut bench = hashing("gamma", &[]);
@@ -240,10 +321,14 @@ fn an_order_beyond_the_limits_is_refused_and_changes_nothing() {
     assert!(said.contains("bears 1000 to 1250"), "{said}");
     let said = order(&mut bench, set(700, 1150));
     assert!(said.contains("bears 400 to 625"), "{said}");
+    let nan = Order::Set { megahertz: Some(f64::NAN), millivolts: None };
+    assert_eq!(order(&mut bench, nan), "frequency = NaN: Bitaxe Gamma bears 400 to 625; choose one of these");
     for watts in [0.0, -1.0, 31.0, f64::NAN, f64::INFINITY] {
         let said = order(&mut bench, Order::LimitPower(Some(watts)));
-        assert!(said.contains("choose 1 to 30, the limit of Bitaxe Gamma"), "{said}");
+        assert_eq!(said, format!("power-limit = {watts}: choose 1 to 30, the limit of Bitaxe Gamma"));
     }
+    let said = order(&mut bench, Order::LimitTemperature(Some(f64::NAN)));
+    assert_eq!(said, "max-temperature = NaN: choose 40 to 75, the limit of Bitaxe Gamma");
     bench.run(5.0);
     assert_eq!(bench.status().settings, before);
 }
@@ -347,52 +432,4 @@ fn a_limit_of_temperature_brings_throttling_and_cut_off_down_together() {
     bench.run(1200.0);
     let status = bench.status();
     assert!(status.readings.chip_celsius.unwrap() > 66.0, "{status:?}");
-}
-
-#[test]
-fn a_board_that_is_told_to_tune_or_not_to_does_so_from_then_on() {
-    let mut bench = hashing("gamma", &[]);
-    bench.driver.order(Order::Tune(Some(Goal::HashRate)), bench.instant()).unwrap();
-    assert_eq!(bench.driver.state(), BoardState::Tuning);
-    bench.run(900.0);
-    let known = bench.driver.tuning_results().outcomes.len();
-    assert!(known >= 2 && bench.status().settings.megahertz > 525, "{known}");
-    bench.driver.order(set(525, 1150), bench.instant()).unwrap();
-    bench.run(600.0);
-    let settings = bench.status().settings;
-    assert_eq!((settings.megahertz, bench.driver.state()), (525, BoardState::Hashing));
-    assert_eq!(bench.driver.tuning_results().outcomes.len(), known, "what was found is not forgotten");
-}
-
-/// The chips of a virtual gamma hash at any voltage that they run at, and take some power whether they hash or not: the
-/// least voltage and the highest frequency are most efficient.
-#[test]
-fn a_gamma_tunes_itself_for_efficiency_to_the_best_point_there_is_and_a_later_run_begins_there() {
-    let mut bench = Bench::tuning("gamma", Goal::Efficiency, Results::default());
-    let mut learnt = 0;
-    let found = loop {
-        bench.run(60.0);
-        let events: Vec<_> = std::iter::from_fn(|| bench.driver.poll_tuner()).collect();
-        learnt += events.iter().filter(|event| matches!(event, TunerEvent::Learnt(_))).count();
-        if let Some(TunerEvent::Found(outcome)) = events.last() {
-            break *outcome;
-        }
-        assert!(bench.seconds() < 5.0 * 3600.0, "{:?}", bench.driver.tuning_results());
-    };
-    let (megahertz, millivolts) = (kind("gamma").megahertz.most, kind("gamma").millivolts.least);
-    assert_eq!(found.point, Point { megahertz, millivolts }, "after {learnt} points");
-    assert_eq!((bench.faults().as_slice(), bench.driver.state()), (&[][..], BoardState::Hashing));
-
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("state.json");
-    let memory = Memory::open(file.clone()).unwrap();
-    memory.board("gamma 1a2b".to_owned()).learn(bench.driver.tuning_results().clone());
-    memory.finish();
-    let memory = Memory::open(file).unwrap();
-    let known = memory.board("gamma 1a2b".to_owned()).results().clone();
-    let mut bench = Bench::tuning("gamma", Goal::Efficiency, known);
-    assert!(bench.until(BRING_UP, Bench::is_hashing));
-    let settings = bench.status().settings;
-    assert_eq!((settings.megahertz, settings.millivolts), (megahertz, millivolts));
-    assert_eq!(bench.driver.state(), BoardState::Hashing, "there is nothing left to look for");
 }

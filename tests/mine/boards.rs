@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use signalcore::memory::Memory;
+use signalcore_drivers::bitaxe::tuner::{Outcome, Point, Results};
 use signalcore_hil::pool::{Difficulty, PoolConfig, PoolReport, PracticePool, VardiffConfig};
 use signalcore_hil::virtual_board::{Board, BoardConfig, BoardKind, Fault, Pace, Shell};
 use tokio::sync::oneshot;
@@ -237,6 +239,10 @@ fn a_gamma_in_an_oven_is_told_to_be_throttled_and_then_cut_off() {
     assert!((75.0..85.0).contains(&celsius), "{throttled}");
     let cut = miner.wait_for("the cut-off", |event| is_state(event, "cut_off"));
     assert!(cut["reason"].as_str().unwrap().contains("the limit is 80"), "{cut}");
+    let status = &cut["status"];
+    let of = |name: &str| status[name].as_f64().unwrap_or_else(|| panic!("{name}: {status}"));
+    assert!((80.0..90.0).contains(&of("temperature_c")) && of("power_w") > 5.0, "{status}");
+    assert_eq!((of("fan_percent"), of("fan_rpm") > 1400.0), (100.0, true), "{status}");
     miner.stop();
     is_sound(&pool.stop());
 }
@@ -261,4 +267,118 @@ fn a_stick_of_gekkoscience_and_a_bitaxe_are_asked_what_they_are_and_mine() {
     for board in ["newpac:stick", "ultra:ultra-data"] {
         assert!(accepted(&summary, board) >= 3, "{board}: {summary}");
     }
+}
+
+/// A point as a search leaves it.
+fn measured(megahertz: u32, millivolts: u32, terahashes: f64, watts: f64) -> Outcome {
+    Outcome {
+        point: Point { megahertz, millivolts },
+        hashes_per_second: terahashes * 1e12,
+        watts,
+        celsius: 55.0,
+        error_share: 0.0,
+        fault: None,
+    }
+}
+
+/// tests/boards has the search itself, in virtual time: it takes hours.
+#[test]
+fn a_gamma_begins_at_the_best_point_that_the_state_file_knows_and_looks_no_further() {
+    let folder = tempfile::tempdir().unwrap();
+    let _gamma = Played::start("gamma", &folder.path().join("gamma"), &[], 8);
+    let (file, state) = (folder.path().join("miner.toml"), folder.path().join("state.json"));
+    let memory = Memory::open(state.clone()).unwrap();
+    let outcomes = vec![
+        measured(425, 1000, 0.867, 11.5),
+        measured(425, 1020, 0.867, 12.0),
+        measured(400, 1000, 0.816, 10.0),
+    ];
+    memory.board("gamma:gamma-data".to_owned()).learn(Results { outcomes, limits: None });
+    memory.finish();
+    let more = format!("tune = 'efficiency'\n[state]\nremember = true\nfile = '{}'", state.display());
+    std::fs::write(&file, gamma(folder.path(), &more)).unwrap();
+    let pool = Practice::start();
+    let arguments = ["--config", file.to_str().unwrap(), "--pool", &pool.address, "--user", "u"];
+    let mut miner = Miner::run(
+        &arguments,
+        &[
+            ("SIGNALCORE_STATE_REMEMBER", "true"),
+            ("SIGNALCORE_CPU_DUTY_PERCENT", "1"),
+            ("SIGNALCORE_CPU_KERNEL", "scalar"),
+        ],
+    );
+    let is_at_work = |event: &Value| is_state(event, "hashing") || is_state(event, "tuning");
+    let status = &miner.wait_for("a gamma at work", is_at_work)["status"];
+    assert_eq!((&status["state"], &status["frequency_mhz"]), (&"hashing".into(), &400.0.into()), "{status}");
+    assert_eq!(status["core_set_mv"], 1000.0, "{status}");
+    assert_eq!(miner.stop().code, Some(0));
+    is_sound(&pool.stop());
+}
+
+#[test]
+fn a_port_that_another_miner_has_is_told_with_what_to_do_and_taken_once_it_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chain");
+    let _chain = Played::start("bm1370", &path, &[], 9);
+    let pool = Practice::start();
+    let device = format!("bm1370:{},frequency=200,zero-bits={ZERO_BITS}", path.display());
+    let start = || {
+        let arguments = ["--pool", &pool.address, "--user", "u", "--device", &device];
+        Miner::run(&arguments, &[("SIGNALCORE_CPU_DUTY_PERCENT", "1"), ("SIGNALCORE_CPU_KERNEL", "scalar")])
+    };
+    let is_joined = |event: &Value| is_state(event, "joined") && event["board"] == "bm1370:chain";
+    let (mut first, mut second) = (start(), None);
+    first.wait_for("the chain", is_joined);
+    let second = second.insert(start());
+    let said = second.wait_for_complaint("board bm1370:chain");
+    assert!(
+        said.contains("another program has it open; end that program, or leave the port to it"),
+        "{said}"
+    );
+    first.stop();
+    second.wait_for("the chain", is_joined);
+}
+
+#[test]
+fn what_a_changed_configuration_may_not_have_is_refused_by_name_and_the_board_goes_on_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let _gamma = Played::start("gamma", &folder.path().join("gamma"), &[], 10);
+    let file = folder.path().join("miner.toml");
+    // Nobody knows its limits before it was asked what it is.
+    let write = |more: &str| {
+        std::fs::write(&file, gamma(folder.path(), more).replace("kind = 'gamma'", "kind = 'bitaxe'"))
+            .unwrap();
+    };
+    write("frequency = 400\nmillivolts = 1100");
+    let pool = Practice::start();
+    let mut miner = with_file(&pool, &file, &[]);
+    miner.wait_for("a gamma at work", |event| is_state(event, "hashing"));
+    for (more, said) in [
+        ("frequency = nan", "board.frequency: found NaN, expected a number from 1 to 10000"),
+        (
+            "frequency = 400\nmax_temperature = 300",
+            "board.max_temperature: found 300, expected a number from 40 to 125",
+        ),
+        (
+            "frequency = 9999\nmillivolts = 1100\npower_limit = 20",
+            "frequency = 9999: Bitaxe Gamma bears 400 to 625; choose one of these; it stays as it was",
+        ),
+        (
+            "frequency = 400\nmillivolts = 1100\npower_limit = 99",
+            "power-limit = 99: choose 1 to 30, the limit of Bitaxe Gamma; it stays as it was",
+        ),
+    ] {
+        write(more);
+        miner.signal(Signal::HUP);
+        let line = miner.wait_for_complaint(said.split(':').next().unwrap());
+        assert!(line.contains(said), "{line}");
+    }
+    let ended = miner.stop();
+    is_sound(&pool.stop());
+    let status = status(ended.summary(), "gamma:");
+    assert_eq!(
+        (&status["state"], &status["frequency_set_mhz"]),
+        (&"hashing".into(), &400.0.into()),
+        "{status}"
+    );
 }

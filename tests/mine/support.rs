@@ -137,6 +137,19 @@ impl Miner {
         event
     }
 
+    /// Waits for the next line on standard error with this in it.
+    pub(crate) fn wait_for_complaint(&mut self, part: &str) -> String {
+        let give_up_at = Instant::now() + PATIENCE;
+        loop {
+            let left = give_up_at.saturating_duration_since(Instant::now());
+            let line = self.errors.recv_timeout(left);
+            let line = line.unwrap_or_else(|error| panic!("the miner never complained of {part:?}: {error}"));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
     /// What it has told so far.
     pub(crate) fn told(&self) -> &[Value] {
         &self.seen

@@ -61,9 +61,8 @@ impl Board {
         match order {
             Order::Set { megahertz, millivolts } => {
                 let Point { megahertz: same_megahertz, millivolts: same_millivolts } = self.wanted.point;
-                let megahertz = megahertz.map_or(same_megahertz, |megahertz| megahertz.round() as u32);
+                let megahertz = megahertz.map_or(Ok(same_megahertz), |mhz| self.kind.whole_megahertz(mhz))?;
                 let millivolts = millivolts.unwrap_or(same_millivolts);
-                self.kind.frequency(megahertz)?;
                 self.kind.voltage(millivolts)?;
                 self.search_for(None, now)?;
                 self.wanted.point = Point { megahertz, millivolts };
@@ -104,8 +103,8 @@ pub(super) fn heat_limits(kind: &BoardKind, own: OwnLimits) -> Result<HeatLimits
         }
         _ => Ok(asked.unwrap_or(most)),
     };
-    let watts = within("watts", own.watts, LEAST_WATTS, watts)?;
-    let celsius = within("celsius", own.celsius, LEAST_CELSIUS, throttle)?;
+    let watts = within("power-limit", own.watts, LEAST_WATTS, watts)?;
+    let celsius = within("max-temperature", own.celsius, LEAST_CELSIUS, throttle)?;
     let target = target.min(celsius - FAN_MARGIN);
     Ok(HeatLimits { target, throttle: celsius, limit: limit - (throttle - celsius), watts })
 }

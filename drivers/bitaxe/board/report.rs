@@ -2,7 +2,11 @@
 
 use std::time::Instant;
 
+use super::super::thermal::CutOff;
+use super::super::tuner::Point;
+use super::running::Running;
 use super::{Board, OffReason, Readings, State};
+use crate::bm13xx::pll::Frequency;
 use crate::status::{BoardState, BoardStatus, ClockStatus, HeatStatus, PowerStatus};
 
 impl Board {
@@ -12,7 +16,7 @@ impl Board {
             State::PoweringUp(_) => BoardState::Starting,
             State::Running(running) => match running.chain.state() {
                 BoardState::Hashing if self.heat.thermal.speed() < 1.0 => BoardState::Throttled,
-                BoardState::Hashing if self.wanted.search.is_under_way() => BoardState::Tuning,
+                BoardState::Hashing if self.is_tuning(running) => BoardState::Tuning,
                 state => state,
             },
             State::Off(off) => match &off.why {
@@ -23,11 +27,29 @@ impl Board {
         }
     }
 
+    /// Whether the tuner looks for a point, or the board is on its way to the one that it has chosen.
+    fn is_tuning(&self, running: &Running) -> bool {
+        let is_there = |point: Point| {
+            running.voltage.millivolts() == point.millivolts
+                && running.chain.frequency() == Frequency::from_mhz(point.megahertz.into())
+        };
+        self.wanted.search.is_under_way() || self.wanted.search.point().is_some_and(|point| !is_there(point))
+    }
+
+    /// What is read at the moment, and of a board that is being cut off what was read just before.
+    fn known_readings(&self, now: Instant) -> Readings {
+        let is_cut_off = matches!(&self.state, State::Off(off) if matches!(off.why, OffReason::CutOff(_)));
+        if self.link.is_silent() || !is_cut_off && !self.watches() {
+            return Readings::default();
+        }
+        let is_blind = matches!(self.heat.thermal.cut_off(now), Some(CutOff::Blind { .. }));
+        let Readings { chip_celsius, .. } = self.heat.readings;
+        Readings { chip_celsius: chip_celsius.filter(|_| !is_blind), ..self.heat.readings }
+    }
+
     /// How it stands.
     pub fn report(&self, now: Instant) -> BoardStatus {
-        // What nobody reads at the moment is not known.
-        let is_read = self.watches() && !self.link.is_silent();
-        let readings = if is_read { self.heat.readings } else { Readings::default() };
+        let readings = self.known_readings(now);
         let domains = f64::from(self.kind.chips.domains);
         let (chain, set_millivolts) = match &self.state {
             State::Running(running) => {

@@ -14,8 +14,11 @@ use crate::bm13xx::chain::{Chain, ChainEvent};
 use crate::bm13xx::pll::{AFTER_RESET, Frequency};
 use crate::{BoardEvent, ChipJob};
 
-/// Wait before a voltage that could not be set is tried again.
+/// Wait before a voltage that could not be set is tried again, and after the operator has heard of it.
 const VOLTAGE_AGAIN: Duration = Duration::from_secs(1);
+const VOLTAGE_AGAIN_LATER: Duration = Duration::from_secs(60);
+/// Refusals in a row of which the operator hears. Each is of three attempts.
+const TELL_REFUSALS: u32 = 3;
 /// Frequencies that heat leaves are whole multiples of this, so that not every reading changes them.
 const THROTTLE_STEP_MHZ: f64 = 12.5;
 
@@ -29,6 +32,8 @@ pub(super) struct Running {
     frequency: Frequency,
     is_voltage_asked: bool,
     next_voltage_at: Instant,
+    /// How often in a row the regulator has refused the next voltage.
+    refusals: u32,
     /// Words about the reset line that are on their way.
     resets: u32,
 }
@@ -49,13 +54,41 @@ impl Running {
         }
     }
 
-    /// The voltage has been told to the regulator, or not.
-    pub(super) fn voltage_told(&mut self, kind: &BoardKind, millivolts: u32, is_done: bool, now: Instant) {
+    /// The voltage has been told to the regulator, or not. Shape: what the operator has to hear of that.
+    pub(super) fn voltage_told(
+        &mut self,
+        kind: &BoardKind,
+        millivolts: u32,
+        outcome: Result<Vec<u8>, CallError>,
+        now: Instant,
+    ) -> Option<BoardEvent> {
         self.is_voltage_asked = false;
-        self.next_voltage_at = now + if is_done { VOLTAGE_STEP_EVERY } else { VOLTAGE_AGAIN };
-        if let (true, Ok(voltage)) = (is_done, kind.voltage(millivolts)) {
-            self.voltage = voltage;
-        }
+        let error = match (outcome, kind.voltage(millivolts)) {
+            (Ok(_), Ok(voltage)) => {
+                self.voltage = voltage;
+                self.next_voltage_at = now + VOLTAGE_STEP_EVERY;
+                let was_told = std::mem::take(&mut self.refusals) >= TELL_REFUSALS;
+                let text = || format!("the regulator takes voltages again: {millivolts} mV");
+                return was_told.then(|| BoardEvent::Recovered(text()));
+            }
+            (Ok(_), Err(error)) => error.to_string(),
+            // A silent port is told of elsewhere, and may have heard.
+            (Err(CallError::NoAnswer), _) => {
+                self.next_voltage_at = now + VOLTAGE_AGAIN;
+                return None;
+            }
+            (Err(error), _) => error.to_string(),
+        };
+        self.refusals = self.refusals.saturating_add(1);
+        let is_told = self.refusals >= TELL_REFUSALS;
+        self.next_voltage_at = now + if is_told { VOLTAGE_AGAIN_LATER } else { VOLTAGE_AGAIN };
+        (self.refusals == TELL_REFUSALS).then(|| {
+            let at = self.voltage.millivolts();
+            let again = VOLTAGE_AGAIN_LATER.as_secs();
+            BoardEvent::Fault(format!(
+                "the regulator refuses {millivolts} mV: {error}; the chips stay at {at} mV, and it is tried every {again} s"
+            ))
+        })
     }
 
     /// Makes the chips hash as little as can be, over the data port alone.
@@ -108,6 +141,7 @@ impl Board {
             frequency,
             is_voltage_asked: false,
             next_voltage_at: now,
+            refusals: 0,
             resets: 0,
         }));
         self.run(now);
@@ -256,7 +290,9 @@ impl Board {
         let (State::Running(running), Some(tuner)) = (&self.state, self.wanted.search.tuner()) else {
             return;
         };
-        if !running.chain.is_hashing() || self.wanted.job.is_none() {
+        // At another voltage than that of the point nothing of it can be measured.
+        let is_there = running.voltage.millivolts() == self.wanted.point.millivolts;
+        if !running.chain.is_hashing() || self.wanted.job.is_none() || !is_there {
             return tuner.handle_pause(now);
         }
         let stats = running.chain.stats(running.clock.of(now));

@@ -19,7 +19,7 @@ use crate::{BoardEvent, ChipJobId};
 
 /// Nonces that the chips owe when their silence counts as a failure: by chance they owe so many once in a billion waits.
 /// With a million a well chain of eight nonces a second would fail every other day.
-const NONCES_OWED: f64 = 20.7;
+pub(super) const NONCES_OWED: f64 = 20.7;
 /// Shortest silence that counts: jobs, answers and the host have their hiccups.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
 /// Time of hashing after which earlier failures are forgiven.
@@ -80,6 +80,7 @@ impl Chain {
             alive_at: now,
             idle_at: now + IDLE,
         });
+        self.health.begin();
         self.events.push_back(ChainEvent::Ready);
         if self.told.frequency != self.board.frequency {
             self.change_frequency(now);
@@ -255,6 +256,7 @@ impl Chain {
         if hashing.probation.as_mut().is_some_and(|probation| probation.has_passed(chip)) {
             hashing.probation = None;
         }
+        self.hear(chip, matches!(verdict, Verdict::Good(_)));
         match verdict {
             Verdict::Good(proved) => self.report(&proved),
             Verdict::BelowTicket(proved) => {

@@ -13,6 +13,7 @@ use super::super::frame::Frame;
 use super::super::job_frame::JobFrame;
 use super::super::register::{Register, version_rolling};
 use super::hashing::Hashing;
+use super::health::News;
 use super::{Chain, State, Told};
 
 /// Nonces that a chip, or the whole chain, owes when it is told everything again: by chance a good one is so once in a
@@ -143,12 +144,37 @@ impl Chain {
     /// Names the chips that have said nothing. When none has said anything, that is noticed in another place, and more is
     /// done about it.
     fn tell_silent(&mut self, silent: &BTreeSet<usize>) {
+        if silent.len() < self.board.addresses.len() {
+            let silent = self.health.note_silent(silent.iter().copied());
+            self.tell_no_nonces(&silent);
+        }
+    }
+
+    /// A chip that hashes has given a nonce: whether that shows another one to be silent, or this one to be back. While
+    /// chips owe their first nonces, these are waited for elsewhere.
+    pub(super) fn hear(&mut self, chip: usize, is_good: bool) {
+        if matches!(&self.state, State::Hashing(Hashing { probation: Some(_), .. })) {
+            self.health.begin();
+        }
+        match self.health.hear(chip, is_good) {
+            Some(News::Silent(silent)) => self.tell_no_nonces(&silent),
+            Some(News::Back(chip)) => {
+                let chips = self.board.addresses.len();
+                self.recovered(format!("chip {chip} of {chips} gives nonces again, counted from 0"));
+            }
+            None => {}
+        }
+    }
+
+    fn tell_no_nonces(&mut self, silent: &[usize]) {
         let chips = self.board.addresses.len();
-        if silent.len() < chips {
-            let silent: Vec<_> = silent.iter().map(ToString::to_string).collect();
+        let names: Vec<_> = silent.iter().map(ToString::to_string).collect();
+        let (names, whose) = (names.join(", "), if silent.len() == 1 { "its" } else { "their" });
+        let (chip, give, it) =
+            if silent.len() == 1 { ("chip", "gives", "it") } else { ("chips", "give", "them") };
+        if !silent.is_empty() {
             self.fault(format!(
-                "no nonce from chip {} of {chips}, counted from 0; check its power and the line to it",
-                silent.join(", ")
+                "{chip} {names} of {chips} {give} no nonces, counted from 0; check {whose} power and the line to {it}"
             ));
         }
     }

@@ -31,10 +31,11 @@ impl Chain {
         };
         let all = || stats.chips.iter().map(|chip| chip.counts).chain([stats.nowhere]);
         let sum = |count: fn(ChipCounts) -> u64| all().map(count).sum();
+        let chips = self.board.addresses.iter().zip(&stats.chips);
         let megahertz = self.is_hashing().then(|| self.frequency().mhz());
         BoardStatus {
             clock: ClockStatus { megahertz, set_megahertz: Some(self.board.frequency.mhz()) },
-            chips: self.board.addresses.iter().zip(&stats.chips).map(chip).collect(),
+            chips: if self.meter.has_begun() { chips.map(chip).collect() } else { Vec::new() },
             line: LineStatus {
                 crc_errors: stats.line.crc_errors,
                 dropped_bytes: stats.line.dropped_bytes,

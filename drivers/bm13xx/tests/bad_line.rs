@@ -93,7 +93,7 @@ fn a_chip_that_stays_silent_beside_another_is_named_after_three_tellings() {
         bench.chain.stats(bench.now()).chips.iter().map(|chip| chip.counts.nonces > 0).collect();
     let silent = heard.iter().position(|is_heard| !is_heard).unwrap();
     let told =
-        format!("no nonce from chip {silent} of 2, counted from 0; check its power and the line to it");
+        format!("chip {silent} of 2 gives no nonces, counted from 0; check its power and the line to it");
     let faults: Vec<_> =
         bench.board_events().into_iter().filter(|event| matches!(event, BoardEvent::Fault(_))).collect();
     assert_eq!(faults, [BoardEvent::Fault(told)], "{heard:?}");

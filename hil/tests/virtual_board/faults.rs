@@ -85,6 +85,14 @@ fn a_late_reply_comes_whole_after_its_time() {
 }
 
 #[test]
+fn a_control_port_with_newer_firmware_replies_in_its_form_from_its_time_on() {
+    let mut bench = Bench::new(with("gamma", 1, "v1-control@2"));
+    assert_eq!(bench.ask("06 00 01 00 06 00"), [1, 0, 1, 0]);
+    bench.wait(2_000);
+    assert_eq!(bench.ask("06 00 02 00 06 00"), [5, 0, 2, 0, 0], "length of the packet, id, status, data");
+}
+
+#[test]
 fn a_stuck_fan_shows_no_turns_and_the_chip_gets_too_hot() {
     let mut bench = gamma(with("gamma", 1, "stuck-fan"));
     hash(&mut bench);
