@@ -7,5 +7,6 @@ mod bench;
 mod identify;
 #[cfg(unix)] // pseudo-terminals
 mod ports;
+mod safety;
 mod sticks;
 mod whole_board;

@@ -14,13 +14,13 @@ use signalcore_hil::virtual_board::Event;
 use crate::bench::{Bench, kind, settings};
 
 /// Longest bring-up: twelve chips, one register at a time, and the ramp.
-const BRING_UP: f64 = 40.0;
+pub(crate) const BRING_UP: f64 = 40.0;
 
 fn set(megahertz: u32, millivolts: u32) -> Order {
     Order::Set { megahertz: Some(megahertz.into()), millivolts: Some(millivolts) }
 }
 
-fn hashing(name: &str, faults: &[&str]) -> Bench {
+pub(crate) fn hashing(name: &str, faults: &[&str]) -> Bench {
     let mut bench = Bench::new(name, faults);
     assert!(bench.until(BRING_UP, Bench::is_hashing), "{name}: {:?} {:?}", bench.status(), bench.faults());
     bench
