@@ -23,11 +23,12 @@ use self::running::Running;
 pub use self::status::{OffReason, Phase, Readings, Status, Told};
 use super::boards::{BeyondLimit, BoardKind};
 use super::link::{CallError, Link, LinkEvent};
-use super::power_up::PowerUp;
+use super::power_up::{PowerUp, switch_off};
 use super::thermal::Thermal;
 use super::tuner::{Goal, Point, Results, Tuner, TunerEvent};
-use crate::bm13xx::bring_up::RESET_BAUD;
+use crate::bm13xx::bring_up::{RESET_BAUD, halt};
 use crate::bm13xx::chain::{Chain, ChainConfig, ChainConfigError};
+use crate::bm13xx::frame::Frame;
 use crate::bm13xx::pll::Frequency;
 use crate::bm13xx::ticket::ALWAYS_ZERO;
 use crate::order::OrderError;
@@ -225,6 +226,17 @@ impl Board {
     pub fn shut_down(&mut self, now: Instant) {
         self.switch_off(OffReason::Stopped, now);
         self.go_on(now);
+    }
+
+    /// Forgets all that it knows but its kind, and takes the power away, for good: its driver has failed.
+    pub fn abandon(&mut self, now: Instant) {
+        self.link = Link::default();
+        self.state = State::Off(Off::new(OffReason::Stopped, switch_off(self.kind), now));
+    }
+
+    /// What makes the chips hash as little as can be at once over the data port alone, for want of the other one.
+    pub fn last_orders(&self) -> Vec<Vec<u8>> {
+        halt(self.kind.list().chip).iter().map(Frame::emit).collect()
     }
 
     /// Whether the board has no power, as far as it could be told so.

@@ -14,8 +14,10 @@ use super::sweep;
 use super::ticket::Ticket;
 
 mod again;
+mod halt;
 
 pub use again::{assignment, settings, thrice};
+pub use halt::halt;
 
 /// Speed of the line after a reset, baud. A chip has 115 740 then.
 pub const RESET_BAUD: u32 = 115_200;
