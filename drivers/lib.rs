@@ -5,6 +5,7 @@
 
 pub mod bitaxe;
 pub mod bm13xx;
+mod caught;
 pub mod cpu;
 pub mod gekko;
 pub mod icarus;

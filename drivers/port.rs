@@ -8,13 +8,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_serial::{
     ClearBuffer, DataBits, ErrorKind, FlowControl, Parity, SerialPort as _, SerialStream, StopBits,
 };
 
 /// A port that takes no byte for so long does not work. At 115 200 baud it takes twenty thousand.
 const WRITE_WITHIN: Duration = Duration::from_secs(2);
+/// Pause between the last orders before a port is closed: chips need some to follow one.
+const ORDER_GAP: Duration = Duration::from_millis(10);
+/// How long all of the last orders may take.
+const ORDERS_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is looked whether the bytes before a change of speed have left.
 const FLUSH_LOOK: Duration = Duration::from_millis(1);
 
@@ -118,7 +122,16 @@ impl Port {
         let read = match &mut self.line {
             Line::Serial(stream) => stream.read(buffer).await,
             #[cfg(test)]
-            Line::Pipe(pipe) => pipe.stream.read(buffer).await,
+            Line::Pipe(pipe) => {
+                let breaks = pipe.baud.compare_exchange(
+                    Self::BREAKS,
+                    115_200,
+                    std::sync::atomic::Ordering::Relaxed,
+                    std::sync::atomic::Ordering::Relaxed,
+                );
+                assert!(breaks.is_err(), "as the test wants it");
+                pipe.stream.read(buffer).await
+            }
         };
         // Whatever a tty says when its device is unplugged, there is nothing to read any more.
         read.ok().filter(|count| *count > 0).ok_or_else(|| self.error(PortFault::Gone))
@@ -144,13 +157,8 @@ impl Port {
     pub async fn set_speed(&mut self, baud: u32) -> Result<(), PortError> {
         match &mut self.line {
             Line::Serial(stream) => {
-                let until = Instant::now() + WRITE_WITHIN;
-                // Draining would block the thread; a driver that cannot count its bytes is waited for by the caller.
-                while stream.bytes_to_write().is_ok_and(|waiting| waiting > 0) {
-                    if Instant::now() >= until {
-                        return Err(self.error(PortFault::Stuck));
-                    }
-                    sleep(FLUSH_LOOK).await;
+                if timeout(WRITE_WITHIN, drained(stream)).await.is_err() {
+                    return Err(self.error(PortFault::Stuck));
                 }
                 let set = stream.set_baud_rate(baud).and_then(|()| stream.clear(ClearBuffer::Input));
                 set.map_err(|refused| self.error(PortFault::Speed { baud, reason: refused.to_string() }))
@@ -163,9 +171,32 @@ impl Port {
         }
     }
 
+    /// Writes what is to be heard last before the port is closed, with pauses, and waits until it has left: within a second,
+    /// or not at all.
+    pub async fn say_last(&mut self, orders: &[Vec<u8>]) {
+        let said = async {
+            for order in orders {
+                self.write(order).await.ok()?;
+                sleep(ORDER_GAP).await;
+            }
+            match &self.line {
+                Line::Serial(stream) => drained(stream).await,
+                #[cfg(test)]
+                Line::Pipe(_) => {}
+            }
+            Some(())
+        };
+        // Who closes a port has no use for what is wrong with it.
+        _ = timeout(ORDERS_WITHIN, said).await;
+    }
+
     fn error(&self, fault: PortFault) -> PortError {
         PortError { path: self.path.clone(), fault }
     }
+
+    /// The speed of a line in memory whose next read panics.
+    #[cfg(test)]
+    pub(crate) const BREAKS: u32 = 1;
 
     /// A line in memory: the driver's end of it, the chips' end, and the speed that the driver has set.
     #[cfg(test)]
@@ -174,6 +205,14 @@ impl Port {
         let baud = std::sync::Arc::new(115_200.into());
         let pipe = Pipe { stream, baud: std::sync::Arc::clone(&baud) };
         (Self { path: "pipe".into(), line: Line::Pipe(pipe) }, chips, baud)
+    }
+}
+
+/// Waits until all bytes have left. Draining would block the thread; a driver that cannot count its bytes is waited for by
+/// the caller.
+async fn drained(stream: &SerialStream) {
+    while stream.bytes_to_write().is_ok_and(|waiting| waiting > 0) {
+        sleep(FLUSH_LOOK).await;
     }
 }
 

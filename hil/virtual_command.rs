@@ -50,8 +50,10 @@ ticket difficulty, where a real chip's stands for 2^32. A pseudo-terminal has no
 closed. It does not wait for its bytes to be read: leave them some 10 ms before you change the speed.
 
 Faults, as NAME[=VALUE][@FROM[+FOR]] with times in seconds: lost, flipped, doubled (a probability for each byte to and from the
-chips), delayed (milliseconds), dead-chip, garbage-chip (a chip from 0), hot (kelvin), stuck-fan, silent-control,
-late-control (milliseconds), v1-control (replies in the form of emberOne's newer firmware), unplug.";
+chips), delayed (milliseconds), dead-chip, garbage-chip (a chip from 0), hot (kelvin), stuck-fan, stuck-sensor,
+hot-regulator (degrees Celsius that the chips' diode or the regulator reads), trip (the regulator turns itself off), brownout
+(parts on the I2C bus are as after power-on), silent-control, late-control (milliseconds), v1-control (replies in the form of
+emberOne's newer firmware), unplug.";
 
 /// A virtual board, byte for byte, behind pseudo-terminals
 #[derive(Debug, clap::Args)]

@@ -17,13 +17,14 @@
 //!
 //! The engine waits for nobody, and boards wait for nobody, so hashing never waits. [`Job::epoch`] grows with each clean
 //! job, so that a job skipped by "latest wins" hides none. Stop, in order: boards idle and hand over their last nonces
-//! (0.5 s at most) → pools bring their last shares home (2 s at most) → monitor writes the summary (1 s at most) → memory
+//! (0.5 s at most) → pools bring their last shares home (2 s at most) → boards have switched off (6 s at most) → monitor writes the summary (1 s at most) → memory
 //! writes the last lessons (1 s at most).
 //!
 //! [`Job::epoch`]: crate::work::Job::epoch
 
 mod boards;
 pub mod model;
+pub mod powered;
 mod records;
 mod solo;
 
@@ -36,12 +37,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bitcoin::Network;
+use signalcore_drivers::bitaxe::shell::POWER_OFF;
 use signalcore_drivers::cpu::{self, CpuOptions, GuardOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use self::boards::{Around, Boards};
 use self::model::ModelPlan;
+use self::powered::Powered;
 use crate::config::{self, Config, Environment, Pool, Secret, Stratum, Threads, Upstreams};
 use crate::decision::{self, Bounds, Scheme, StalePolicy};
 use crate::engine::policy::{Policy, Strategy, UpstreamTerms};
@@ -62,6 +65,8 @@ use crate::upstream::transport::Route;
 use crate::validate::Level;
 use crate::work::Difficulty;
 
+/// How long boards on serial ports may take to end: to switch off, and to see that nobody hears them any more.
+const BOARDS_OFF: Duration = POWER_OFF.saturating_add(Duration::from_secs(1));
 /// Boards that may wait to be taken in.
 const BOARD_CAPACITY: usize = 8;
 
@@ -73,6 +78,7 @@ pub struct Plan {
     policy: Policy,
     cpu: Option<CpuOptions>,
     boards: Boards,
+    powered: Powered,
     limits: Limits,
     model: Option<ModelPlan>,
     records: Option<PathBuf>,
@@ -155,6 +161,7 @@ impl Plan {
             policy: policy(config),
             cpu,
             boards,
+            powered: Powered::default(),
             limits: Limits {
                 seconds: config.stop.seconds,
                 shares: config.stop.shares,
@@ -180,6 +187,11 @@ impl Plan {
     #[must_use]
     pub fn with_changes(self, changes: watch::Receiver<Config>) -> Self {
         Self { changes: Some(changes), ..self }
+    }
+
+    /// How many boards on serial ports have power while it runs.
+    pub fn powered(&self) -> Powered {
+        self.powered.clone()
     }
 
     /// Lets the model amend that this file names.
@@ -250,7 +262,13 @@ pub async fn run(
     let monitor = Monitor::start(context, display, out).context("start the monitor's thread")?;
     let (board_sender, boards) = mpsc::channel(BOARD_CAPACITY);
     let boards_memory = memory.as_ref().map(Memory::boards).unwrap_or_default();
-    let around = Around { taker: board_sender.clone(), memory: boards_memory, changes: plan.changes };
+    let powered = plan.powered;
+    let around = Around {
+        taker: board_sender.clone(),
+        memory: boards_memory,
+        changes: plan.changes,
+        powered: powered.clone(),
+    };
     let keeper = (!plan.boards.is_empty()).then(|| tokio::spawn(plan.boards.keep(around)));
     let keeper = keeper.map(|keeper| keeper.abort_handle());
     let stop_keeping = keeper.clone();
@@ -287,6 +305,13 @@ pub async fn run(
         end.await.ok();
     }
     keeper.iter().for_each(AbortHandle::abort);
+    // They have been told to stop with the engine. A runtime that ends takes its tasks along, whatever they are at.
+    if tokio::time::timeout(BOARDS_OFF, powered.none()).await.is_err() {
+        tracing::error!(
+            "boards have not switched off within {} s: they may still have power",
+            BOARDS_OFF.as_secs()
+        );
+    }
     let told = |(name, reason): (&String, &Option<String>)| Some(format!("{name}: {}", reason.as_ref()?));
     let failures = names.iter().zip(&finish.failures).filter_map(told).collect();
     let outcome = Outcome { end: finish.end.clone(), had_work: finish.had_work, failures };

@@ -9,6 +9,7 @@ mod heat;
 mod monitor;
 mod off;
 mod orders;
+mod regulator_watch;
 mod report;
 mod running;
 mod status;
@@ -22,19 +23,23 @@ use self::running::Running;
 pub use self::status::{OffReason, Phase, Readings, Status, Told};
 use super::boards::{BeyondLimit, BoardKind};
 use super::link::{CallError, Link, LinkEvent};
-use super::power_up::PowerUp;
+use super::power_up::{PowerUp, switch_off};
 use super::thermal::Thermal;
 use super::tuner::{Goal, Point, Results, Tuner, TunerEvent};
-use crate::bm13xx::bring_up::RESET_BAUD;
+use crate::bm13xx::bring_up::{RESET_BAUD, halt};
 use crate::bm13xx::chain::{Chain, ChainConfig, ChainConfigError};
+use crate::bm13xx::frame::Frame;
 use crate::bm13xx::pll::Frequency;
 use crate::bm13xx::ticket::ALWAYS_ZERO;
 use crate::order::OrderError;
 use crate::{BoardEvent, ChipJob, ChipJobId};
 
-/// Wait after a failed start; doubled each time, up to the second.
-const RETRY_FIRST: Duration = Duration::from_secs(10);
-const RETRY_MOST: Duration = Duration::from_secs(600);
+/// Failures in a row after which a board is left alone for a while, as often as chips are reset (`bm13xx::chain`).
+const MOST_FAILURES: u32 = 3;
+/// How long the power stays off before that, so that all that hung has lost it,
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// and then: what repairs itself, such as heat, has gone by then.
+const PARKED: Duration = Duration::from_secs(300);
 
 /// What the operator wants of a board.
 #[derive(Debug, Clone)]
@@ -163,7 +168,8 @@ struct Counts {
     /// As chips of silicon do them.
     hashes: f64,
     begun: Option<ChipJobId>,
-    failed_starts: u32,
+    /// In a row: starts that failed, regulators that turned themselves off, chains that do not work.
+    failures: u32,
 }
 
 #[derive(Debug, Default)]
@@ -220,6 +226,17 @@ impl Board {
     pub fn shut_down(&mut self, now: Instant) {
         self.switch_off(OffReason::Stopped, now);
         self.go_on(now);
+    }
+
+    /// Forgets all that it knows but its kind, and takes the power away, for good: its driver has failed.
+    pub fn abandon(&mut self, now: Instant) {
+        self.link = Link::default();
+        self.state = State::Off(Off::new(OffReason::Stopped, switch_off(self.kind), now));
+    }
+
+    /// What makes the chips hash as little as can be at once over the data port alone, for want of the other one.
+    pub fn last_orders(&self) -> Vec<Vec<u8>> {
+        halt(self.kind.list().chip).iter().map(Frame::emit).collect()
     }
 
     /// Whether the board has no power, as far as it could be told so.
@@ -412,13 +429,17 @@ impl Board {
         }
     }
 
-    /// The board does not start, or its control port refuses what it must not.
+    /// The board does not start or has stopped working, or its control port refuses what it must not. It loses its power,
+    /// and goes through all of its power-up again later.
     fn fail(&mut self, why: &str, now: Instant) {
-        let retry = RETRY_FIRST * 2u32.pow(self.told.failed_starts.min(10));
-        let retry = retry.min(RETRY_MOST);
-        self.told.failed_starts += 1;
-        self.out.fault(format!("no power for the chips: {why}; tried again in {} s", retry.as_secs()));
-        self.switch_off(OffReason::Failed { retry_at: now + retry, reason: why.to_owned() }, now);
+        self.told.failures += 1;
+        let is_parked = self.told.failures >= MOST_FAILURES;
+        let wait = if is_parked { PARKED } else { AGAIN_AFTER };
+        if is_parked {
+            self.told.failures = 0;
+        }
+        self.out.fault(format!("no power for the chips: {why}; tried again in {} s", wait.as_secs()));
+        self.switch_off(OffReason::Failed { retry_at: now + wait, reason: why.to_owned() }, now);
     }
 }
 

@@ -111,6 +111,15 @@ pub enum Regulator {
 }
 
 impl Regulator {
+    /// How it is read whether it still does what it was told, see [`super::regulator`]; `None` where nothing tells that.
+    pub fn state_reading(self) -> Option<Reading> {
+        match self {
+            Self::Tps546(part) => Some(sensor::tps546_status(part.address)),
+            Self::Ds4432u(part) => Some(sensor::ds4432u_code(part.address)),
+            Self::Switched(_) => None,
+        }
+    }
+
     /// How its output is read, volts; `None` where nothing tells it in a unit that is known.
     pub fn output_reading(self) -> Option<Reading> {
         match self {

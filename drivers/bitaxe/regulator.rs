@@ -156,20 +156,34 @@ impl Tps546 {
 /// What a STATUS_WORD complains of; empty when all is well. Shape: two bytes, little-endian. Any other number of bytes says
 /// nothing of the regulator, and is a complaint as well.
 pub fn tps546_faults(status: &[u8]) -> Vec<&'static str> {
-    const BITS: [(u16, &str); 8] = [
+    match status.try_into() {
+        Ok(word) => tps546_flags(u16::from_le_bytes(word)),
+        Err(_) => vec!["a status of the wrong size"],
+    }
+}
+
+/// The words for the bits of a STATUS_WORD, causes first. Source: PMBus specification part II, STATUS_WORD.
+pub fn tps546_flags(word: u16) -> Vec<&'static str> {
+    const BITS: [(u16, &str); 9] = [
+        (5, "over-voltage"),
+        (4, "over-current"),
+        (3, "input under-voltage"),
+        (2, "temperature"),
         (15, "output voltage"),
         (14, "output current or power"),
         (13, "input"),
         (11, "power is not good"),
-        (5, "output overvoltage"),
-        (4, "output overcurrent"),
-        (3, "input undervoltage"),
-        (2, "temperature"),
+        (6, "output off"),
     ];
-    let Ok(word) = status.try_into().map(u16::from_le_bytes) else {
-        return vec!["a status of the wrong size"];
-    };
     BITS.iter().filter(|(bit, _)| word >> bit & 1 == 1).map(|(_, name)| *name).collect()
+}
+
+/// Whether a STATUS_WORD says that the chips have lost their power: the output is off, or one of the faults that turn it
+/// off is latched, after which it may have come back by itself. The other bits may be warnings.
+pub fn tps546_has_tripped(word: u16) -> bool {
+    const OFF: u16 = 1 << 6;
+    const LATCHED: u16 = 1 << 5 | 1 << 4 | 1 << 3;
+    word & (OFF | LATCHED) != 0
 }
 
 /// Steps of 2^-9 V that are not above a voltage.
@@ -312,10 +326,11 @@ mod tests {
     #[test]
     fn a_status_word_names_what_it_complains_of() {
         assert_eq!(tps546_faults(&[0x00, 0x00]), [""; 0]);
-        assert_eq!(tps546_faults(&[0x44, 0x08]), ["power is not good", "temperature"]);
+        assert_eq!(tps546_faults(&[0x44, 0x08]), ["temperature", "power is not good", "output off"]);
         for of_another_size in [&[][..], &[0x00], &[0x00; 3]] {
             assert_eq!(tps546_faults(of_another_size), ["a status of the wrong size"]);
         }
+        assert!(tps546_has_tripped(0x0040) && tps546_has_tripped(0x4010) && !tps546_has_tripped(0xe804));
     }
 
     #[test]

@@ -28,6 +28,17 @@ pub enum NoReading {
     /// No board has such a value.
     #[error("{0} is a value that no board has")]
     Implausible(f64),
+    /// It does not follow what happens around it.
+    #[error("{0} °C to the last bit while power or other temperatures changed much: its sensor is stuck")]
+    Stuck(f64),
+    /// Chips that hash are not so much colder than what they warm.
+    #[error("{celsius} °C is too cold for chips that hash beside a board at {board} °C: its sensor is wrong")]
+    Colder {
+        /// Of the chips.
+        celsius: f64,
+        /// Of the board.
+        board: f64,
+    },
 }
 
 /// Temperatures of a board that is worth listening to, degrees Celsius. A sensor beyond them is broken or misread.
@@ -170,6 +181,25 @@ pub fn tps546_power(address: u8) -> Reading {
     }
 }
 
+/// STATUS_WORD of a TPS546, as a number: command 0x79. All ones come from a bus on which nobody answers.
+pub fn tps546_status(address: u8) -> Reading {
+    Reading {
+        commands: vec![Command::read_register(address, 0x79, 2)],
+        meaning: |bytes| match u16::from_le_bytes(sized(bytes)?) {
+            u16::MAX => Err(NoReading::Implausible(u16::MAX.into())),
+            word => Ok(word.into()),
+        },
+    }
+}
+
+/// The code at output 0 of a DS4432U, as a number: register 0xF8.
+pub fn ds4432u_code(address: u8) -> Reading {
+    Reading {
+        commands: vec![Command::read_register(address, 0xf8, 1)],
+        meaning: |bytes| Ok(f64::from(u8::from_be_bytes(sized(bytes)?))),
+    }
+}
+
 /// Temperature of a TPS546, °C: command 0x8D.
 pub fn tps546_temperature(address: u8) -> Reading {
     Reading {
@@ -253,6 +283,9 @@ mod tests {
         assert_eq!(read(&tps546_temperature(0x24), &50_u16.to_le_bytes()), Ok(50.0));
         assert_eq!(read(&tps546_current(0x24), &0xe0c4_u16.to_le_bytes()), Ok(12.25));
         assert_eq!(read(&tps546_power(0x24), &[0x00, 0x02, 0xc4, 0xe0]), Ok(12.25));
+        assert_eq!(read(&tps546_status(0x24), &[0x40, 0x08]), Ok(f64::from(0x0840)));
+        assert_eq!(read(&tps546_status(0x24), &[0xff, 0xff]), Err(NoReading::Implausible(65_535.0)));
+        assert_eq!(read(&ds4432u_code(0x48), &[0xc6]), Ok(f64::from(0xc6)));
     }
 
     proptest! {

@@ -15,6 +15,7 @@ use super::boards::BoardKind;
 use super::identify::{Identification, Unidentified};
 use super::tuner::{Fault, Point, Results, TunerEvent};
 use crate::bm13xx::board::Running;
+use crate::caught::caught;
 use crate::cpu::outbox::{Delivery, Outbox};
 use crate::order::{Controls, ORDER_CAPACITY, OrderRequest};
 use crate::port::{Port, PortError};
@@ -27,8 +28,8 @@ const BUFFER: usize = 4096;
 const RETRY: Duration = Duration::from_millis(10);
 /// How long it tries to hand over its last events.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
-/// How long taking the power away may last when the board ends: three calls, with room for lost ones.
-const POWER_OFF: Duration = Duration::from_secs(5);
+/// How long taking the power away may last when a board ends: three calls, with room for lost ones.
+pub const POWER_OFF: Duration = Duration::from_secs(5);
 
 /// Opens a port. It may block.
 pub type Opener = Arc<dyn Fn() -> Result<Port, PortError> + Send + Sync>;
@@ -163,15 +164,20 @@ enum Which {
 
 impl Shell {
     async fn run(mut self) -> Option<PortError> {
-        let end = self.drive().await;
+        let end = caught(Box::pin(self.drive())).await;
+        if let Err(panic) = &end {
+            self.outbox.push(BoardEvent::Fault(format!("{panic}; its power is taken away")));
+            self.board.abandon(now());
+        }
         self.power_off().await;
         let give_up_at = Instant::now() + LAST_EVENTS;
         while self.outbox.report() == Delivery::Waiting && Instant::now() < give_up_at {
             sleep(RETRY).await;
         }
         match end {
-            End::Stopped => None,
-            End::Port(error) => Some(error),
+            Ok(End::Stopped) => None,
+            Ok(End::Port(error)) => Some(error),
+            Err(panic) => panic.resume(),
         }
     }
 
@@ -235,7 +241,11 @@ impl Shell {
         while !self.board.is_off() && Instant::now() < end {
             // What one port does not take any more the other may.
             _ = self.carry_out().await;
-            if self.control.is_none() && self.data.is_none() {
+            if self.control.is_none() {
+                // There will be no answer, and a ramp down takes longer than the time that is left.
+                if let Some(data) = &mut self.data {
+                    data.say_last(&self.board.last_orders()).await;
+                }
                 break;
             }
             let due = self.board.poll_timeout().map_or(end, |due| Instant::from_std(due).min(end));

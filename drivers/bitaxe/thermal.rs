@@ -45,12 +45,13 @@ const LESS_POWER: f64 = 0.95;
 /// Power above its limit takes as much off the speed at once as it is too much. Not again before the chips have come down to
 /// that, by 6.25 MHz ten times a second, and a reading has told.
 const POWER_SETTLES: Duration = Duration::from_secs(5);
-/// °C of a regulator from which on the chips are held back, and down to which. The first is where a TPS546 itself warns.
-const REGULATOR_HOT: f64 = 105.0;
-const REGULATOR_COOL: f64 = 95.0;
-
-/// °C that chips with power are always above.
-const COLDEST_ON: f64 = 0.5;
+/// °C of a regulator at which the power is cut: where a TPS546 itself warns. Source: ESP-Miner and mujina for a Gamma.
+const REGULATOR_LIMIT: f64 = 105.0;
+/// From which on the chips are held back, and down to which. Ours.
+const REGULATOR_HOT: f64 = 95.0;
+const REGULATOR_COOL: f64 = 90.0;
+/// Time without a reading of the chips after which the fan runs at full speed: nobody knows what it should do.
+const FAN_BLIND_AFTER: Duration = Duration::from_secs(3);
 
 /// Why a board has to be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
@@ -65,21 +66,40 @@ pub enum CutOff {
         /// That of the board.
         limit: f64,
     },
+    /// The regulator's limit was reached.
+    #[error(
+        "regulator at {celsius:.1} °C, the limit is {limit} °C: power off until it has cooled down; check the air around it"
+    )]
+    RegulatorTooHot {
+        /// The last reading.
+        celsius: f64,
+        /// That of all regulators.
+        limit: f64,
+    },
     /// Nobody knows how hot it is.
-    #[error("the temperature of the chips cannot be read for {} s: power off until it can; check the control port", quiet.as_secs())]
+    #[error(
+        "the temperature of the chips cannot be read for {} s: power off until it can; check the control port and the sensor",
+        quiet.as_secs()
+    )]
     Blind {
         /// Time since the last reading.
         quiet: Duration,
     },
 }
 
+impl CutOff {
+    /// Whether something was too hot.
+    pub(super) fn is_heat(&self) -> bool {
+        matches!(self, Self::TooHot { .. } | Self::RegulatorTooHot { .. })
+    }
+}
+
 /// The heat of one board.
 #[derive(Debug)]
 pub struct Thermal {
-    /// Whether the chips have power.
-    is_on: bool,
     limits: HeatLimits,
     watch: Watch,
+    regulator: Regulator,
     fan: Fan,
     speed: Speed,
     cut_at: Option<Instant>,
@@ -91,8 +111,37 @@ struct Watch {
     /// The last reading, or the start.
     read_at: Instant,
     celsius: Option<f64>,
-    /// Since when, and how many times, readings were at the limit without a cooler one between.
-    hot: Option<(Instant, u32)>,
+    hot: Hot,
+}
+
+/// The same of the regulator, which is not on every board.
+#[derive(Debug, Default)]
+struct Regulator {
+    celsius: Option<f64>,
+    hot: Hot,
+}
+
+/// Since when, and how many times, readings were at a limit without a cooler one between.
+#[derive(Debug, Clone, Copy, Default)]
+struct Hot(Option<(Instant, u32)>);
+
+impl Hot {
+    fn take(&mut self, is_hot: bool, now: Instant) {
+        self.0 = is_hot.then(|| {
+            let (since, count) = self.0.unwrap_or((now, 0));
+            (since, count.saturating_add(1))
+        });
+    }
+
+    fn is_sure(self, now: Instant) -> bool {
+        let sure = |(since, count)| count >= HOT_READINGS || now.saturating_duration_since(since) >= HOT_FOR;
+        self.0.is_some_and(sure)
+    }
+
+    /// When it is sure without another reading.
+    fn due(self) -> Option<Instant> {
+        self.0.map(|(since, _)| since + HOT_FOR)
+    }
 }
 
 #[derive(Debug)]
@@ -117,9 +166,9 @@ impl Thermal {
     /// For a board whose first reading is asked for now. The fan begins at full speed.
     pub fn new(limits: HeatLimits, now: Instant) -> Self {
         Self {
-            is_on: false,
             limits,
-            watch: Watch { read_at: now, celsius: None, hot: None },
+            watch: Watch { read_at: now, celsius: None, hot: Hot::default() },
+            regulator: Regulator::default(),
             fan: Fan { sum: 100.0, percent: 100.0, at: now, is_full: false },
             speed: Speed {
                 share: 1.0,
@@ -132,26 +181,26 @@ impl Thermal {
         }
     }
 
-    /// Whether a reading can be that of chips that have power: they are warmer than any room. A line that gives back nothing
-    /// but zeros or ones reads as 0 or a little below, which must not pass for cold chips.
-    pub fn can_be(&self, celsius: f64) -> bool {
-        !self.is_on || celsius > COLDEST_ON
-    }
-
     /// A temperature of the chips was read.
     pub fn handle_celsius(&mut self, celsius: f64, now: Instant) {
         self.watch.read_at = now;
         self.watch.celsius = Some(celsius);
-        self.watch.hot = (celsius >= self.limits.limit).then(|| {
-            let (since, count) = self.watch.hot.unwrap_or((now, 0));
-            (since, count.saturating_add(1))
-        });
+        self.watch.hot.take(celsius >= self.limits.limit, now);
         self.fan.follow(celsius - self.limits.target, now);
         self.steer(now);
     }
 
-    /// The temperature of the regulator was read. It protects itself; held back it need not.
+    /// The temperature of the chips could not be read, or not be believed.
+    pub fn handle_unread(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.watch.read_at) >= FAN_BLIND_AFTER {
+            (self.fan.sum, self.fan.percent) = (100.0, 100.0);
+        }
+    }
+
+    /// The temperature of the regulator was read.
     pub fn handle_regulator(&mut self, celsius: f64, now: Instant) {
+        self.regulator.celsius = Some(celsius);
+        self.regulator.hot.take(celsius >= REGULATOR_LIMIT, now);
         let limit = if self.speed.is_regulator_hot { REGULATOR_COOL } else { REGULATOR_HOT };
         self.speed.is_regulator_hot = celsius >= limit;
         self.steer(now);
@@ -174,10 +223,11 @@ impl Thermal {
     pub fn cut_off(&self, now: Instant) -> Option<CutOff> {
         let Watch { read_at, celsius, hot } = self.watch;
         let quiet = now.saturating_duration_since(read_at);
-        if let (Some((since, count)), Some(celsius)) = (hot, celsius)
-            && (count >= HOT_READINGS || now.saturating_duration_since(since) >= HOT_FOR)
-        {
+        if let Some(celsius) = celsius.filter(|_| hot.is_sure(now)) {
             return Some(CutOff::TooHot { celsius, limit: self.limits.limit });
+        }
+        if let Some(celsius) = self.regulator.celsius.filter(|_| self.regulator.hot.is_sure(now)) {
+            return Some(CutOff::RegulatorTooHot { celsius, limit: REGULATOR_LIMIT });
         }
         (quiet >= BLIND_AFTER).then_some(CutOff::Blind { quiet })
     }
@@ -185,9 +235,8 @@ impl Thermal {
     /// The power was cut: the fan runs at full speed, and after the next start the chips run slower than before.
     pub fn handle_cut_off(&mut self, why: &CutOff, now: Instant) {
         self.cut_at = Some(now);
-        self.is_on = false;
         self.fan.is_full = true;
-        if matches!(why, CutOff::TooHot { .. }) {
+        if why.is_heat() {
             self.speed.lower(2.0 * SPEED_DOWN, now);
         }
     }
@@ -197,12 +246,13 @@ impl Thermal {
     pub fn may_start(&self, now: Instant) -> bool {
         let rested = self.cut_at.is_none_or(|at| now.saturating_duration_since(at) >= OFF_FOR);
         let cool = f64::midpoint(self.limits.target, self.limits.throttle);
-        rested && self.cut_off(now).is_none() && self.watch.celsius.is_some_and(|celsius| celsius <= cool)
+        let is_regulator_cool = self.regulator.celsius.is_none_or(|celsius| celsius <= REGULATOR_COOL);
+        let is_cool = rested && is_regulator_cool && self.cut_off(now).is_none();
+        is_cool && self.watch.celsius.is_some_and(|celsius| celsius <= cool)
     }
 
     /// The power is on. From now on readings are missed.
     pub fn handle_start(&mut self, now: Instant) {
-        self.is_on = true;
         self.fan.is_full = false;
         self.watch.read_at = now;
     }
@@ -239,8 +289,8 @@ impl Thermal {
 
     /// When [`Self::cut_off`] may come to say something else without a reading.
     pub fn poll_timeout(&self) -> Instant {
-        let blind = self.watch.read_at + BLIND_AFTER;
-        self.watch.hot.map_or(blind, |(since, _)| blind.min(since + HOT_FOR))
+        let hot = [self.watch.hot.due(), self.regulator.hot.due()];
+        hot.into_iter().flatten().fold(self.watch.read_at + BLIND_AFTER, Instant::min)
     }
 
     fn steer(&mut self, now: Instant) {

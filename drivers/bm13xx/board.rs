@@ -2,7 +2,7 @@
 //!
 //! It moves bytes and keeps time, and waits for nobody: events that find no room wait here. Of the reset pin it has none, so
 //! the port is closed while the chain wants its chips in reset; sticks that watch the port are reset by that, and chips that
-//! are not take the commands of a bring-up as well.
+//! are not take the commands of a bring-up as well. Before it is closed the chips are told to hash as little as can be.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +12,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::bring_up::halt;
 use super::chain::{Chain, ChainConfig, ChainConfigError, ChainEvent};
 use super::chip::MOST_MEGAHERTZ;
+use super::frame::Frame;
 use super::pll::Frequency;
+use crate::caught::caught;
 use crate::cpu::outbox::{Delivery, Outbox};
 use crate::order::{Controls, ORDER_CAPACITY, Order, OrderError, OrderRequest};
 use crate::port::{Port, PortError};
@@ -65,7 +68,8 @@ pub async fn open(name: String, config: ChainConfig, opener: Opener) -> Result<R
     let handle = BoardHandle { name, detail, expected_rate, job: job_sender, events, controls };
     let outbox = Outbox::new(event_sender);
     let times = StatusTimes::new(now());
-    let board = Board { chain, opener, port: Some(port), job, orders, outbox, times };
+    let halt = halt(config.bring_up.chip).iter().map(Frame::emit).collect();
+    let board = Board { chain, opener, port: Some(port), halt, job, orders, outbox, times };
     Ok((handle, tokio::spawn(board.run())))
 }
 
@@ -74,6 +78,8 @@ struct Board {
     opener: Opener,
     /// `None` while the chips are to be in reset.
     port: Option<Port>,
+    /// What the chips are told before the port is closed.
+    halt: Vec<Vec<u8>>,
     job: watch::Receiver<Option<ChipJob>>,
     orders: mpsc::Receiver<OrderRequest>,
     outbox: Outbox,
@@ -88,12 +94,23 @@ impl fmt::Debug for Board {
 
 impl Board {
     async fn run(mut self) -> Option<PortError> {
-        let ended = self.drive().await;
+        let ended = caught(Box::pin(self.drive())).await;
+        self.close().await;
+        if let Err(panic) = &ended {
+            self.outbox.push(BoardEvent::Fault(format!("{panic}; the chips are slowed down")));
+        }
         let give_up_at = Instant::now() + LAST_EVENTS;
         while self.outbox.report() == Delivery::Waiting && Instant::now() < give_up_at {
             sleep(RETRY).await;
         }
-        ended.err()
+        ended.unwrap_or_else(|panic| panic.resume()).err()
+    }
+
+    /// Closes the port. Chips that are not reset by that would hash on what they have, and nobody watches their heat.
+    async fn close(&mut self) {
+        if let Some(mut port) = self.port.take() {
+            port.say_last(&self.halt).await;
+        }
     }
 
     /// Runs until the engine lets go of the board, or the port does.
@@ -148,7 +165,7 @@ impl Board {
     async fn carry_out(&mut self) -> Result<Delivery, PortError> {
         while let Some(event) = self.chain.poll_event() {
             match event {
-                ChainEvent::ResetLine { held: true } => self.port = None,
+                ChainEvent::ResetLine { held: true } => self.close().await,
                 ChainEvent::ResetLine { held: false } => self.port = Some(open_port(&self.opener).await?),
                 ChainEvent::HostSpeed(baud) => {
                     if let Some(port) = &mut self.port {

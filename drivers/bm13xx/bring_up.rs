@@ -14,9 +14,11 @@ use super::sweep;
 use super::ticket::Ticket;
 
 mod again;
+mod halt;
 mod lists;
 
 pub use again::{assignment, settings, thrice};
+pub use halt::halt;
 pub use lists::{
     BM1362_LIST, BM1366_LIST, BM1368_LIST, BM1370_LIST, BM1397_LIST, GEKKO_BM1362_LIST, GEKKO_BM1370_LIST,
     LISTS, S21_PRO_LIST,

@@ -22,6 +22,8 @@ const INACTIVES: usize = 3;
 /// Steps in which the frequency is raised. Unit: MHz. Source: ESP-Miner and mujina, for younger chips.
 const STEP: f64 = 6.25;
 const STEP_EVERY: Duration = Duration::from_millis(100);
+/// How often the lowest frequency is set before a stick is left alone: nothing tells whether it was heard.
+const LAST_ORDERS: usize = 3;
 /// Part of a range by which the last busy work may take longer.
 const CHECK_MARGIN: f64 = 1.25;
 /// Works that are tried with a nonce: the one that it names, then the newest, for one that comes just behind a new work.
@@ -267,6 +269,12 @@ impl Device for Gekko {
 
     fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         self.out.pop_front()
+    }
+
+    /// It cannot be reset over a serial port, and may sweep its last work again and again: at its lowest frequency, then.
+    fn last_orders(&self) -> Vec<Vec<u8>> {
+        let lowest = self.form().nearest(*self.model.limits.start());
+        vec![self.form().set_frequency(lowest); LAST_ORDERS]
     }
 
     fn poll_event(&mut self) -> Option<GekkoEvent> {

@@ -306,3 +306,11 @@ fn a_stick_tells_its_state_its_frequency_and_its_counts() {
     bench.stick.set_job(None, bench.now);
     assert_eq!(bench.stick.state(), BoardState::Idle);
 }
+
+#[test]
+fn a_stick_that_is_left_alone_is_told_its_lowest_frequency_three_times() {
+    for (model, frequency, lowest) in [("2pac", 200.0, Form::Bm1384), ("newpac", 250.0, Form::Bm1387)] {
+        let stick = Bench::new(model, Some(frequency)).stick;
+        assert_eq!(stick.last_orders(), vec![lowest.set_frequency(100.0); 3], "{model}");
+    }
+}

@@ -53,6 +53,11 @@ pub trait Device: fmt::Debug + Send + 'static {
     fn handle_timeout(&mut self, now: Instant);
     /// The next bytes to write.
     fn poll_transmit(&mut self) -> Option<Vec<u8>>;
+    /// What it is told before its port is closed, so that it takes less power when it is left alone; nothing where it ends by
+    /// itself.
+    fn last_orders(&self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
     /// The next event.
     fn poll_event(&mut self) -> Option<ScannerEvent<Self::Fault>>;
     /// When to call [`Self::handle_timeout`].

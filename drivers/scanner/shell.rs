@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Device, ScannerEvent};
 use crate::bm13xx::board::Running;
+use crate::caught::caught;
 use crate::cpu::outbox::{Delivery, Outbox};
 use crate::port::{Port, PortError};
 use crate::status::StatusTimes;
@@ -53,12 +54,16 @@ struct Shell<D> {
 
 impl<D: Device> Shell<D> {
     async fn run(mut self) -> Option<PortError> {
-        let ended = self.drive().await;
+        let ended = caught(Box::pin(self.drive())).await;
+        self.port.say_last(&self.device.last_orders()).await;
+        if let Err(panic) = &ended {
+            self.outbox.push(BoardEvent::Fault(panic.to_string()));
+        }
         let give_up_at = Instant::now() + LAST_EVENTS;
         while self.outbox.report() == Delivery::Waiting && Instant::now() < give_up_at {
             sleep(RETRY).await;
         }
-        ended.err()
+        ended.unwrap_or_else(|panic| panic.resume()).err()
     }
 
     /// Runs until the engine lets go of the device, or the port does.

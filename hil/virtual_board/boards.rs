@@ -8,7 +8,7 @@
 use super::{
     control::Firmware,
     gekko::{self, GekkoKind},
-    i2c::Part,
+    i2c::{Bus, Part},
     icarus::IcarusKind,
     kinds::{BM1362, BM1366, BM1368, BM1370, BM1397, ChipKind},
     regulators::{Ds4432u, Tps546},
@@ -50,6 +50,13 @@ pub(super) struct ChainModel {
 pub(super) struct ControlModel {
     pub(super) firmware: Firmware,
     pub(super) parts: &'static [PartKind],
+}
+
+impl ControlModel {
+    /// Its parts as after power-on.
+    pub(super) fn bus(&self) -> Bus {
+        Bus::new(self.parts.iter().map(|part| part.build()).collect())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

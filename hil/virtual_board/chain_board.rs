@@ -9,7 +9,7 @@ use super::{
     control::{Control, Firmware, Reply},
     event::Event,
     faults::Faults,
-    i2c::{Bus, Readings},
+    i2c::Readings,
     thermal::{Thermal, fan_rpm},
 };
 
@@ -39,9 +39,17 @@ pub(super) struct ChainBoard {
     watts: f64,
     on: bool,
     overheated: bool,
+    misread: Misread,
     looked_at: Duration,
     heat_told: Duration,
     events: VecDeque<Event>,
+}
+
+/// What sensors read instead of what is.
+#[derive(Debug, Default)]
+struct Misread {
+    chip_celsius: Option<f64>,
+    regulator_celsius: Option<f64>,
 }
 
 impl ChainBoard {
@@ -50,9 +58,8 @@ impl ChainBoard {
         let terahashes = chips as f64 * model.megahertz * model.chip.hashes_per_clock / 1e6;
         let nominal_chip_watts = terahashes * model.joules_per_terahash;
         let control = model.control.as_ref().map(|control| {
-            let parts = control.parts.iter().map(|part| part.build()).collect();
             let pins = if control.firmware == Firmware::V1 { 3 } else { 1 };
-            Control::new(control.firmware, pins, Bus::new(parts))
+            Control::new(control.firmware, pins, control.bus())
         });
         let mut thermal = Thermal::new(nominal_chip_watts + BOARD_WATTS);
         thermal.advance(0.0, 0.0, 0.0, now);
@@ -67,6 +74,7 @@ impl ChainBoard {
             watts: 0.0,
             on: false,
             overheated: false,
+            misread: Misread::default(),
             looked_at: now,
             heat_told: now,
             events: VecDeque::new(),
@@ -88,10 +96,12 @@ impl ChainBoard {
 
     fn readings(&self) -> Readings {
         let core_watts = (self.watts - BOARD_WATTS).max(0.0);
+        // Halfway between the chips and their surroundings.
+        let board_celsius = f64::midpoint(self.thermal.celsius, 25.0);
         Readings {
-            chip_celsius: self.thermal.celsius,
-            // Halfway between the chips and their surroundings.
-            board_celsius: f64::midpoint(self.thermal.celsius, 25.0),
+            chip_celsius: self.misread.chip_celsius.unwrap_or(self.thermal.celsius),
+            board_celsius,
+            regulator_celsius: self.misread.regulator_celsius.unwrap_or(board_celsius),
             fan_rpm: fan_rpm(self.fan),
             input_volts: self.model.input_volts,
             watts: self.watts,
@@ -108,8 +118,16 @@ impl ChainBoard {
         self.fan = if faults.is_fan_stuck(now) { 0.0 } else { drive };
         self.chain.celsius = self.thermal.celsius;
         self.chain.faults = faults.of_chain(now);
+        self.misread =
+            Misread { chip_celsius: faults.stuck_sensor(now), regulator_celsius: faults.hot_regulator(now) };
         let readings = self.readings();
         if let Some(control) = &mut self.control {
+            if let (true, Some(model)) = (faults.is_brownout(now), &self.model.control) {
+                control.bus = model.bus();
+            }
+            if faults.is_regulator_tripped(now) {
+                control.bus.trip();
+            }
             control.bus.watch(&readings);
         }
         self.switch(now);

@@ -179,6 +179,7 @@ mod tests {
     const READINGS: Readings = Readings {
         chip_celsius: 60.0,
         board_celsius: 40.0,
+        regulator_celsius: 40.0,
         fan_rpm: 0.0,
         input_volts: 12.0,
         watts: 16.0,

@@ -24,6 +24,14 @@ pub enum FaultKind {
     Hot(f64),
     /// The fan does not turn, whatever its drive.
     StuckFan,
+    /// The diode of the chips reads this, whatever their temperature. Unit: °C.
+    StuckSensor(f64),
+    /// The regulator reads this of itself. Unit: °C.
+    HotRegulator(f64),
+    /// A regulator that can tell of it turns itself off, as if too much current flowed.
+    TrippedRegulator,
+    /// Parts on the I2C bus are as after power-on, and stay so.
+    Brownout,
     /// Nothing comes from the control port, and nothing is done.
     SilentControl,
     /// Replies of the control port come this much later.
@@ -84,17 +92,24 @@ fn kind(name: &str, value: Option<&str>) -> Result<FaultKind, &'static str> {
         ("garbage-chip", Some(value)) => Ok(FaultKind::GarbageChip(index(value)?)),
         ("hot", Some(value)) => Ok(FaultKind::Hot(number(value, 0.0, 500.0)?)),
         ("stuck-fan", None) => Ok(FaultKind::StuckFan),
+        ("stuck-sensor", Some(value)) => Ok(FaultKind::StuckSensor(number(value, -40.0, 120.0)?)),
+        ("hot-regulator", Some(value)) => Ok(FaultKind::HotRegulator(number(value, 0.0, 200.0)?)),
+        ("trip", None) => Ok(FaultKind::TrippedRegulator),
+        ("brownout", None) => Ok(FaultKind::Brownout),
         ("silent-control", None) => Ok(FaultKind::SilentControl),
         ("late-control", Some(value)) => Ok(FaultKind::LateControl(milliseconds(value)?)),
         ("v1-control", None) => Ok(FaultKind::V1Control),
         ("unplug", None) => Ok(FaultKind::Unplugged),
-        ("stuck-fan" | "silent-control" | "v1-control" | "unplug", Some(_)) => Err("it takes no value"),
+        ("stuck-fan" | "trip" | "brownout" | "silent-control" | "v1-control" | "unplug", Some(_)) => {
+            Err("it takes no value")
+        }
+        ("stuck-sensor" | "hot-regulator", None) => Err("a temperature is missing"),
         ("lost" | "flipped" | "doubled", None) => Err("a probability from 0 to 1 is missing"),
         ("delayed" | "late-control", None) => Err("a number of milliseconds is missing"),
         ("dead-chip" | "garbage-chip", None) => Err("the number of a chip is missing"),
         ("hot", None) => Err("a number of kelvin is missing"),
         _ => Err("it is none of lost, flipped, doubled, delayed, dead-chip, garbage-chip, hot, stuck-fan, \
-             silent-control, late-control, v1-control and unplug"),
+              stuck-sensor, hot-regulator, trip, brownout, silent-control, late-control, v1-control and unplug"),
     }
 }
 
@@ -208,6 +223,30 @@ impl Faults {
     /// Kelvin more around the board.
     pub(super) fn hot(&self, now: Duration) -> f64 {
         self.active(now).map(|kind| if let FaultKind::Hot(kelvin) = kind { kelvin } else { 0.0 }).sum()
+    }
+
+    /// What the diode of the chips reads instead of their temperature.
+    pub(super) fn stuck_sensor(&self, now: Duration) -> Option<f64> {
+        self.active(now).find_map(|kind| match kind {
+            FaultKind::StuckSensor(celsius) => Some(celsius),
+            _ => None,
+        })
+    }
+
+    /// What the regulator reads of itself instead of its temperature.
+    pub(super) fn hot_regulator(&self, now: Duration) -> Option<f64> {
+        self.active(now).find_map(|kind| match kind {
+            FaultKind::HotRegulator(celsius) => Some(celsius),
+            _ => None,
+        })
+    }
+
+    pub(super) fn is_regulator_tripped(&self, now: Duration) -> bool {
+        self.active(now).any(|kind| kind == FaultKind::TrippedRegulator)
+    }
+
+    pub(super) fn is_brownout(&self, now: Duration) -> bool {
+        self.active(now).any(|kind| kind == FaultKind::Brownout)
     }
 
     pub(super) fn is_fan_stuck(&self, now: Duration) -> bool {

@@ -9,6 +9,8 @@ pub(super) struct Readings {
     pub(super) chip_celsius: f64,
     /// Of the board beside them.
     pub(super) board_celsius: f64,
+    /// Of the regulator.
+    pub(super) regulator_celsius: f64,
     pub(super) fan_rpm: f64,
     pub(super) input_volts: f64,
     /// Of the whole board.
@@ -34,6 +36,9 @@ pub(super) trait Part: Debug + Send {
     fn fan(&self) -> Option<f64> {
         None
     }
+
+    /// Too much current flows, as a part has it that can turn itself off.
+    fn trip(&mut self) {}
 
     /// Looks at the board between requests.
     fn watch(&mut self, _readings: &Readings) {}
@@ -79,6 +84,12 @@ impl Bus {
 
     pub(super) fn fan(&self) -> Option<f64> {
         self.parts.iter().find_map(|(_, part)| part.fan())
+    }
+
+    pub(super) fn trip(&mut self) {
+        for (_, part) in &mut self.parts {
+            part.trip();
+        }
     }
 
     pub(super) fn watch(&mut self, readings: &Readings) {

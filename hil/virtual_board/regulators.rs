@@ -11,8 +11,15 @@ pub(super) struct Tps546 {
     settings: Vec<(u8, Vec<u8>)>,
     is_on: bool,
     volts: f64,
-    overheated: bool,
+    /// What it turned itself off for, until its faults are cleared.
+    tripped: Option<Trip>,
     refused: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trip {
+    Heat,
+    Current,
 }
 
 impl Tps546 {
@@ -36,7 +43,7 @@ impl Tps546 {
     const LONGEST: usize = 32;
 
     pub(super) fn new() -> Self {
-        Self { pointer: 0, settings: Vec::new(), is_on: false, volts: 0.0, overheated: false, refused: false }
+        Self { pointer: 0, settings: Vec::new(), is_on: false, volts: 0.0, tripped: None, refused: false }
     }
 
     fn setting(&self, command: u8) -> Option<&[u8]> {
@@ -52,12 +59,15 @@ impl Tps546 {
         Some(f64::from(u16::from_le_bytes(bytes.try_into().ok()?)) * Self::STEP)
     }
 
-    /// Bits of STATUS_WORD: 11 power not good, 6 off, 2 temperature, 1 communication.
+    /// Bits of STATUS_WORD: 14 current, 11 power not good, 6 off, 4 overcurrent, 2 temperature, 1 communication.
     fn status(&self) -> u16 {
         let off = self.core_volts() == Some(0.0);
-        u16::from(off) << 11
+        let (heat, current) = (self.tripped == Some(Trip::Heat), self.tripped == Some(Trip::Current));
+        u16::from(current) << 14
+            | u16::from(off) << 11
             | u16::from(off) << 6
-            | u16::from(self.overheated) << 2
+            | u16::from(current) << 4
+            | u16::from(heat) << 2
             | u16::from(self.refused) << 1
     }
 }
@@ -67,7 +77,7 @@ impl Part for Tps546 {
         let Some((&command, data)) = bytes.split_first() else { return };
         self.pointer = command;
         match (command, data) {
-            (Self::CLEAR_FAULTS, []) => (self.overheated, self.refused) = (false, false),
+            (Self::CLEAR_FAULTS, []) => (self.tripped, self.refused) = (None, false),
             (_, []) => {}
             (Self::OPERATION, [value]) => self.is_on = value & 0x80 != 0,
             (Self::VOUT_COMMAND, [_, _]) => {
@@ -90,7 +100,7 @@ impl Part for Tps546 {
             Self::READ_VIN => slinear11(readings.input_volts).to_vec(),
             Self::READ_VOUT => volts(readings.core_volts),
             Self::READ_IOUT => slinear11(readings.core_amperes).to_vec(),
-            Self::READ_TEMPERATURE => slinear11(readings.board_celsius).to_vec(),
+            Self::READ_TEMPERATURE => slinear11(readings.regulator_celsius).to_vec(),
             Self::DEVICE_ID => vec![6, 0x54, 0x49, 0x54, 0x6b, 0x24, 0x41],
             other => self.setting(other).unwrap_or_default().to_vec(),
         };
@@ -98,11 +108,19 @@ impl Part for Tps546 {
     }
 
     fn core_volts(&self) -> Option<f64> {
-        Some(if self.is_on && !self.overheated { self.volts } else { 0.0 })
+        Some(if self.is_on && self.tripped.is_none() { self.volts } else { 0.0 })
+    }
+
+    fn trip(&mut self) {
+        if self.core_volts() != Some(0.0) {
+            self.tripped.get_or_insert(Trip::Current);
+        }
     }
 
     fn watch(&mut self, readings: &Readings) {
-        self.overheated |= readings.board_celsius >= Self::HOTTEST;
+        if readings.regulator_celsius >= Self::HOTTEST {
+            self.tripped.get_or_insert(Trip::Heat);
+        }
     }
 }
 
@@ -155,6 +173,7 @@ mod tests {
     const READINGS: Readings = Readings {
         chip_celsius: 60.0,
         board_celsius: 50.0,
+        regulator_celsius: 50.0,
         fan_rpm: 0.0,
         input_volts: 5.0,
         watts: 16.0,
@@ -189,10 +208,24 @@ mod tests {
         let mut buck = Tps546::new();
         buck.write(&[0x21, 0x4d, 0x02]);
         buck.write(&[0x01, 0x80]);
-        buck.watch(&Readings { board_celsius: 146.0, ..READINGS });
+        buck.watch(&Readings { regulator_celsius: 146.0, ..READINGS });
         assert_eq!(buck.core_volts(), Some(0.0));
         buck.write(&[0x79]);
         assert_eq!(buck.read(2, &READINGS), [0x44, 0x08]);
+        buck.write(&[0x03]);
+        assert!(buck.core_volts().unwrap() > 1.0);
+    }
+
+    #[test]
+    fn a_buck_converter_that_tripped_stays_off_until_its_faults_are_cleared() {
+        let mut buck = Tps546::new();
+        buck.trip();
+        buck.write(&[0x21, 0x4d, 0x02]);
+        buck.write(&[0x01, 0x80]);
+        assert!(buck.core_volts().unwrap() > 1.0, "no current flows while it is off");
+        buck.trip();
+        buck.write(&[0x79]);
+        assert_eq!((buck.core_volts(), buck.read(2, &READINGS)), (Some(0.0), vec![0x50, 0x48]));
         buck.write(&[0x03]);
         assert!(buck.core_volts().unwrap() > 1.0);
     }

@@ -155,6 +155,7 @@ mod tests {
     const READINGS: Readings = Readings {
         chip_celsius: 61.625,
         board_celsius: 40.25,
+        regulator_celsius: 40.25,
         fan_rpm: 2500.0,
         input_volts: 5.0,
         watts: 16.0,

@@ -14,6 +14,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use signalcore::monitor::Style;
+use signalcore::wiring::powered::Powered;
 use signalcore_drivers::cpu::bench::{self, BenchOptions, Benchmark, Figures, Measured, SLICE, Standing};
 use signalcore_drivers::cpu::{CpuError, TakeUp};
 
@@ -132,7 +133,7 @@ async fn measure(
     options: BenchOptions,
     time: Duration,
 ) -> anyhow::Result<(bool, Result<Benchmark, CpuError>)> {
-    let asked = signals::first(None)?;
+    let asked = signals::first(None, Powered::default())?;
     let is_asked = Arc::new(AtomicBool::new(false));
     let bar = progress(time);
     let go_on = {

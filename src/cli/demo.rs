@@ -89,8 +89,9 @@ async fn demonstrate(args: &Args, display: Display) -> anyhow::Result<PoolReport
     config.devices = vec!["none".to_owned()]; // a board's nonces are for who owns it
     config.cpu.threads = args.cpu_threads.map_or(Threads::Auto, Threads::Count);
     config.stop.seconds = args.seconds;
-    wiring::run(Plan::new(&config, &Environment::default())?, display, io::stdout(), signals::first(None)?)
-        .await?;
+    let plan = Plan::new(&config, &Environment::default())?;
+    let stop = signals::first(None, plan.powered())?;
+    wiring::run(plan, display, io::stdout(), stop).await?;
     Ok(pool.stop().await)
 }
 

@@ -226,8 +226,10 @@ fn mine(config: &Config, plan: Plan, display: Display, reload: signals::Reload) 
             return Ok(if is_permission(&error) { exit::PERMISSION } else { exit::CONFIG });
         }
     };
-    let outcome =
-        block_on(async { wiring::run(plan, display, io::stdout(), signals::first(Some(reload))?).await })??;
+    let powered = plan.powered();
+    let outcome = block_on(async {
+        wiring::run(plan, display, io::stdout(), signals::first(Some(reload), powered)?).await
+    })??;
     Ok(exit_code(&outcome))
 }
 

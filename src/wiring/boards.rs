@@ -6,19 +6,23 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use signalcore_drivers::port::PortError;
 use signalcore_drivers::registry::{self, BoardSpec, Found};
 use signalcore_drivers::usb::serial_ports;
 use signalcore_drivers::{BoardHandle, Controls, Order, OrderError, OrderRequest};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use super::PlanError;
+use super::powered::Powered;
 use crate::config::{self, Config};
 use crate::memory::{BoardRecollection, BoardsMemory};
 
 /// How often a port that is not there is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a board is left alone whose driver has failed: it may fail again, and chips are not to be switched on and off.
+const REST: Duration = Duration::from_secs(60);
 
 /// What is around boards that are kept open.
 #[derive(Clone)]
@@ -29,6 +33,8 @@ pub(super) struct Around {
     pub(super) memory: BoardsMemory,
     /// What is wanted of them from now on; each has passed [`Boards::new`].
     pub(super) changes: Option<watch::Receiver<Config>>,
+    /// Which of them have power.
+    pub(super) powered: Powered,
 }
 
 /// Which boards to open.
@@ -86,7 +92,11 @@ impl Boards {
             keepers.spawn(async move { look(&named, &around).await });
         }
         drop(around);
-        while keepers.join_next().await.is_some() {}
+        while let Some(kept) = keepers.join_next().await {
+            if let Err(failed) = kept {
+                tracing::error!("a board is not looked for any more: {failed}; please report this");
+            }
+        }
     }
 }
 
@@ -116,8 +126,14 @@ impl Kept {
         }
         let known = recollection(&self.board, self.known.take(), &self.around.memory).await;
         let known = self.known.insert(known);
-        let (handle, mut ended) =
+        let (handle, ended) =
             self.board.open(known.results().clone()).await.map_err(|error| error.to_string())?;
+        // Not of this task, which may be gone before the board has switched off.
+        let on = self.around.powered.one_more();
+        let mut ended = tokio::spawn(async move {
+            let _on = on;
+            ended.await
+        });
         let mut controls = handle.controls.clone();
         // The engine may have ended meanwhile; then nobody needs a board.
         if self.around.taker.send(handle).await.is_err() {
@@ -126,9 +142,7 @@ impl Kept {
         loop {
             tokio::select! {
                 ended = &mut ended => {
-                    if let Ok(Some(error)) = ended {
-                        tracing::warn!("board {}: {error}", self.board.name());
-                    }
+                    tell_end(&self.board.name(), ended.and_then(|ended| ended)).await;
                     return Ok(());
                 }
                 () = changed(controls.results.as_mut()) => {
@@ -144,6 +158,18 @@ impl Kept {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Tells how a board has ended, and leaves one alone for a while whose driver has failed.
+async fn tell_end(name: &str, ended: Result<Option<PortError>, JoinError>) {
+    match ended {
+        Ok(None) => {}
+        Ok(Some(error)) => tracing::warn!("board {name}: {error}"),
+        Err(failed) => {
+            tracing::error!("board {name}: {failed}; it is opened again in {} s", REST.as_secs());
+            sleep(REST).await;
         }
     }
 }
@@ -229,7 +255,7 @@ async fn look(named: &[PathBuf], around: &Around) {
             let told = match plugged.get_mut(&port) {
                 Some(Plugged { task, .. }) if !task.is_finished() => continue,
                 Some(Plugged { task, told }) => {
-                    tell_once(&board, task.await.unwrap_or(Ok(())), told);
+                    tell_once(&board, task.await.unwrap_or_else(|failed| Err(failed.to_string())), told);
                     std::mem::take(told)
                 }
                 None => String::new(),
@@ -261,4 +287,21 @@ fn found() -> Vec<BoardSpec> {
 /// Whether the operator has named a port, perhaps by a link to it.
 fn is_named(port: &Path, named: &[PathBuf]) -> bool {
     named.iter().any(|name| name == port || name.canonicalize().is_ok_and(|name| name == port))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_board_whose_driver_has_failed_is_left_alone_for_a_minute_and_others_are_not() {
+        let start = Instant::now();
+        tell_end("well", Ok(None)).await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        let failed = tokio::spawn(async { panic!("as the test wants it") });
+        tell_end("failed", failed.await).await;
+        assert_eq!(start.elapsed(), REST);
+    }
 }

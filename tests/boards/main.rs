@@ -7,6 +7,7 @@ mod bench;
 mod identify;
 #[cfg(unix)] // pseudo-terminals
 mod ports;
+mod safety;
 mod sticks;
 mod tuning;
 mod whole_board;

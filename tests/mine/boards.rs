@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
 use signalcore::memory::Memory;
 use signalcore_drivers::bitaxe::tuner::{Outcome, Point, Results};
 use signalcore_hil::pool::{Difficulty, PoolConfig, PoolReport, PracticePool, VardiffConfig};
-use signalcore_hil::virtual_board::{Board, BoardConfig, BoardKind, Fault, Pace, Shell};
+use signalcore_hil::virtual_board::{Board, BoardConfig, BoardKind, Event, Fault, Pace, Shell};
 use tokio::sync::oneshot;
 
-use crate::support::Miner;
+use crate::support::{Ended, Miner};
 
 /// Zero bits of a nonce of the virtual boards: 4096 hashes each.
 const ZERO_BITS: u32 = 12;
@@ -27,6 +27,8 @@ const NONCES: f64 = 20.0;
 /// A virtual board, until it is dropped.
 struct Played {
     stop: Arc<AtomicBool>,
+    /// Whether its chips have power, as far as that changes.
+    has_power: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -38,13 +40,20 @@ impl Played {
         let config = BoardConfig { zero_bits: ZERO_BITS, pace, faults, seed, ..BoardConfig::new(kind) };
         let (stop, prefix) = (Arc::new(AtomicBool::new(false)), prefix.to_owned());
         let (stopped, (opened, is_open)) = (Arc::clone(&stop), mpsc::channel());
+        let has_power = Arc::new(AtomicBool::new(false));
+        let switched = Arc::clone(&has_power);
         let thread = thread::spawn(move || {
             let mut shell = Shell::open(Board::new(config).unwrap(), &prefix, 1e6).unwrap();
             opened.send(()).unwrap();
-            shell.run(&stopped, |_, _| {}).unwrap();
+            let told = |_, event| {
+                if let Event::Power { on, .. } = event {
+                    switched.store(on, Ordering::Relaxed);
+                }
+            };
+            shell.run(&stopped, told).unwrap();
         });
         is_open.recv().unwrap();
-        Self { stop, thread: Some(thread) }
+        Self { stop, has_power, thread: Some(thread) }
     }
 }
 
@@ -381,4 +390,58 @@ fn what_a_changed_configuration_may_not_have_is_refused_by_name_and_the_board_go
         (&"hashing".into(), &400.0.into()),
         "{status}"
     );
+}
+
+/// Mines with a gamma until its chips have power, lets its control port be as `fault` from then on, and ends with these
+/// signals, which follow each other within a moment. Shape: how that ended, how long it took, and whether the chips still
+/// have power.
+fn end_of_gamma(fault: &str, signals: &[Signal]) -> (Ended, Duration, bool) {
+    const FAULT_AT: Duration = Duration::from_secs(4);
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("gamma");
+    let start = Instant::now();
+    let played = Played::start("gamma", &prefix, &[&format!("{fault}@{}", FAULT_AT.as_secs())], 1);
+    let pool = Practice::start();
+    let prefix = prefix.display();
+    let device = format!("gamma:{prefix}-control,{prefix}-data,zero-bits={ZERO_BITS}");
+    let arguments = ["--pool", &pool.address, "--user", "u", "--device", &device];
+    let environment = [("SIGNALCORE_CPU_DUTY_PERCENT", "1"), ("SIGNALCORE_CPU_KERNEL", "scalar")];
+    let miner = Miner::run(&arguments, &environment);
+    // Until some calls have met the fault.
+    thread::sleep((FAULT_AT + Duration::from_millis(500)).saturating_sub(start.elapsed()));
+    assert!(played.has_power.load(Ordering::Relaxed));
+    let asked = Instant::now();
+    for signal in signals {
+        miner.signal(*signal);
+        thread::sleep(Duration::from_millis(300));
+    }
+    let ended = miner.end();
+    let took = asked.elapsed();
+    pool.stop();
+    (ended, took, played.has_power.load(Ordering::Relaxed))
+}
+
+/// Three calls, each answered after most of a second.
+const SLOW: &str = "late-control=900";
+const WAITS: &str = "boards get up to 5 s to switch off";
+const STILL: &str = "boards may still have power";
+
+#[test]
+fn a_board_that_is_slow_to_switch_off_is_waited_for_at_an_orderly_end() {
+    let (ended, took, has_power) = end_of_gamma(SLOW, &[Signal::TERM]);
+    assert_eq!((ended.code, has_power), (Some(0), false), "{took:?} {}", ended.errors);
+}
+
+#[test]
+fn a_second_signal_leaves_boards_the_time_to_switch_off_and_says_so() {
+    let (ended, took, has_power) = end_of_gamma(SLOW, &[Signal::TERM, Signal::INT]);
+    assert_eq!((ended.code, has_power), (Some(130), false), "{took:?} {}", ended.errors);
+    assert!(ended.errors.contains(WAITS) && !ended.errors.contains(STILL), "{}", ended.errors);
+}
+
+#[test]
+fn a_third_signal_waits_for_no_board() {
+    let (ended, took, has_power) = end_of_gamma("silent-control", &[Signal::TERM, Signal::INT, Signal::INT]);
+    assert_eq!((ended.code, has_power), (Some(130), true), "{took:?} {}", ended.errors);
+    assert!(took < Duration::from_secs(3) && ended.errors.contains(STILL), "{took:?} {}", ended.errors);
 }

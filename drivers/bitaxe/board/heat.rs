@@ -1,15 +1,16 @@
-//! What a board measures of its heat, and its fan.
+//! What a board measures, of its heat above all, and its fan.
 
 use std::time::Instant;
 
+use super::super::belief::{Belief, Witness};
 use super::super::boards::BoardKind;
 use super::super::link::CallError;
 use super::super::power_up::drive_fan;
-use super::super::sensor::NoReading;
 use super::super::thermal::Thermal;
 use super::monitor::{Monitor, Quantity, Unread};
+use super::regulator_watch::RegulatorWatch;
 use super::status::Readings;
-use super::{Ask, Board};
+use super::{Ask, Board, State};
 
 /// Readings in a row that have to fail before the operator hears of it.
 const TELL_AFTER: u32 = 5;
@@ -21,6 +22,8 @@ const FAN_SURELY_TURNS: u8 = 30;
 pub(super) struct Heat {
     pub(super) monitor: Monitor,
     pub(super) thermal: Thermal,
+    pub(super) belief: Belief,
+    pub(super) regulator: RegulatorWatch,
     pub(super) readings: Readings,
     pub(super) fan: FanDrive,
     complaints: Vec<Complaint>,
@@ -46,9 +49,26 @@ impl Heat {
         Self {
             monitor: Monitor::new(kind, now),
             thermal,
+            belief: Belief::default(),
+            regulator: RegulatorWatch::default(),
             readings: Readings::default(),
             fan: FanDrive::default(),
             complaints: Vec::new(),
+        }
+    }
+}
+
+impl Quantity {
+    /// What it is for whoever judges the sensor of the chips.
+    fn witness(self) -> Option<Witness> {
+        match self {
+            Self::Watts => Some(Witness::Power),
+            Self::BoardCelsius => Some(Witness::Board),
+            Self::ControllerCelsius => Some(Witness::Controller),
+            Self::RegulatorCelsius => Some(Witness::Regulator),
+            Self::ChipCelsius | Self::RegulatorState | Self::InputVolts | Self::RailVolts | Self::FanRpm => {
+                None
+            }
         }
     }
 }
@@ -70,7 +90,7 @@ impl Board {
         if let Some((quantity, value)) = self.heat.monitor.handle_outcome(outcome) {
             match value {
                 Ok(value) => self.read(quantity, value, now),
-                Err(error) => self.miss(quantity, &error),
+                Err(error) => self.miss(quantity, &error, now),
             }
         }
         if self.heat.monitor.is_round_over() {
@@ -79,17 +99,29 @@ impl Board {
     }
 
     fn read(&mut self, quantity: Quantity, value: f64, now: Instant) {
-        if quantity == Quantity::ChipCelsius && !self.heat.thermal.can_be(value) {
-            return self.miss(quantity, &Unread::Value(NoReading::Implausible(value)));
+        let is_hashing = matches!(&self.state, State::Running(running) if running.chain.is_hashing());
+        let Heat { thermal, belief, readings, complaints, .. } = &mut self.heat;
+        if quantity == Quantity::ChipCelsius
+            && let Err(error) = belief.judge(value, is_hashing, now)
+        {
+            return self.miss(quantity, &Unread::Value(error), now);
         }
-        let Heat { thermal, readings, complaints, .. } = &mut self.heat;
         complaints.retain(|complaint| complaint.quantity != quantity);
+        if let Some(witness) = quantity.witness() {
+            belief.handle_witness(witness, value, now);
+        }
         match quantity {
             Quantity::ChipCelsius => {
                 readings.chip_celsius = Some(value);
                 thermal.handle_celsius(value, now);
             }
             Quantity::BoardCelsius => readings.board_celsius = Some(value),
+            // Where no sensor is made for it, the controller's is the board's.
+            Quantity::ControllerCelsius if self.kind.parts.board_sensor.is_none() => {
+                readings.board_celsius = Some(value);
+            }
+            Quantity::ControllerCelsius => {}
+            Quantity::RegulatorState => self.take_regulator_state(value as u16, now),
             Quantity::RegulatorCelsius => {
                 readings.regulator_celsius = Some(value);
                 thermal.handle_regulator(value, now);
@@ -112,7 +144,10 @@ impl Board {
         }
     }
 
-    fn miss(&mut self, quantity: Quantity, error: &Unread) {
+    fn miss(&mut self, quantity: Quantity, error: &Unread, now: Instant) {
+        if quantity == Quantity::ChipCelsius {
+            self.heat.thermal.handle_unread(now);
+        }
         let complaints = &mut self.heat.complaints;
         let at = complaints.iter().position(|complaint| complaint.quantity == quantity);
         let at = at.unwrap_or_else(|| {

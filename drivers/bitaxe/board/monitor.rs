@@ -16,7 +16,10 @@ const ROUND_EVERY: Duration = Duration::from_secs(1);
 pub(super) enum Quantity {
     ChipCelsius,
     BoardCelsius,
+    ControllerCelsius,
     RegulatorCelsius,
+    /// What the regulator says of itself, as a number.
+    RegulatorState,
     Watts,
     InputVolts,
     RailVolts,
@@ -29,6 +32,8 @@ impl Quantity {
         match self {
             Self::ChipCelsius => "the temperature of the chips",
             Self::BoardCelsius => "the temperature of the board",
+            Self::ControllerCelsius => "the temperature of the fan's controller",
+            Self::RegulatorState => "the state of the regulator",
             Self::RegulatorCelsius => "the temperature of the regulator",
             Self::Watts => "the power",
             Self::InputVolts => "the input voltage",
@@ -69,12 +74,15 @@ impl Monitor {
         let Parts { regulator, fan, chip_sensor, board_sensor, power_meter } = &kind.parts;
         let mut probes = Vec::new();
         probes.extend(chip_sensor.map(|sensor| (Quantity::ChipCelsius, sensor.reading())));
+        let state = regulator.and_then(Regulator::state_reading);
+        probes.extend(state.map(|reading| (Quantity::RegulatorState, reading)));
         if let Some(Regulator::Tps546(part)) = regulator {
             probes.push((Quantity::RegulatorCelsius, sensor::tps546_temperature(part.address)));
         }
         probes.extend(power_meter.map(|meter| (Quantity::Watts, meter.reading())));
         if let Some(FanPart::Emc2101 { address }) = *fan {
             probes.push((Quantity::FanRpm, sensor::emc2101_tachometer(address)));
+            probes.push((Quantity::ControllerCelsius, sensor::emc2101_internal(address)));
         }
         probes.extend(board_sensor.map(|sensor| (Quantity::BoardCelsius, sensor.reading())));
         probes.extend(power_meter.map(|meter| (Quantity::InputVolts, meter.input_reading())));

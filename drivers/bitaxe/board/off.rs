@@ -28,6 +28,11 @@ pub(super) struct Off {
 }
 
 impl Off {
+    /// On the way there.
+    pub(super) fn new(why: OffReason, orders: Vec<Command>, now: Instant) -> Self {
+        Self { why, orders: orders.into(), is_asked: false, next_at: now, refusals: 0, running: None }
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.orders.is_empty()
     }
@@ -79,9 +84,7 @@ impl Board {
             State::PoweringUp(power_up) if !power_up.has_switched() => vec![reset_line(true)],
             _ => switch_off(self.kind),
         };
-        let orders = orders.into();
-        let off = Off { why, orders, is_asked: false, next_at: now, refusals: 0, running: None };
-        let before = std::mem::replace(&mut self.state, State::Off(off));
+        let before = std::mem::replace(&mut self.state, State::Off(Off::new(why, orders, now)));
         let State::Off(off) = &mut self.state else { return };
         match before {
             State::Running(mut running) => {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::super::boards::{BoardKind, CoreVoltage};
 use super::super::link::CallError;
 use super::super::power_up::{VOLTAGE_STEP_EVERY, reset_line, set_voltage, voltage_steps};
-use super::super::thermal::CutOff;
 use super::super::tuner::{Fault, Sample};
 use super::chain_clock::ChainClock;
+use super::regulator_watch::RegulatorWatch;
 use super::{Ask, Board, DataOut, OffReason, State, chain_config};
 use crate::bm13xx::bring_up::RESET_BAUD;
 use crate::bm13xx::chain::{Chain, ChainEvent};
@@ -19,6 +19,8 @@ const VOLTAGE_AGAIN: Duration = Duration::from_secs(1);
 const VOLTAGE_AGAIN_LATER: Duration = Duration::from_secs(60);
 /// Refusals in a row of which the operator hears. Each is of three attempts.
 const TELL_REFUSALS: u32 = 3;
+/// Time of hashing after which earlier failures are forgiven.
+const HEALTHY: Duration = Duration::from_secs(60);
 /// Frequencies that heat leaves are whole multiples of this, so that not every reading changes them.
 const THROTTLE_STEP_MHZ: f64 = 12.5;
 
@@ -36,6 +38,8 @@ pub(super) struct Running {
     refusals: u32,
     /// Words about the reset line that are on their way.
     resets: u32,
+    /// When the chips were up last.
+    ready_at: Instant,
 }
 
 impl Running {
@@ -91,6 +95,11 @@ impl Running {
         })
     }
 
+    /// What the chips have, unless it is about to be another one than this.
+    pub(super) fn settled_voltage(&self, millivolts: u32) -> Option<CoreVoltage> {
+        (!self.is_voltage_asked && self.voltage.millivolts() == millivolts).then_some(self.voltage)
+    }
+
     /// Makes the chips hash as little as can be, over the data port alone.
     pub(super) fn calm(&mut self, now: Instant) {
         self.clock.go_on(now);
@@ -130,6 +139,8 @@ impl Board {
             }
         }
         self.heat.thermal.handle_start(now);
+        self.heat.belief.handle_power(true);
+        self.heat.regulator = RegulatorWatch::default();
         self.heat.monitor.restart(now);
         if let Some(tuner) = self.wanted.search.tuner() {
             tuner.handle_pause(now);
@@ -143,6 +154,7 @@ impl Board {
             next_voltage_at: now,
             refusals: 0,
             resets: 0,
+            ready_at: now,
         }));
         self.run(now);
     }
@@ -162,7 +174,8 @@ impl Board {
         if let Some(why) = self.heat.thermal.cut_off(now) {
             self.out.fault(why.to_string());
             self.heat.thermal.handle_cut_off(&why, now);
-            if matches!(why, CutOff::TooHot { .. }) {
+            self.heat.belief.handle_power(false);
+            if why.is_heat() {
                 self.fail_point(Fault::Limit, now);
             }
             return self.switch_off(OffReason::CutOff(why), now);
@@ -226,7 +239,7 @@ impl Board {
 
     fn drain_chain(&mut self, now: Instant) {
         let State::Running(running) = &mut self.state else { return };
-        let mut is_failed = false;
+        let mut failed = None;
         loop {
             if let Some(bytes) = running.chain.poll_transmit() {
                 self.out.data.push_back(DataOut::Bytes(bytes));
@@ -240,16 +253,9 @@ impl Board {
                     self.link.call(Ask::Reset { held }, reset_line(held), now);
                 }
                 Some(ChainEvent::HostSpeed(baud)) => self.out.data.push_back(DataOut::Speed(baud)),
-                Some(ChainEvent::Ready) => self.told.failed_starts = 0,
-                Some(ChainEvent::Failed(fault)) => {
-                    self.out.fault(format!("the chips are reset: {fault}"));
-                    is_failed = true;
-                }
-                Some(ChainEvent::Parked { reason, until }) => {
-                    let seconds = running.clock.real(until).saturating_duration_since(now).as_secs();
-                    self.out.fault(format!("the chips are left in reset for {seconds} s: {reason}"));
-                    is_failed = true;
-                }
+                Some(ChainEvent::Ready) => running.ready_at = now,
+                // A reset is not enough: whatever hangs has to lose its power, too.
+                Some(ChainEvent::Failed(reason) | ChainEvent::Parked { reason, .. }) => failed = Some(reason),
                 Some(ChainEvent::Resting) => {}
                 Some(ChainEvent::Board(event)) => {
                     let event = match event {
@@ -258,6 +264,9 @@ impl Board {
                             BoardEvent::Started { job, at: running.clock.real(at) }
                         }
                         BoardEvent::Hashes(hashes) => {
+                            if now.saturating_duration_since(running.ready_at) >= HEALTHY {
+                                self.told.failures = 0;
+                            }
                             self.told.hashes += hashes as f64 * self.line.hashes_of_silicon();
                             BoardEvent::Hashes(hashes)
                         }
@@ -267,8 +276,9 @@ impl Board {
                 }
             }
         }
-        if is_failed {
+        if let Some(reason) = failed {
             self.fail_point(Fault::Unstable, now);
+            self.fail(&reason.to_string(), now);
         }
     }
 

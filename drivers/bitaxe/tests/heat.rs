@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::super::belief::{Belief, Witness};
 use super::super::boards::{HeatLimits, board};
+use super::super::sensor::NoReading;
 use super::super::thermal::{BLIND_AFTER, CutOff, HOT_FOR, Thermal};
 
 const LIMITS: HeatLimits = HeatLimits { target: 60.0, throttle: 75.0, limit: 80.0, watts: 30.0 };
@@ -120,7 +122,7 @@ fn power_above_its_limit_slows_the_chips_down_step_by_step() {
     let mut thermal = Thermal::new(LIMITS, now);
     for second in 1..=30 {
         thermal.handle_celsius(50.0, now + seconds(second));
-        thermal.handle_regulator(106.0, now + seconds(second));
+        thermal.handle_regulator(100.0, now + seconds(second));
     }
     assert!(thermal.speed() < 0.9, "so does a regulator that is too hot: {}", thermal.speed());
 }
@@ -223,15 +225,103 @@ proptest! {
 }
 
 #[test]
-fn a_line_of_zeros_or_ones_passes_for_cold_chips_only_while_they_have_no_power() {
+fn a_regulator_at_its_limit_loses_its_power_as_chips_do_and_gets_it_back_when_it_is_cool() {
     let now = Instant::now();
     let mut thermal = Thermal::new(LIMITS, now);
-    assert!(thermal.can_be(-5.0) && thermal.can_be(0.0), "a garage in winter");
-    thermal.handle_start(now);
-    for celsius in [0.0, -0.125, 0.5, -40.0] {
-        assert!(!thermal.can_be(celsius), "{celsius}");
+    for (second, celsius) in [(1, 105.0), (2, 120.0), (3, 104.9), (4, 105.0), (5, 106.0)] {
+        thermal.handle_celsius(50.0, now + seconds(second));
+        thermal.handle_regulator(celsius, now + seconds(second));
+        assert_eq!(thermal.cut_off(now + seconds(second)), None);
     }
-    assert!(thermal.can_be(5.0));
-    thermal.handle_cut_off(&CutOff::Blind { quiet: BLIND_AFTER }, now);
-    assert!(thermal.can_be(0.0));
+    thermal.handle_regulator(107.0, now + seconds(6));
+    let why = thermal.cut_off(now + seconds(6)).unwrap();
+    assert_eq!(why, CutOff::RegulatorTooHot { celsius: 107.0, limit: 105.0 });
+    thermal.handle_cut_off(&why, now + seconds(6));
+    assert_eq!(thermal.fan_percent(), 100);
+    for (second, regulator, may_start) in [(66, 91.0, false), (67, 90.0, true)] {
+        thermal.handle_celsius(40.0, now + seconds(second));
+        thermal.handle_regulator(regulator, now + seconds(second));
+        assert_eq!(thermal.may_start(now + seconds(second)), may_start, "{regulator}");
+    }
+}
+
+#[test]
+fn a_fan_whose_chips_cannot_be_read_runs_at_full_speed() {
+    let now = Instant::now();
+    let mut thermal = Thermal::new(LIMITS, now);
+    for second in 0..200 {
+        thermal.handle_celsius(40.0, now + seconds(second));
+    }
+    assert_eq!(thermal.fan_percent(), 30);
+    thermal.handle_unread(now + seconds(201));
+    assert_eq!(thermal.fan_percent(), 30, "one reading is missing");
+    thermal.handle_unread(now + seconds(202));
+    assert_eq!(thermal.fan_percent(), 100);
+}
+
+#[test]
+fn a_line_of_zeros_or_ones_passes_for_cold_chips_only_while_they_have_no_power() {
+    let now = Instant::now();
+    let mut belief = Belief::default();
+    let judge = |belief: &mut Belief, celsius| belief.judge(celsius, true, now);
+    assert_eq!((judge(&mut belief, -5.0), judge(&mut belief, 0.0)), (Ok(()), Ok(())), "a garage in winter");
+    belief.handle_power(true);
+    for celsius in [0.0, -0.125, 0.5, -40.0] {
+        assert_eq!(judge(&mut belief, celsius), Err(NoReading::Implausible(celsius)));
+    }
+    assert_eq!(judge(&mut belief, 5.0), Ok(()));
+    belief.handle_power(false);
+    assert_eq!(judge(&mut belief, 0.0), Ok(()));
+}
+
+/// Lets seconds pass in which the chips read this. Shape: the first seconds after which they were not believed, and why.
+fn disbelieved(
+    belief: &mut Belief,
+    from: Instant,
+    celsius: impl Fn(u64) -> f64,
+    witness: impl Fn(u64) -> (Witness, f64),
+) -> Option<(u64, NoReading)> {
+    belief.handle_power(true);
+    (1..=120).find_map(|second| {
+        let now = from + seconds(second);
+        let judged = belief.judge(celsius(second), true, now);
+        let (witness, value) = witness(second);
+        belief.handle_witness(witness, value, now);
+        judged.err().map(|error| (second, error))
+    })
+}
+
+#[test]
+fn a_sensor_that_does_not_move_by_a_bit_while_power_or_heat_do_is_stuck_and_one_that_is_steady_is_not() {
+    let now = Instant::now();
+    let still = |_| 60.0;
+    let power = |second| (Witness::Power, if second < 20 { 2.0 } else { 17.0 });
+    let stuck = Some((50, NoReading::Stuck(60.0)));
+    assert_eq!(disbelieved(&mut Belief::default(), now, still, power), stuck);
+    let warmth = |second| (Witness::Regulator, 40.0 + second as f64 * 0.5);
+    assert_eq!(disbelieved(&mut Belief::default(), now, still, warmth), Some((41, NoReading::Stuck(60.0))));
+    let steady = |second| (Witness::Power, 17.0 + (second % 3) as f64);
+    assert_eq!(disbelieved(&mut Belief::default(), now, still, steady), None);
+    let follows = |second: u64| 60.0 + (second / 20) as f64 * 0.125;
+    assert_eq!(disbelieved(&mut Belief::default(), now, follows, power), None);
+    let mut belief = Belief::default();
+    disbelieved(&mut belief, now, still, power);
+    assert_eq!(belief.judge(60.125, true, now + seconds(130)), Ok(()), "it moves again");
+}
+
+#[test]
+fn chips_that_hash_are_not_far_colder_than_their_board() {
+    let now = Instant::now();
+    let colder = NoReading::Colder { celsius: 40.0, board: 55.125 };
+    for witness in [Witness::Board, Witness::Controller] {
+        let mut belief = Belief::default();
+        belief.handle_witness(witness, 55.125, now);
+        assert_eq!(belief.judge(40.0, true, now), Err(colder));
+        assert_eq!(belief.judge(40.0, false, now), Ok(()), "a heat sink may cool faster than a board");
+        assert_eq!(belief.judge(40.125, true, now), Ok(()));
+        assert_eq!(belief.judge(40.0, true, now + seconds(10)), Ok(()), "the board's reading is old");
+    }
+    let mut belief = Belief::default();
+    belief.handle_witness(Witness::Regulator, 90.0, now);
+    assert_eq!(belief.judge(40.0, true, now), Ok(()), "a regulator may be hotter than any chip");
 }

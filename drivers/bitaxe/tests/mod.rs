@@ -3,4 +3,5 @@
 mod control_port;
 mod heat;
 mod power;
+mod shell;
 mod tuning;

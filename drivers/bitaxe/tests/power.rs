@@ -41,7 +41,7 @@ fn power_up(
 }
 
 /// Replies as of a board that is well.
-fn well(kind: &BoardKind) -> impl Fn(&Command) -> Result<Vec<u8>, CallError> {
+pub(super) fn well(kind: &BoardKind) -> impl Fn(&Command) -> Result<Vec<u8>, CallError> {
     let asks = steps(kind, kind.lowest_voltage());
     move |command| {
         let asked = asks.iter().find_map(|step| match step {

@@ -40,6 +40,10 @@ struct Log {
     baud: u32,
     job_baud: u32,
     unplugged: bool,
+    /// Clocks and sweep lengths that the chips were told, whichever it is, in order.
+    rates: Vec<(Register, u32)>,
+    /// What the host's side of the line is set to.
+    speed: Arc<AtomicU32>,
 }
 
 impl Chips {
@@ -59,6 +63,7 @@ impl Chips {
             }
             let (port, line, baud) = Port::pipe();
             chips.log().opened += 1;
+            chips.log().speed = Arc::clone(&baud);
             tokio::spawn(chips.clone().play(line, baud));
             Ok(port)
         })
@@ -101,6 +106,11 @@ impl Chips {
             let mut answers = Vec::new();
             match piece.content {
                 Content::ToChip(Frame::SetAddress(given)) => *address = given,
+                Content::ToChip(Frame::Write {
+                    register: register @ (Register::PLL0 | Register::HASH_COUNTING_NUMBER),
+                    value,
+                    ..
+                }) => self.log().rates.push((register, value)),
                 Content::ToChip(Frame::Read { register: Register::CHIP_ID, .. }) if !self.silent => {
                     let register = Register::CHIP_ID;
                     answers.push(Answer::Register { value: 0x1370_0000, chip_address: *address, register });
@@ -222,6 +232,52 @@ async fn a_board_that_is_told_to_stop_hands_over_what_it_holds_and_ends() {
     }
     assert!(events.contains(&expected(1)), "{events:?}");
     assert_eq!(ended.await.unwrap(), None);
+}
+
+/// What chips are told that are to be left alone.
+const HALT: [(Register, u32); 2] = [(Register::HASH_COUNTING_NUMBER, 0), (Register::PLL0, 0x40a8_0265)];
+
+#[tokio::test(start_paused = true)]
+async fn chips_whose_board_ends_are_told_to_hash_as_little_as_can_be() {
+    let chips = Chips::new();
+    let (mut board, ended) = chips.board(RESET_BAUD).await;
+    board.job.send_replace(Some(job(1)));
+    nonce(&mut board).await;
+    assert!(!chips.log().rates.ends_with(&HALT));
+    drop(board);
+    assert_eq!(ended.await.unwrap(), None);
+    sleep(Duration::from_millis(10)).await;
+    assert!(chips.log().rates.ends_with(&[HALT, HALT, HALT].concat()), "{:x?}", chips.log().rates);
+}
+
+#[tokio::test(start_paused = true)]
+async fn chips_without_work_are_told_so_before_their_port_is_closed() {
+    let chips = Chips::new();
+    let (board, _ended) = chips.board(RESET_BAUD).await;
+    sleep(Duration::from_secs(300)).await;
+    assert!(chips.log().rates.ends_with(&HALT), "{:x?}", chips.log().rates);
+    drop(board);
+}
+
+#[tokio::test(start_paused = true)]
+async fn chips_whose_driver_panics_are_slowed_down_and_its_task_tells_of_the_panic() {
+    let chips = Chips::new();
+    let (mut board, ended) = chips.board(RESET_BAUD).await;
+    board.job.send_replace(Some(job(1)));
+    nonce(&mut board).await;
+    chips.log().speed.store(Port::BREAKS, Ordering::Relaxed);
+    board.job.send_replace(Some(job(2)));
+    let mut faults = Vec::new();
+    while let Some(event) = next(&mut board.events).await {
+        if let BoardEvent::Fault(text) = event {
+            faults.push(text);
+        }
+    }
+    assert!(ended.await.unwrap_err().is_panic());
+    let said = "its driver has failed (as the test wants it); please report this; the chips are slowed down";
+    assert_eq!(faults, [said]);
+    sleep(Duration::from_millis(10)).await;
+    assert!(chips.log().rates.ends_with(&HALT), "{:x?}", chips.log().rates);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,128 @@
+//! What must not stay powered, and what must get its power back: regulators that give up, sensors that lie, chips that hang.
+
+use signalcore_drivers::BoardState;
+use signalcore_drivers::bitaxe::board::OffReason;
+use signalcore_drivers::bitaxe::thermal::CutOff;
+use signalcore_hil::virtual_board::Event;
+
+use crate::bench::Bench;
+use crate::whole_board::{BRING_UP, hashing};
+
+/// Whether core power came and went since this second, in order.
+fn switched_since(bench: &Bench, second: f64) -> Vec<bool> {
+    let switched = bench.played_events.iter().filter_map(|(at, event)| match event {
+        Event::Power { on, .. } if at.as_secs_f64() >= second => Some(*on),
+        _ => None,
+    });
+    switched.collect()
+}
+
+/// The hottest that the chips were, as the board itself tells every five seconds.
+fn hottest(bench: &Bench) -> i32 {
+    let heat = |(_, event): &(_, Event)| match event {
+        Event::Heat { celsius, .. } => Some(*celsius),
+        _ => None,
+    };
+    bench.played_events.iter().filter_map(heat).max().unwrap()
+}
+
+fn assert_told(bench: &Bench, text: &str) {
+    let faults = bench.faults();
+    assert!(faults.iter().any(|fault| fault.contains(text)), "{text}: {faults:?} {:?}", bench.status());
+}
+
+#[test]
+fn a_regulator_that_turns_itself_off_is_named_by_its_flags_and_its_board_is_powered_up_again() {
+    let mut bench = hashing("gamma", &["trip@60+0.1"]);
+    bench.run(64.0 - bench.seconds());
+    assert!(matches!(bench.off(), Some(OffReason::Failed { .. })), "{:?}", bench.status());
+    let said = "regulator: over-current, output current or power, power is not good, output off; tried again in 10 s";
+    assert_told(&bench, said);
+    let nonces = bench.nonces;
+    assert!(bench.until(BRING_UP, Bench::is_hashing), "{:?}", bench.faults());
+    bench.run(60.0);
+    assert!(bench.nonces > nonces + 100 && bench.faults().len() == 1, "{:?}", bench.faults());
+}
+
+#[test]
+fn a_regulator_that_turns_itself_off_each_time_is_left_alone_after_three_failures_and_tried_again_later() {
+    let mut bench = hashing("gamma", &["trip@60+60"]);
+    bench.run(120.0 - bench.seconds());
+    let faults = bench.faults();
+    let waits: Vec<_> = faults.iter().map(|fault| fault.rsplit_once("again in ").unwrap().1).collect();
+    assert_eq!(waits, ["10 s", "10 s", "300 s"], "{faults:?}");
+    assert!(matches!(bench.driver.state(), BoardState::Parked { reason } if reason.contains("over-current")));
+    bench.run(200.0);
+    assert_eq!(switched_since(&bench, 200.0), [false; 0]);
+    assert!(bench.until(200.0, Bench::is_hashing), "{:?}", bench.faults());
+}
+
+#[test]
+fn a_current_dac_that_has_lost_its_code_is_named_and_its_board_is_powered_up_again_with_all_its_parts() {
+    let mut bench = hashing("ultra", &["brownout@60+0.1"]);
+    bench.run(64.0 - bench.seconds());
+    assert_told(&bench, "regulator: it stands at 0x00 and has forgotten its voltage");
+    assert!(bench.until(BRING_UP, Bench::is_hashing), "{:?}", bench.faults());
+    bench.run(60.0);
+    assert_eq!(bench.faults().len(), 1, "{:?}", bench.faults());
+    assert!(bench.status().readings.fan_rpm.unwrap() > 1000.0, "{:?}", bench.status());
+}
+
+#[test]
+fn chips_that_fall_silent_lose_their_power_before_they_are_brought_up_again() {
+    let mut bench = hashing("gamma", &["dead-chip=0@60+15"]);
+    bench.run(100.0 - bench.seconds());
+    assert_told(&bench, "no good nonce for");
+    assert_eq!(switched_since(&bench, 60.0), [false, true]);
+    assert!(bench.until(BRING_UP, Bench::is_hashing), "{:?}", bench.faults());
+}
+
+#[test]
+fn failures_far_apart_never_add_up() {
+    let mut bench = hashing("gamma", &["trip@60+0.1", "trip@180+0.1", "trip@300+0.1", "trip@420+0.1"]);
+    bench.run(500.0 - bench.seconds());
+    let faults = bench.faults();
+    assert_eq!(faults.len(), 4, "{faults:?}");
+    assert!(faults.iter().all(|fault| fault.ends_with("10 s")) && bench.is_hashing(), "{faults:?}");
+}
+
+#[test]
+fn a_sensor_that_sticks_at_a_cool_value_is_no_reading_and_the_chips_lose_their_power() {
+    let mut bench = hashing("gamma", &["stuck-sensor=40@120"]);
+    assert!(bench.until(240.0, |bench| bench.off().is_some()), "{:?}", bench.status());
+    assert!(matches!(bench.off(), Some(OffReason::CutOff(CutOff::Blind { .. }))), "{:?}", bench.status());
+    assert_told(&bench, "the temperature of the chips cannot be read: 40 °C");
+    assert_told(&bench, "cannot be read for 10 s");
+    bench.run(600.0);
+    assert!(bench.off().is_some(), "it has not moved since");
+    assert!(hottest(&bench) < 90, "{} °C", hottest(&bench));
+}
+
+#[test]
+fn a_sensor_that_never_moved_is_found_out_by_the_power_and_a_board_whose_sensor_moves_again_starts() {
+    for name in ["gamma", "ultra", "emberone"] {
+        let mut bench = hashing(name, &["stuck-sensor=50@0+300"]);
+        assert!(bench.until(200.0, |bench| bench.off().is_some()), "{name}: {:?}", bench.status());
+        assert_told(&bench, "cannot be read for 10 s");
+        bench.run(290.0 - bench.seconds());
+        assert!(bench.off().is_some(), "{name}: {:?}", bench.status());
+        assert!(bench.until(120.0, Bench::is_hashing), "{name}: {:?}", bench.faults());
+    }
+}
+
+#[test]
+fn a_regulator_that_warms_is_held_back_first_and_loses_its_power_at_its_limit() {
+    let mut bench = hashing("gamma", &["hot-regulator=100@60+60", "hot-regulator=105@120+60"]);
+    bench.run(119.0 - bench.seconds());
+    assert_eq!(bench.driver.state(), BoardState::Throttled, "{:?}", bench.faults());
+    bench.run(6.0);
+    assert!(
+        matches!(bench.off(), Some(OffReason::CutOff(CutOff::RegulatorTooHot { .. }))),
+        "{:?}",
+        bench.status()
+    );
+    assert_told(&bench, "regulator at 105.0 °C, the limit is 105 °C");
+    bench.run(50.0);
+    assert!(bench.off().is_some(), "{:?}", bench.status());
+    assert!(bench.until(120.0, Bench::is_hashing), "{:?}", bench.faults());
+}
