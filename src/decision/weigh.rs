@@ -151,6 +151,18 @@ impl Decider {
         }
     }
 
+    /// Tells an upstream in alarm what a probe of it costs.
+    pub(super) fn price_probe(&mut self, id: UpstreamId, now: Instant) {
+        let table = self.weigh(now);
+        let Some(other) = table.best_beside(Some(id)).map(|other| table.of[other.0].value) else { return };
+        let factors = Factors { v: 1.0, ..table.of[id.0].factors };
+        let shares = &mut self.upstreams[id.0].shares;
+        let (good, gap) = (Factors { acc: shares.prior(), ..factors }.value(), shares.gap(now));
+        if let Some(gap) = gap {
+            shares.watch.price(other - factors.value(), good - other, gap, 1.0 - factors.acc);
+        }
+    }
+
     /// How advice for this upstream stands.
     pub(super) fn standing_of(&self, target: UpstreamId, table: &Table) -> Option<Standing> {
         let (weighed, upstream) = (table.of.get(target.0)?, self.upstreams.get(target.0)?);
