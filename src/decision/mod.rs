@@ -160,13 +160,13 @@ impl Decider {
         self.advance(now);
         let is_ours = self.learn(event, now);
         self.find_dead(now);
-        self.decide(is_ours, now)
+        self.decide_and_charge(is_ours, now)
     }
 
     /// The time has come that [`Self::poll_timeout`] named.
     pub fn handle_timeout(&mut self, now: Instant) -> Decision {
         self.advance(now);
-        self.decide(false, now)
+        self.decide_and_charge(false, now)
     }
 
     /// When to call [`Self::handle_timeout`]; later than the last call.
@@ -225,9 +225,9 @@ impl Decider {
         let target = advice.target;
         let is_here = !advice.hold || self.is_running(target);
         let standing = self.standing_of(target, &table).filter(|_| is_here);
-        let unfit = Standing { is_fit: false, value: 0.0, best: 0.0 };
+        let unfit = Standing { is_fit: false, value: 0.0, best: 0.0, cost: 0.0 };
         self.envelope.take(advice, standing.unwrap_or(unfit), self.moment, now)?;
-        Ok(self.decide(true, now))
+        Ok(self.decide_and_charge(true, now))
     }
 
     /// What advice may still do.
@@ -276,6 +276,18 @@ impl Decider {
         if let Some(upstream) = self.upstreams.get_mut(upstream.0) {
             upstream.variance = variance;
         }
+    }
+
+    /// Decides, and lets advice pay for the moves that it makes.
+    fn decide_and_charge(&mut self, is_ours: bool, now: Instant) -> Decision {
+        let before = self.running().map(|(upstream, _)| upstream);
+        let decision = self.decide(is_ours, now);
+        if let Action::Flush(upstream, _) = decision.action
+            && before != Some(upstream)
+        {
+            self.envelope.moved(decision.line == 12, self.device.cross.as_secs_f64());
+        }
+        decision
     }
 
     fn is_running(&self, upstream: UpstreamId) -> bool {

@@ -170,7 +170,8 @@ impl Decider {
         let is_ready = weighed.readiness == Readiness::Usable || running == Some(target);
         let is_calm = !upstream.shares.watch.is_alarmed();
         let is_fit = is_ready && is_calm && weighed.factors.v == 1.0;
-        Some(Standing { is_fit, value: weighed.value, best: table.best_value(running) })
+        let cost = if running == Some(target) { 0.0 } else { 2.0 * self.device.cross.as_secs_f64() };
+        Some(Standing { is_fit, value: weighed.value, best: table.best_value(running), cost })
     }
 
     /// All of them for others to see, the best index first.
