@@ -25,6 +25,7 @@
 mod boards;
 pub mod model;
 pub mod powered;
+pub mod promotion;
 mod records;
 mod solo;
 
@@ -194,14 +195,17 @@ impl Plan {
         self.powered.clone()
     }
 
-    /// Lets the model amend that this file names.
+    /// Lets the model amend that this file names, if it is still the same; `warn` hears why it may not.
     #[must_use]
-    pub fn with_promotion(mut self, file: Option<PathBuf>) -> Self {
-        let promoted = file.and_then(|file| std::fs::read_to_string(file).ok());
-        if let Some(model) = &mut self.model
-            && promoted.is_some_and(|who| who.trim_end() == model.choice.who())
+    pub fn with_promotion(mut self, file: Option<PathBuf>, warn: impl FnOnce(String)) -> Self {
+        if let (Some(model), Some(file)) = (&mut self.model, file)
+            && model.mode == Mode::Shadow
         {
-            model.mode = Mode::Advise;
+            match promotion::holds(&file, &model.choice) {
+                Ok(true) => model.mode = Mode::Advise,
+                Ok(false) => {}
+                Err(why) => warn(format!("the model is a shadow again: {why}; see signalcore model promote")),
+            }
         }
         self
     }

@@ -98,6 +98,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ),
     ("cli::validate::input", &["bitcoin"], PURE), // addresses
     ("cli::replay", &["decision", "replay"], PURE),
+    ("cli::model::bench", &["replay"], PURE), // its seeded chance
     ("cli::replay::asker", &[], &["clock", "tokio"]),
     ("cli::demo", &["signalcore_hil"], PURE),
     ("main", &["cli"], SHELL),

@@ -177,7 +177,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     let (changed, changes) = watch::channel(loaded.config.clone());
     let plan = match Plan::new(&loaded.config, &environment) {
         Ok(plan) => plan
-            .with_promotion(config::promotion_file(&environment))
+            .with_promotion(config::promotion_file(&environment), |word| {
+                eprintln!("signalcore: warning: {word}");
+            })
             .with_memory(memory)
             .with_journal(journal)
             .with_changes(changes),

@@ -15,6 +15,7 @@ use signalcore::model::input::ModelInput;
 use signalcore::model::output::ModelOutput;
 use signalcore::model::sandbox::Report;
 use signalcore::wiring::model::ModelPlan;
+use signalcore::wiring::promotion;
 
 use super::replay::{self, Asker};
 use super::{block_on, exit, print};
@@ -98,7 +99,7 @@ enum Action {
 /// Which model, and how it is shown.
 #[derive(Debug, clap::Args)]
 struct Which {
-    /// Kind of model: builtin, process, oneshot, ollama, openai or decision.
+    /// Kind of model: builtin, learned, process, oneshot, ollama, openai or decision.
     #[arg(long, value_name = "KIND")]
     backend: Option<String>,
     /// Program of process and oneshot; repeat for its arguments.
@@ -192,7 +193,7 @@ fn promote(
     force: bool,
 ) -> anyhow::Result<u8> {
     let place = config::promotion_file(&Environment::of_process()).context("find the folder for state")?;
-    let who = plan.choice.who();
+    let choice = plan.choice.clone();
     let asker = Asker::new(plan);
     let gate = replay::gate(log, seeds, days, &asker)?;
     print(&format!("{}{}\n", gate.table, asker.told()))?;
@@ -207,10 +208,10 @@ fn promote(
         print("it stays a shadow; --force lets it amend all the same\n")?;
         return Ok(exit::FAILURE);
     }
-    fs::create_dir_all(place.parent().context("find the folder for state")?)?;
-    fs::write(&place, format!("{who}\n")).with_context(|| format!("write {}", place.display()))?;
+    promotion::write(&place, &choice).with_context(|| format!("write {}", place.display()))?;
     print(&format!(
-        "it may amend from the next start on, with the strategy value; delete {} to undo that\n",
+        "it may amend from the next start on, with the strategy value and as long as its program is the same; delete {} to \
+         undo that\n",
         place.display()
     ))?;
     Ok(exit::DONE)

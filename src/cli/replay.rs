@@ -35,8 +35,8 @@ Examples:
   signalcore replay --scenario S4 --explain 12             one decision with its alternatives
   signalcore replay --json | jq 'select(.policy == \"math\")'
 
-Efficiency is what a policy earns of what an oracle earns that knows everything. Waste: seconds a day that earned nothing.
-Dead: seconds a day lost to flushes. Gain: over math, seed by seed.
+Efficiency is what a policy earns of what an oracle earns that knows everything. Waste: seconds a day of hashing that
+earned nothing. Idle: seconds a day without a job. Dead: seconds a day lost to flushes. Gain: over math, seed by seed.
 
 Exit codes: 0 done, 1 a file cannot be read or written, 2 command line.";
 
@@ -367,6 +367,7 @@ fn object(measured: &Measured, kind: Kind, score: &Score) -> Value {
         "standard_error": efficiency.error,
         "minimum": efficiency.least,
         "waste_seconds_a_day": score.mean(|sample| sample.waste).mean,
+        "idle_seconds_a_day": score.mean(|sample| sample.idle).mean,
         "dead_seconds_a_day": score.mean(|sample| sample.dead).mean,
         "moves_a_day": score.mean(|sample| sample.moves).mean,
         "flushes_a_day": score.mean(|sample| sample.flushes).mean,

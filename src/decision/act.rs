@@ -29,6 +29,7 @@ impl Decider {
         self.note_worth(&table, now);
         self.drop_stale_advice(&table, now);
         let weighs = is_ours || self.is_due(now);
+        let before = self.running().map(|(upstream, _)| upstream);
         let lanes = 0..self.hashing.lanes.len();
         let decisions: Vec<_> = lanes.map(|lane| self.decide_lane(lane, &table, weighs, now)).collect();
         if weighs {
@@ -45,6 +46,12 @@ impl Decider {
         }
         self.settle_accounts(&table, now);
         self.wake = self.next_wake(&table, weighs, now);
+        // Advice pays for the moves that it makes.
+        if let [Decision { action: Action::Flush(upstream, _), line, .. }] = decisions[..]
+            && before != Some(upstream)
+        {
+            self.envelope.moved(line == 12, self.device.cross.as_secs_f64());
+        }
         decisions
     }
 

@@ -28,8 +28,10 @@ pub(super) struct Envelope {
     standing: Option<(Advice, Instant)>,
     /// Of the last hour.
     amends: VecDeque<Instant>,
-    /// Ideal seconds lost today.
+    /// Ideal seconds lost today: to what is hashed, and to the moves.
     regret: f64,
+    /// Advice led to what is hashed, whether it still stands or not.
+    is_away: bool,
     /// What is lost a second now, and since when that is not counted yet.
     losing: (f64, Instant),
     day_ends: Instant,
@@ -43,12 +45,15 @@ pub(super) struct Standing {
     pub(super) value: f64,
     /// The best value of all.
     pub(super) best: f64,
+    /// Going there and back, ideal seconds; 0 where it runs.
+    pub(super) cost: f64,
 }
 
 impl Envelope {
     pub(super) fn new(bounds: Bounds, now: Instant) -> Self {
         let day_ends = now + DAY;
-        Self { bounds, standing: None, amends: VecDeque::new(), regret: 0.0, losing: (0.0, now), day_ends }
+        let amends = VecDeque::new();
+        Self { bounds, standing: None, amends, regret: 0.0, is_away: false, losing: (0.0, now), day_ends }
     }
 
     /// When the day ends.
@@ -107,7 +112,7 @@ impl Envelope {
             Err(Refused::GivesUpTooMuch { value: standing.value, least })
         } else if advice.confidence.is_nan() || advice.confidence < min_confidence {
             Err(Refused::Unsure { confidence: advice.confidence, least: min_confidence })
-        } else if self.regret_left() <= 0.0 {
+        } else if self.regret_left() <= standing.cost {
             Err(Refused::BudgetSpent)
         } else {
             Ok(())
@@ -126,9 +131,19 @@ impl Envelope {
         self.standing = None;
     }
 
-    /// From now on so much is lost a second to the advice in force.
+    /// All boards have moved to another upstream, by advice or not, which costs so many ideal seconds. Advice pays for the
+    /// way back as soon as it leaves what mathematics chose: a budget that is spent must not be exceeded by returning.
+    pub(super) fn moved(&mut self, by_advice: bool, cost: f64) {
+        if by_advice {
+            self.regret += if self.is_away { cost } else { 2.0 * cost };
+        }
+        self.is_away = by_advice;
+    }
+
+    /// From now on so much is lost a second to the advice in force, or to where it has led.
     pub(super) fn set_loss(&mut self, a_second: f64, now: Instant) {
-        self.losing = (if self.standing.is_some() { a_second.max(0.0) } else { 0.0 }, now);
+        let is_ours = self.standing.is_some() || self.is_away;
+        self.losing = (if is_ours { a_second.max(0.0) } else { 0.0 }, now);
     }
 
     /// Time passes.
@@ -170,7 +185,7 @@ mod tests {
     use super::*;
     use crate::decision::UpstreamId;
 
-    const FIT: Standing = Standing { is_fit: true, value: 0.975, best: 0.98 };
+    const FIT: Standing = Standing { is_fit: true, value: 0.975, best: 0.98, cost: 0.0 };
 
     fn advice(now: Instant) -> Advice {
         let until = now + Duration::from_secs(60);
@@ -225,6 +240,38 @@ mod tests {
         envelope.set_loss(0.0, seconds(17_281));
         envelope.advance(seconds(50_000));
         assert_eq!(envelope.take(long, FIT, 7, seconds(50_000)), Ok(()));
+    }
+
+    #[test]
+    fn a_move_by_advice_is_charged_with_its_way_back_and_refused_when_both_are_not_left() {
+        let now = Instant::now();
+        let mut envelope = Envelope::new(Bounds::default(), now);
+        let left = |envelope: &Envelope| envelope.budget(now).regret_left;
+        envelope.moved(false, 80.0);
+        assert!((left(&envelope) - 172.8).abs() < 1e-9, "mathematics moves at its own cost");
+        envelope.moved(true, 80.0);
+        envelope.moved(false, 80.0);
+        assert!((left(&envelope) - 12.8).abs() < 1e-9, "the way back was paid for");
+        let far = Standing { cost: 12.9, ..FIT };
+        assert_eq!(envelope.take(advice(now), far, 7, now).unwrap_err().rule(), 5);
+        assert_eq!(envelope.take(advice(now), Standing { cost: 12.7, ..FIT }, 7, now), Ok(()));
+        envelope.moved(true, 4.0);
+        envelope.moved(true, 4.0);
+        assert!((left(&envelope) - 0.8).abs() < 1e-9, "from one place of advice to the next it is one way");
+    }
+
+    #[test]
+    fn what_is_lost_where_advice_led_counts_after_the_advice_has_ended() {
+        let start = Instant::now();
+        let mut envelope = Envelope::new(Bounds::default(), start);
+        envelope.moved(true, 0.0);
+        envelope.set_loss(0.01, start);
+        envelope.advance(start + Duration::from_secs(100));
+        assert!((envelope.regret - 1.0).abs() < 1e-9);
+        envelope.moved(false, 0.0);
+        envelope.set_loss(0.01, start + Duration::from_secs(100));
+        envelope.advance(start + Duration::from_secs(200));
+        assert!((envelope.regret - 1.0).abs() < 1e-9);
     }
 
     #[test]

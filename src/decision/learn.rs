@@ -215,6 +215,7 @@ impl Decider {
         }
         if self.upstreams[id.0].shares.judge(accepted, weight, now) == Finding::Alarm {
             self.moment += 1;
+            self.price_probe(id, now);
         }
     }
 

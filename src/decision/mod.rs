@@ -188,7 +188,7 @@ impl Decider {
         let target = advice.target;
         let is_here = !advice.hold || self.is_running(target);
         let standing = self.standing_of(target, &table).filter(|_| is_here);
-        let unfit = Standing { is_fit: false, value: 0.0, best: 0.0 };
+        let unfit = Standing { is_fit: false, value: 0.0, best: 0.0, cost: 0.0 };
         self.envelope.take(advice, standing.unwrap_or(unfit), self.moment, now)?;
         Ok(self.decide(true, now))
     }

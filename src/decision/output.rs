@@ -336,6 +336,8 @@ pub struct Spell {
     pub last_failed_probe: Option<Instant>,
     /// The beginning of the first one that did not.
     pub first_good_probe: Option<Instant>,
+    /// A probe that fails costs as much as coming back so much too late.
+    pub price: Duration,
 }
 
 /// What the operator should hear of and no decision shows.

@@ -36,8 +36,10 @@ pub(super) enum Finding {
     Nothing,
     /// The rejects have jumped, or a probe found them still so.
     Alarm,
-    /// A probe found the end.
-    Cleared,
+    /// A probe found the end; whether it was put there by what is known of past spells.
+    Cleared {
+        planned: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,11 +51,13 @@ enum State {
     Alarmed {
         since: Instant,
         probe_at: Instant,
+        planned: bool,
         failed: u32,
     },
     Probing {
         began: Option<Instant>,
         score: f64,
+        planned: bool,
         failed: u32,
     },
 }
@@ -77,6 +81,9 @@ const MOST_SPELLS: usize = 12;
 /// A plan may put a probe no nearer to its alarm than this, and no farther.
 const PLAN: std::ops::RangeInclusive<Duration> = Duration::from_secs(240)..=Duration::from_secs(6 * 3600);
 
+/// No probe counts as dearer than that.
+const MOST_PRICE: Duration = Duration::from_secs(6 * 3600);
+
 impl RejectWatch {
     pub(super) fn new(alarms: Alarms) -> Self {
         Self { alarms, base: 0.005, state: State::Normal { score: 0.0 }, spells: Vec::new() }
@@ -91,16 +98,22 @@ impl RejectWatch {
                 *score = (*score + step).max(0.0);
                 if *score > self.alarms.alarm {
                     self.sound(0, now);
-                    self.remember(Spell { start: now, last_failed_probe: None, first_good_probe: None });
+                    self.remember(Spell {
+                        start: now,
+                        last_failed_probe: None,
+                        first_good_probe: None,
+                        price: MOST_PRICE,
+                    });
                     return Finding::Alarm;
                 }
                 self.base += (f64::from(u8::from(!accepted)) - self.base) * BASE_WEIGHT;
                 Finding::Nothing
             }
             State::Alarmed { .. } => Finding::Nothing,
-            State::Probing { began, score, failed } => {
+            State::Probing { began, score, planned, failed } => {
                 *score += step;
-                let (began, score, failed) = (*began.get_or_insert(now), *score, *failed);
+                let (began, score) = (*began.get_or_insert(now), *score);
+                let (planned, failed) = (*planned, *failed);
                 if score > self.alarms.failed {
                     self.sound(failed.saturating_add(1), now);
                     self.spell(|spell| spell.last_failed_probe = Some(now));
@@ -108,7 +121,7 @@ impl RejectWatch {
                 } else if score < self.alarms.cleared {
                     self.state = State::Normal { score: 0.0 };
                     self.spell(|spell| spell.first_good_probe = Some(began));
-                    Finding::Cleared
+                    Finding::Cleared { planned }
                 } else {
                     Finding::Nothing
                 }
@@ -118,10 +131,10 @@ impl RejectWatch {
 
     /// Time passes: a probe may become possible.
     pub(super) fn advance(&mut self, now: Instant) {
-        if let State::Alarmed { probe_at, failed, .. } = self.state
+        if let State::Alarmed { probe_at, planned, failed, .. } = self.state
             && now >= probe_at
         {
-            self.state = State::Probing { began: None, score: 0.0, failed };
+            self.state = State::Probing { began: None, score: 0.0, planned, failed };
         }
     }
 
@@ -145,9 +158,26 @@ impl RejectWatch {
 
     /// Sets when the present alarm is probed.
     pub(super) fn plan(&mut self, not_before: Instant) {
-        if let State::Alarmed { since, probe_at, .. } = &mut self.state {
+        if let State::Alarmed { since, probe_at, planned, .. } = &mut self.state {
+            *planned = true;
             *probe_at = not_before.clamp(*since + *PLAN.start(), *since + *PLAN.end());
         }
+    }
+
+    /// What a probe costs that fails: `lost` is what a second of it loses against the best other upstream, `missed` what a
+    /// second there loses once this one is well again. Unit: ideal seconds a second. A share comes every `gap` seconds, and
+    /// this part of them is `rejected`.
+    pub(super) fn price(&mut self, lost: f64, missed: f64, gap: f64, rejected: f64) {
+        let test = RateTest::new(self.base);
+        let step = rejected * test.step(false) + (1.0 - rejected) * test.step(true);
+        let seconds = self.alarms.failed / step * gap * lost / missed;
+        let is_known = step > 0.0 && missed > 0.0 && seconds.is_finite();
+        let price = if is_known {
+            Duration::from_secs_f64(seconds.clamp(0.0, MOST_PRICE.as_secs_f64()))
+        } else {
+            MOST_PRICE
+        };
+        self.spell(|spell| spell.price = price);
     }
 
     /// The last bad spells, the oldest first.
@@ -157,7 +187,7 @@ impl RejectWatch {
 
     fn sound(&mut self, failed: u32, now: Instant) {
         let wait = self.alarms.first_probe.saturating_mul(1 << failed.min(16)).min(self.alarms.last_probe);
-        self.state = State::Alarmed { since: now, probe_at: now + wait, failed };
+        self.state = State::Alarmed { since: now, probe_at: now + wait, planned: false, failed };
     }
 
     fn remember(&mut self, spell: Spell) {
@@ -188,6 +218,13 @@ impl RecentShares {
             self.0.pop_front();
         }
         self.0.push_back((now, accepted));
+    }
+
+    /// Mean seconds between those of the last `span`; `None` of fewer than two.
+    pub(super) fn gap(&self, span: Duration, now: Instant) -> Option<f64> {
+        let times = self.0.iter().map(|(at, _)| *at).filter(|at| now.saturating_duration_since(*at) <= span);
+        let (first, gaps) = (times.clone().next()?, times.count().checked_sub(1).filter(|gaps| *gaps > 0)?);
+        Some(now.saturating_duration_since(first).as_secs_f64() / gaps as f64)
     }
 
     /// Accepted and rejected ones of the last `span`, at most ten minutes.
@@ -255,14 +292,18 @@ mod tests {
                 break;
             }
         }
-        let accepted =
-            (1..1000u32).find(|_| watch.judge(true, now + Duration::from_secs(1)) == Finding::Cleared);
+        let accepted = (1..1000u32)
+            .find(|_| watch.judge(true, now + Duration::from_secs(1)) == Finding::Cleared { planned: false });
         let needed = |base| (Alarms::default().cleared / RateTest::new(base).step(true)).ceil();
         assert_eq!(accepted.map(f64::from), Some(needed(watch.base)));
         assert_eq!(needed(0.005), 84.0);
         assert!(!watch.is_alarmed());
         let first_good_probe = Some(now + Duration::from_secs(1));
-        assert_eq!(watch.spells(), [Spell { start, last_failed_probe: last_failed, first_good_probe }]);
+        let price = MOST_PRICE;
+        assert_eq!(
+            watch.spells(),
+            [Spell { start, last_failed_probe: last_failed, first_good_probe, price }]
+        );
     }
 
     #[test]
@@ -283,9 +324,26 @@ mod tests {
             watch.plan(seconds(planned));
             assert_eq!(watch.probe_at(), Some(seconds(probe_at)));
         }
+        watch.advance(seconds(6 * 3600));
+        while watch.judge(true, seconds(6 * 3600)) != (Finding::Cleared { planned: true }) {}
         let mut calm = RejectWatch::new(Alarms::default());
         calm.plan(seconds(3000));
         assert_eq!(calm.probe_at(), None);
+    }
+
+    #[test]
+    fn a_probe_that_fails_costs_what_its_shares_lose_against_what_a_late_return_misses() {
+        let mut watch = alarmed(Instant::now());
+        let price = |watch: &mut RejectWatch, missed| {
+            watch.price(0.08, missed, 3.3, 0.1);
+            watch.spells()[0].price.as_secs_f64()
+        };
+        watch.base = 0.005;
+        // 4 points of score at 0.1 · 2.079 - 0.9 · 0.0358 a share are 22.8 shares, 75 s and 6 s of work.
+        assert!((price(&mut watch, 0.015) / 401.0 - 1.0).abs() < 0.05);
+        for missed in [0.0, -1.0, 1e-9, f64::NAN] {
+            assert_eq!(price(&mut watch, missed), MOST_PRICE.as_secs_f64(), "nothing is missed");
+        }
     }
 
     #[test]
@@ -294,7 +352,7 @@ mod tests {
         let mut watch = alarmed(now);
         for _ in 0..20 {
             now = watch.probe_at().unwrap();
-            while watch.judge(true, now) != Finding::Cleared {}
+            while watch.judge(true, now) != (Finding::Cleared { planned: false }) {}
             while watch.judge(false, now) != Finding::Alarm {}
         }
         assert_eq!(watch.spells().len(), MOST_SPELLS);
@@ -310,6 +368,9 @@ mod tests {
         }
         let last = now + Duration::from_secs(699);
         assert_eq!(recent.within(Duration::from_secs(99), last), (90, 10));
+        let gap = recent.gap(Duration::from_secs(130), last).unwrap();
+        assert!((gap - 1.0).abs() < 1e-9, "{gap}");
+        assert_eq!(RecentShares::default().gap(RecentShares::KEPT, last), None);
         (0..5000).for_each(|_| recent.count(true, last));
         assert_eq!(recent.0.len(), MOST_RECENT);
     }

@@ -164,6 +164,11 @@ const NEVER: Duration = Duration::from_secs(1_000_000);
 /// An alarm keeps a tenth of the prior and the shares of so long.
 const AFTER_ALARM: Duration = Duration::from_secs(130);
 
+/// So many times the prior is believed of an upstream that has come out of a spell when past ones let it be expected: it is
+/// then what it was outside spells. With the prior alone three rejects are enough to leave it without an alarm, and so without
+/// a probe, for hours.
+const KNOWN_WELL: f64 = 8.0;
+
 impl Shares {
     /// A share was judged that says something of its pool.
     pub(super) fn judge(&mut self, accepted: bool, weight: f64, now: Instant) -> Finding {
@@ -175,10 +180,22 @@ impl Shares {
                 let (accepted, rejected) = self.recent.within(AFTER_ALARM, now);
                 self.acceptance.restart(0.1, accepted.into(), rejected.into(), now);
             }
-            Finding::Cleared => self.acceptance.restart(1.0, 0.0, 0.0, now),
+            Finding::Cleared { planned } => {
+                self.acceptance.restart(if planned { KNOWN_WELL } else { 1.0 }, 0.0, 0.0, now);
+            }
             Finding::Nothing => {}
         }
         finding
+    }
+
+    /// Mean acceptance before anything is known.
+    pub(super) fn prior(&self) -> f64 {
+        self.acceptance.prior().0
+    }
+
+    /// Mean seconds between two shares of late.
+    pub(super) fn gap(&self, now: Instant) -> Option<f64> {
+        self.recent.gap(AFTER_ALARM, now)
     }
 
     /// Mean and standard deviation of the acceptance: the prior's while a probe decides.

@@ -145,6 +145,18 @@ impl Decider {
         }
     }
 
+    /// Tells an upstream in alarm what a probe of it costs.
+    pub(super) fn price_probe(&mut self, id: UpstreamId, now: Instant) {
+        let table = self.weigh(now);
+        let Some(other) = self.best_beside(&table, Some(id)).map(|other| table.of[other.0].value) else { return };
+        let factors = Factors { v: 1.0, ..table.of[id.0].factors };
+        let shares = &mut self.upstreams[id.0].shares;
+        let (good, gap) = (Factors { acc: shares.prior(), ..factors }.value(), shares.gap(now));
+        if let Some(gap) = gap {
+            shares.watch.price(other - factors.value(), good - other, gap, 1.0 - factors.acc);
+        }
+    }
+
     /// How advice for this upstream stands.
     pub(super) fn standing_of(&self, target: UpstreamId, table: &Table) -> Option<Standing> {
         let (weighed, upstream) = (table.of.get(target.0)?, self.upstreams.get(target.0)?);
@@ -152,7 +164,8 @@ impl Decider {
         let is_ready = weighed.readiness == Readiness::Usable || running == Some(target);
         let is_calm = !upstream.shares.watch.is_alarmed();
         let is_fit = is_ready && is_calm && weighed.factors.v == 1.0;
-        Some(Standing { is_fit, value: weighed.value, best: table.best_value(running) })
+        let cost = if running == Some(target) { 0.0 } else { 2.0 * self.device.cross.as_secs_f64() };
+        Some(Standing { is_fit, value: weighed.value, best: table.best_value(running), cost })
     }
 
     /// All of them for others to see, the best index first.

@@ -33,6 +33,8 @@ pub enum Backend {
 pub enum Choice {
     /// Mathematics.
     Builtin,
+    /// Mathematics that learns of bad spells, which moves its probes and answers no question otherwise.
+    Learned,
     /// A program that lives long.
     Process(Program),
     /// A program that is started for each question, with the operator's preferences.
@@ -45,7 +47,7 @@ impl Choice {
     /// Names what answers, for answers that are kept.
     pub fn who(&self) -> String {
         match self {
-            Self::Builtin => "builtin".to_owned(),
+            Self::Builtin | Self::Learned => self.name().to_owned(),
             Self::Process(program) => format!("process {:?}", program.argv),
             Self::OneShot(program, preferences) => {
                 format!("oneshot {:?} {}", program.argv, prompt::version(preferences))
@@ -60,6 +62,7 @@ impl Choice {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Builtin => "builtin",
+            Self::Learned => "learned",
             Self::Process(_) => "process",
             Self::OneShot(..) => "oneshot",
             Self::Http(server) => match server.terms.dialect {
@@ -73,7 +76,7 @@ impl Choice {
     /// How long an answer may take unless the operator says otherwise.
     pub fn deadline(&self) -> Duration {
         match self {
-            Self::Builtin => Duration::from_millis(5),
+            Self::Builtin | Self::Learned => Duration::from_millis(5),
             Self::Process(_) => Duration::from_secs(2),
             Self::OneShot(..) => Duration::from_secs(30),
             Self::Http(server) if server.terms.dialect == Dialect::Decision => Duration::from_secs(2),
@@ -106,7 +109,7 @@ impl Backend {
     /// Nothing is started or connected yet. Errors: a server's address cannot be used.
     pub fn new(choice: Choice) -> Result<Self, BaseError> {
         Ok(match choice {
-            Choice::Builtin => Self::Builtin,
+            Choice::Builtin | Choice::Learned => Self::Builtin,
             Choice::Process(program) => Self::Process(Box::new(JsonLines::new(program))),
             Choice::OneShot(program, preferences) => {
                 Self::OneShot(Box::new(OneShot::new(program, preferences)))
@@ -161,6 +164,14 @@ impl Backend {
             Self::Process(process) => process.report(),
             Self::OneShot(process) => process.report(),
             Self::Builtin | Self::Http(_) => None,
+        }
+    }
+
+    /// Waits until a program ends that should live long, and says how it ended. Never ready for others.
+    pub async fn ended(&mut self) -> String {
+        match self {
+            Self::Process(process) => process.ended().await,
+            Self::Builtin | Self::OneShot(_) | Self::Http(_) => std::future::pending().await,
         }
     }
 

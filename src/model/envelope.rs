@@ -18,6 +18,9 @@ impl Default for Envelope {
     }
 }
 
+/// Milliseconds of a day, of which the budget is a part.
+const DAY_MS: f64 = 86_400_000.0;
+
 /// What an answer is good for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
@@ -62,8 +65,10 @@ impl Envelope {
         if question.budget.amends_left_hour == 0 {
             return refused(4, "no amendment is left in this hour".to_owned());
         }
-        if question.budget.regret_left <= 0.0 {
-            return refused(5, "the day's budget of regret is spent".to_owned());
+        let is_move = place != question.running_place();
+        let cost = if is_move { 2.0 * question.device.cross_ms / DAY_MS } else { 0.0 };
+        if question.budget.regret_left <= cost {
+            return refused(5, "the day's budget of regret does not bear it".to_owned());
         }
         Verdict::Amends
     }
@@ -126,6 +131,16 @@ mod tests {
         assert_eq!(rule(|_| {}, 0.59), Some(4));
         assert_eq!(rule(|question| question.budget.amends_left_hour = 0, 0.9), Some(4));
         assert_eq!(rule(|question| question.budget.regret_left = 0.0, 0.9), Some(5));
+        assert_eq!(
+            rule(|question| question.device.cross_ms = 60_000.0, 0.9),
+            None,
+            "0.0014 of a day, both ways"
+        );
+        let nearly_spent = |question: &mut ModelInput| {
+            question.device.cross_ms = 60_000.0;
+            question.budget.regret_left = 0.0013;
+        };
+        assert_eq!(rule(nearly_spent, 0.9), Some(5));
     }
 
     #[test]

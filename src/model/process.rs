@@ -21,6 +21,7 @@ use crate::protocol::line::LineBuffer;
 pub mod json_lines;
 pub mod one_shot;
 mod restarts;
+mod scratch;
 
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/opt/bin";
@@ -60,6 +61,14 @@ impl Program {
     /// This program as the helper. Source: proc(5), `/proc/pid/exe`; it stays the same while a newer one is installed.
     pub fn own_helper() -> io::Result<PathBuf> {
         if cfg!(target_os = "linux") { Ok(PathBuf::from("/proc/self/exe")) } else { std::env::current_exe() }
+    }
+
+    /// The files that it consists of, as far as its command and `readable` name them: the program first.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let program = self.argv.first().and_then(|name| sandbox::find_program(name, PATH));
+        let named = self.argv.iter().skip(1).map(PathBuf::from).filter(|path| path.is_absolute());
+        let others = named.chain(self.readable.iter().cloned()).filter(|path| path.is_file());
+        program.into_iter().chain(others).collect()
     }
 
     fn plan(&self, scratch: PathBuf, cpu_seconds: Option<u64>) -> Result<Plan, Failure> {
@@ -107,7 +116,7 @@ impl Running {
     /// Starts it and waits for the helper's report. `longest` is that of its lines, in bytes.
     async fn start(program: &Program, cpu_seconds: Option<u64>, longest: usize) -> Result<Self, Failure> {
         let not_started = |error: io::Error| Failure::NotStarted(error.to_string());
-        let scratch = scratch().map_err(not_started)?;
+        let scratch = scratch::make().map_err(not_started)?;
         let plan = program.plan(scratch.path().to_owned(), cpu_seconds)?;
         let mut command = Command::new(&program.helper);
         command
@@ -239,17 +248,6 @@ fn describe(status: ExitStatus) -> String {
         Some(code) => format!("exit code {code}"),
         None => "killed by a signal".to_owned(),
     }
-}
-
-/// A folder of its own, which the model's user may write to.
-fn scratch() -> io::Result<TempDir> {
-    let folder = tempfile::Builder::new().prefix("signalcore-model-").tempdir()?;
-    #[cfg(target_os = "linux")]
-    if rustix::process::getuid().is_root() {
-        let owner = Some(sandbox::model_uid());
-        std::os::unix::fs::chown(folder.path(), owner, owner)?;
-    }
-    Ok(folder)
 }
 
 /// Its standard error to the log, not too much of it.

@@ -87,6 +87,7 @@ impl Task {
                     Ok(()) => self.take_question(),
                     Err(_) => break,
                 },
+                how = self.backend.ended() => tracing::debug!("the model's program has ended, {how}"),
                 () = sleep_until(Some(try_at)) => {}
             }
         }

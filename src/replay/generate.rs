@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::chance::Chance;
-use super::world::{Device, Line, Notify, Parent, Truth, Upstream, What, World};
+use super::world::{Check, Device, Line, Notify, Parent, Truth, Upstream, What, World};
 use crate::decision::{Scheme, Terms};
 
 /// Seconds of a day.
@@ -153,6 +153,13 @@ impl Plan {
             lines.extend(Timeline::new(self, at, blocks[0], chance).lines(causes, end));
         }
         lines.sort_by_key(|line| (line.at, !matches!(line.what, What::Truth(_))));
+        let notifies = lines.iter_mut().filter_map(|line| match &mut line.what {
+            What::Notify(_, notify) => Some(notify),
+            _ => None,
+        });
+        for (job, notify) in notifies.enumerate() {
+            notify.job = job as u64;
+        }
         let upstream = |(at, pool): (usize, &PoolPlan)| Upstream { name: name(at), terms: pool.terms };
         let (flush, cross, boundary) = self.device;
         World {
@@ -353,11 +360,12 @@ impl<'a> Timeline<'a> {
         let (first, growth, most) = FEES;
         let fees = (first + growth * (self.now - parent.found)).min(most) as u64;
         let notify = Notify {
+            job: 0, // numbered when the lines of all upstreams are in order
             parent: parent.parent,
-            height: parent.height + 1,
+            height: Some(parent.height + 1),
             clean,
-            fees: if is_empty { 0 } else { fees },
-            pay_ok: trouble != Some(TroubleKind::BadPay),
+            fees: Some(if is_empty { 0 } else { fees }),
+            check: if trouble == Some(TroubleKind::BadPay) { Check::Failed } else { Check::Passed },
             known: branch.is_none(),
             connection,
         };

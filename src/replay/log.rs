@@ -8,13 +8,17 @@
 //! ```
 //!
 //! Times are milliseconds since the start and never fall. Upstreams are declared before anything is said of them, in the
-//! operator's order. `height` of a notify is that of the block that would be found. Lines with `"truth":true` decide about
-//! revenue and are hidden from every policy.
+//! operator's order. `height` of a notify is that of the block that would be found; a `job` of the same name, parent and
+//! extranonce1 is the same one, told again. Lines with `"truth":true` decide about revenue and are hidden from every policy.
+//!
+//! A recorded log has a line for each share that was sent and for each answer, and `shares_per_second` is 0: no other share
+//! is made up. It is read to the nanosecond, so that the same log gives the same decisions bit for bit.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::world::{Device, Line, NotAParent, Notify, Truth, Upstream, What, World};
+use super::world::{Answer, Check, Device, Line, NotAParent, Notify, Parent, Truth, Upstream, What, World};
 use crate::decision::Terms;
 
 mod entry;
@@ -115,14 +119,13 @@ pub fn write(world: &World) -> String {
         let line = serde_json::to_string(&entry).expect("numbers and texts are JSON");
         writeln!(text, "{line}").expect("a string takes everything");
     };
-    push(Duration::ZERO, Body::device(&world.device, world.shares_per_second));
+    let rate = world.shares_per_second;
+    push(Duration::ZERO, Body::device(&world.device, rate));
     for upstream in &world.upstreams {
         push(Duration::ZERO, Body::upstream(upstream));
     }
-    let mut jobs = 0;
     for line in &world.lines {
-        jobs += u64::from(matches!(line.what, What::Notify(..)));
-        push(line.at, Body::what(&line.what, &world.upstreams, jobs));
+        push(line.at, Body::what(&line.what, &world.upstreams, rate));
     }
     push(world.end, Body::End { measured_from_ms: millis(world.measured_from) });
     text
@@ -139,13 +142,13 @@ fn span(field: &'static str, millis: f64) -> Result<Duration, Fault> {
     within(field, millis, 0.0, 60_000.0).map(from_millis)
 }
 
-/// To the microsecond: what a log says is read as the same time wherever it stands.
+/// To the nanosecond: what a log says is read as the same time wherever it stands.
 fn from_millis(millis: f64) -> Duration {
-    Duration::from_micros((millis * 1e3).round() as u64)
+    Duration::from_nanos((millis * 1e6).round() as u64)
 }
 
 fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
+    duration.as_nanos() as f64 / 1e6
 }
 
 #[derive(Default)]
@@ -154,10 +157,21 @@ struct Reader {
     /// By upstream: its last extranonce1, and how many it has had before that.
     extranonces: Vec<(Option<String>, u64)>,
     device: Option<(Device, f64)>,
+    /// By upstream and name: the last job of that name.
+    jobs: HashMap<(usize, String), Told>,
+    jobs_told: u64,
     lines: Vec<Line>,
     last_ms: f64,
     measured_from: Duration,
     has_truth: bool,
+}
+
+/// A job that was told.
+#[derive(Clone, Copy, PartialEq)]
+struct Told {
+    number: u64,
+    parent: Parent,
+    connection: u64,
 }
 
 impl Reader {
@@ -203,7 +217,10 @@ impl Reader {
                     cross: span("cross_ms", cross_ms)?,
                     boundary: span("boundary_ms", boundary_ms)?,
                 };
-                let rate = within("shares_per_second", shares_per_second, 1e-6, 1e3)?;
+                let rate = within("shares_per_second", shares_per_second, 0.0, 1e3)?;
+                if self.device.is_some() {
+                    return Ok(Some(What::Device(device)));
+                }
                 self.device = Some((device, rate));
                 return Ok(None);
             }
@@ -223,19 +240,31 @@ impl Reader {
                 self.measured_from = from_millis(from);
                 return Ok(None);
             }
-            Body::Notify { u, parent, height, clean, fees, pay_ok, known, ex1, .. } => {
+            Body::Notify { u, job, parent, height, clean, fees, pay_ok, held, known, ex1 } => {
                 let upstream = self.upstream(u)?;
                 let connection = self.connection(upstream, ex1);
                 let parent = parent.parse()?;
-                let notify = Notify { parent, height, clean, fees, pay_ok, known, connection };
+                let job = self.job(upstream, job, parent, connection);
+                let check = match (pay_ok, held) {
+                    (false, _) => Check::Failed,
+                    (true, true) => Check::Held,
+                    (true, false) => Check::Passed,
+                };
+                let notify = Notify { job, parent, height, clean, fees, check, known, connection };
                 What::Notify(upstream, notify)
             }
+            Body::Submitted { u, share } => What::Submitted(self.upstream(u)?, share),
             Body::Alive { u } | Body::SetDifficulty { u } => What::Alive(self.upstream(u)?),
             Body::Drop { u } => What::Drop(self.upstream(u)?),
             Body::Up { u } => What::Up(self.upstream(u)?),
             Body::NodeTip { parent, height } => What::NodeTip(parent.parse()?, height),
             Body::NodeRefused { parent } => What::NodeRefused(parent.parse()?),
-            Body::Answer { u, accepted } => What::Answer(self.upstream(u)?, accepted),
+            Body::Answer { u, accepted, share, job, code, weight } => {
+                let upstream = self.upstream(u)?;
+                let job = job.and_then(|job| self.jobs.get(&(upstream, job)));
+                let share = share.zip(job.map(|told| told.number));
+                What::Answer(upstream, Answer { share, accepted, code, weight })
+            }
             Body::Block { parent, height, .. } => What::Truth(Truth::Block(parent.parse()?, height)),
             Body::Outage { u, on, .. } => What::Truth(Truth::Outage(self.upstream(u)?, on)),
             Body::RejectRate { u, rate, .. } => {
@@ -246,6 +275,20 @@ impl Reader {
             Body::BadPay { u, on, .. } => What::Truth(Truth::BadPay(self.upstream(u)?, on)),
             Body::OldShares { u, accepted, .. } => What::Truth(Truth::OldShares(self.upstream(u)?, accepted)),
         }))
+    }
+
+    /// The number of a job, a new one unless it is told again.
+    fn job(&mut self, upstream: usize, name: String, parent: Parent, connection: u64) -> u64 {
+        let told = Told { number: self.jobs_told, parent, connection };
+        let is_same = |before: &&Told| Told { number: told.number, ..**before } == told;
+        if let Some(before) = self.jobs.get(&(upstream, name.clone())).filter(is_same)
+            && !name.is_empty()
+        {
+            return before.number;
+        }
+        self.jobs.insert((upstream, name), told);
+        self.jobs_told += 1;
+        told.number
     }
 
     /// Counts the extranonce1 values of an upstream.

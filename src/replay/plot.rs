@@ -42,6 +42,8 @@ const PALETTE: [Colour; 7] = [
     [110, 110, 110],
 ];
 
+const TITLE: &str = "lost of what an oracle earns, mean and standard error";
+
 /// Width of a character of the pictures' texts.
 const CHARACTER: f64 = 8.0;
 /// Room around the axes: left, top, right, bottom.
@@ -78,7 +80,8 @@ fn column_width(columns: &[Column]) -> f64 {
 
 fn size(columns: &[Column]) -> (f64, f64) {
     let names: f64 = names(columns).iter().map(|name| legend_width(name)).sum();
-    let width = (column_width(columns) * columns.len() as f64).max(names);
+    let title = TITLE.len() as f64 * CHARACTER;
+    let width = (column_width(columns) * columns.len() as f64).max(names).max(title);
     (MARGIN.0 + width + MARGIN.2, MARGIN.1 + HEIGHT + MARGIN.3)
 }
 
@@ -100,7 +103,8 @@ fn height_of(loss: f64) -> f64 {
 fn draw(columns: &[Column], canvas: &mut dyn Canvas) {
     let (width, height) = size(columns);
     canvas.rectangle((0.0, 0.0), (width, height), WHITE);
-    let each = column_width(columns);
+    // Few columns share the room that the title and the names of the policies need.
+    let each = (width - MARGIN.0 - MARGIN.2) / columns.len().max(1) as f64;
     for at in (0..columns.len()).step_by(2) {
         canvas.rectangle((MARGIN.0 + at as f64 * each, MARGIN.1), (each, HEIGHT), BAND);
     }
@@ -111,8 +115,7 @@ fn draw(columns: &[Column], canvas: &mut dyn Canvas) {
         let sign = if power == DECADES.0 { "<" } else { "" };
         canvas.text((MARGIN.0 / 2.0, y), &format!("{sign}{percent}%"), INK);
     }
-    let title = "lost of what an oracle earns, mean and standard error";
-    canvas.text((MARGIN.0 + title.len() as f64 * CHARACTER / 2.0, 16.0), title, INK);
+    canvas.text((MARGIN.0 + TITLE.len() as f64 * CHARACTER / 2.0, 16.0), TITLE, INK);
     let mut x = MARGIN.0;
     for (at, name) in names(columns).iter().enumerate() {
         canvas.dot((x + CHARACTER, 42.0), RADIUS, colour(at));
@@ -163,6 +166,25 @@ mod tests {
         assert!(height_of(0.05) < height_of(0.01) && height_of(0.01) < height_of(1e-4));
         assert_eq!(height_of(0.0), MARGIN.1 + HEIGHT);
         assert_eq!(height_of(-1e-3), height_of(1e-9));
+    }
+
+    #[test]
+    fn all_text_is_within_the_picture_however_few_columns_there_are() {
+        struct Extent(f64, f64);
+        impl Canvas for Extent {
+            fn rectangle(&mut self, _: (f64, f64), _: (f64, f64), _: Colour) {}
+            fn dot(&mut self, _: (f64, f64), _: f64, _: Colour) {}
+            fn text(&mut self, (x, _): (f64, f64), text: &str, _: Colour) {
+                let half = text.len() as f64 * CHARACTER / 2.0;
+                (self.0, self.1) = (self.0.min(x - half), self.1.max(x + half));
+            }
+        }
+        for count in 0..=2 {
+            let columns = &columns()[..count];
+            let mut extent = Extent(f64::INFINITY, 0.0);
+            draw(columns, &mut extent);
+            assert!(extent.0 >= 0.0 && extent.1 <= size(columns).0, "{count}: {} to {}", extent.0, extent.1);
+        }
     }
 
     #[test]

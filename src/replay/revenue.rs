@@ -1,6 +1,6 @@
 //! What a job earns at a moment, with the truth known.
 
-use super::world::{Line, Notify, Parent, Truth, What, World};
+use super::world::{Check, Line, Notify, Parent, Truth, What, World};
 use crate::decision::value::subsidy;
 use crate::decision::{Scheme, Terms};
 
@@ -72,7 +72,9 @@ impl Standing {
             | What::Up(_)
             | What::NodeTip(..)
             | What::NodeRefused(_)
-            | What::Answer(..) => {}
+            | What::Submitted(..)
+            | What::Answer(..)
+            | What::Device(_) => {}
         }
         false
     }
@@ -136,15 +138,15 @@ impl Standing {
         let pool = &self.pools[job.upstream];
         let follows_chain = pool.terms.scheme != Scheme::Pps;
         let is_void = !pool.faults.is_empty()
-            || !job.notify.pay_ok
+            || job.notify.check == Check::Failed
             || !self.takes(job)
             || follows_chain && !self.tips.contains(&job.notify.parent);
         if is_void {
             return 0.0;
         }
-        let subsidy = subsidy(job.notify.height) as f64;
+        let subsidy = subsidy(job.notify.height.unwrap_or(self.height + 1)) as f64;
         let kappa = pool.terms.kappa();
-        let fees = (1.0 - kappa) * MEAN_FEES + kappa * job.notify.fees as f64;
+        let fees = (1.0 - kappa) * MEAN_FEES + kappa * job.notify.fees.map_or(MEAN_FEES, |fees| fees as f64);
         pool.terms.pay() * (1.0 - pool.reject_rate) * (subsidy + fees) / (subsidy + MEAN_FEES)
     }
 

@@ -8,8 +8,10 @@ use super::world::World;
 pub struct Sample {
     /// Part of the possible revenue that was earned, 0 to about 1.
     pub efficiency: f64,
-    /// Seconds a day that earned nothing.
+    /// Seconds a day of hashing that earned nothing.
     pub waste: f64,
+    /// Seconds a day without a job.
+    pub idle: f64,
     /// Seconds a day lost to flushes.
     pub dead: f64,
     /// Moves to another upstream a day.
@@ -27,6 +29,7 @@ impl Sample {
         Self {
             efficiency: if possible > 0.0 { figures.revenue / possible } else { 1.0 },
             waste: daily(figures.waste),
+            idle: daily(figures.idle),
             dead: daily(figures.dead),
             moves: daily(figures.moves as f64),
             flushes: daily(figures.flushes as f64),
@@ -35,7 +38,7 @@ impl Sample {
 
     /// The oracle itself, of which only the revenue is known.
     pub fn oracle() -> Self {
-        Self { efficiency: 1.0, waste: 0.0, dead: 0.0, moves: 0.0, flushes: 0.0 }
+        Self { efficiency: 1.0, waste: 0.0, idle: 0.0, dead: 0.0, moves: 0.0, flushes: 0.0 }
     }
 }
 

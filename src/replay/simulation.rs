@@ -1,16 +1,18 @@
 //! Virtual time: a world, a device and a policy, step by step, without ever waiting.
 
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::chance::Chance;
 use super::policy::Policy;
 use super::revenue::{Running, Standing};
-use super::world::{Notify, REPLY, What, World};
+use super::world::{self, Answer, Check, Notify, REPLY, What, World};
 use crate::decision::{Action, Checked, DeviceFigures, Event, JobFacts, JobKey, UpstreamId};
 
 /// A policy that wants to be called at once, again and again, is called so much later: no replay stands still.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
+/// Shares that were not recorded are counted from here on, beyond the numbers of those that were.
+const MADE_UP: u64 = 1 << 63;
 /// Stratum's code for "job not found".
 const STALE: i64 = 21;
 /// Stratum's code for any other reason.
@@ -21,8 +23,10 @@ const OTHER: i64 = 20;
 pub struct Figures {
     /// Ideal seconds earned.
     pub revenue: f64,
-    /// Seconds of hashing, or of idling, that earned nothing.
+    /// Seconds of hashing that earned nothing.
     pub waste: f64,
+    /// Seconds without a job.
+    pub idle: f64,
     /// Seconds lost to flushes.
     pub dead: f64,
     /// Flushes to another upstream.
@@ -36,24 +40,25 @@ pub struct Figures {
 /// Drives a policy through a world. `seed` draws the device's shares; virtual time counts on from `start`.
 pub fn run(world: &World, policy: &mut dyn Policy, seed: u64, start: Instant) -> Figures {
     let mut run = Run::new(world, seed, start);
-    let device = DeviceFigures {
-        flush: world.device.flush,
-        cross: world.device.cross,
-        boundary: world.device.boundary,
-        next_boundary: None,
-    };
-    run.tell(policy, Event::Device(device));
+    run.tell(policy, Event::Device(figures(&world.device)));
     while run.step(policy) {}
     run.figures
 }
 
+fn figures(device: &world::Device) -> DeviceFigures {
+    let world::Device { flush, cross, boundary } = *device;
+    DeviceFigures { flush, cross, boundary, next_boundary: None }
+}
+
 struct Run<'a> {
     world: &'a World,
+    /// What changing over costs now.
+    costs: world::Device,
     start: Instant,
     now: Duration,
     standing: Standing,
-    /// All jobs so far; a job's key is its place here.
-    jobs: Vec<Running>,
+    /// All jobs so far, by their numbers.
+    jobs: HashMap<u64, Running>,
     device: Hashing,
     shares: Shares,
     lines_taken: usize,
@@ -62,11 +67,11 @@ struct Run<'a> {
 
 /// What the device does.
 struct Hashing {
-    job: Option<usize>,
+    job: Option<u64>,
     /// It produces nothing before.
     flushing_until: Duration,
     /// A job to take up at a boundary.
-    pending: Option<(Duration, usize)>,
+    pending: Option<(Duration, u64)>,
     /// When the policy wants to be called.
     wake_after: Duration,
 }
@@ -75,8 +80,12 @@ struct Hashing {
 struct Shares {
     chance: Chance,
     mean_gap: f64,
-    next: Duration,
+    /// When chance finds the next one; `None` where the lines tell when there was one.
+    next: Option<Duration>,
+    /// The last number that was given to a share. Recorded ones keep theirs.
     submitted: u64,
+    /// Recorded ones that were sent to the same upstream here, which is told what became of them.
+    recorded: HashSet<u64>,
     /// The earliest is the greatest.
     unanswered: BinaryHeap<std::cmp::Reverse<Reply>>,
 }
@@ -85,14 +94,14 @@ struct Shares {
 struct Reply {
     at: Duration,
     share: u64,
-    job: usize,
+    job: u64,
     code: Option<i64>,
 }
 
 /// What comes next.
 enum Next {
     Line,
-    Boundary(usize),
+    Boundary(u64),
     Reply,
     Share,
     Wake,
@@ -103,20 +112,30 @@ impl<'a> Run<'a> {
     fn new(world: &'a World, seed: u64, start: Instant) -> Self {
         let mut chance = Chance::new(seed, u64::MAX);
         let mean_gap = 1.0 / world.shares_per_second;
-        let next = Duration::from_secs_f64(chance.exponential(mean_gap));
+        let is_drawn = world.shares_per_second > 0.0;
+        let next = is_drawn.then(|| Duration::from_secs_f64(chance.exponential(mean_gap)));
+        let recorded = HashSet::new();
         Self {
             world,
+            costs: world.device,
             start,
             now: Duration::ZERO,
             standing: Standing::new(world),
-            jobs: Vec::new(),
+            jobs: HashMap::new(),
             device: Hashing {
                 job: None,
                 flushing_until: Duration::ZERO,
                 pending: None,
                 wake_after: Duration::ZERO,
             },
-            shares: Shares { chance, mean_gap, next, submitted: 0, unanswered: BinaryHeap::new() },
+            shares: Shares {
+                chance,
+                mean_gap,
+                next,
+                submitted: MADE_UP,
+                recorded,
+                unanswered: BinaryHeap::new(),
+            },
             lines_taken: 0,
             figures: Figures::default(),
         }
@@ -133,7 +152,7 @@ impl<'a> Run<'a> {
                 self.device.pending = None;
                 self.device.job = Some(job);
                 self.figures.boundaries += u64::from(self.is_measured());
-                policy.taken(JobKey(job as u64), self.instant());
+                policy.taken(JobKey(job), self.instant());
             }
             Next::Reply => self.reply(policy),
             Next::Share => self.share(policy),
@@ -161,7 +180,7 @@ impl<'a> Run<'a> {
         );
         consider(self.world.lines.get(self.lines_taken).map(|line| line.at), Next::Line);
         consider(self.shares.unanswered.peek().map(|reply| reply.0.at), Next::Reply);
-        consider(self.device.job.map(|_| self.shares.next), Next::Share);
+        consider(self.shares.next.filter(|_| self.device.job.is_some()), Next::Share);
         let wake = policy.poll_timeout().map(|at| at.saturating_duration_since(self.start));
         consider(wake.map(|at| at.max(self.device.wake_after)), Next::Wake);
         (next.0.max(self.now), next.1)
@@ -181,7 +200,11 @@ impl<'a> Run<'a> {
         let hashing_from = self.device.flushing_until.clamp(from, to.max(from));
         self.figures.dead += hashing_from.saturating_sub(from).as_secs_f64();
         let seconds = to.saturating_sub(hashing_from).as_secs_f64();
-        let rate = self.device.job.map_or(0.0, |job| self.standing.rate(&self.jobs[job]));
+        let Some(job) = self.device.job else {
+            self.figures.idle += seconds;
+            return;
+        };
+        let rate = self.standing.rate(&self.jobs[&job]);
         self.figures.revenue += rate * seconds;
         if rate == 0.0 {
             self.figures.waste += seconds;
@@ -197,17 +220,17 @@ impl<'a> Run<'a> {
         match action {
             Action::Keep => {}
             Action::Boundary(_, JobKey(job)) => {
-                let period = self.world.device.boundary.as_nanos().max(1);
+                let period = self.costs.boundary.as_nanos().max(1);
                 let at = (self.now.as_nanos() / period + 1) * period;
-                self.device.pending = Some((Duration::from_nanos(at as u64), job as usize));
+                self.device.pending = Some((Duration::from_nanos(at as u64), job));
             }
             Action::Flush(UpstreamId(upstream), JobKey(job)) => {
-                let running = self.device.job.map(|job| self.jobs[job].upstream);
+                let running = self.device.job.map(|job| self.jobs[&job].upstream);
                 let is_move = running.is_some_and(|running| running != upstream);
-                let lost = if is_move { self.world.device.cross } else { self.world.device.flush };
+                let lost = if is_move { self.costs.cross } else { self.costs.flush };
                 self.device.flushing_until = self.now + lost;
                 self.device.pending = None;
-                self.device.job = Some(job as usize);
+                self.device.job = Some(job);
                 if self.is_measured() {
                     self.figures.flushes += 1;
                     self.figures.moves += u64::from(is_move);
@@ -227,26 +250,66 @@ impl<'a> Run<'a> {
         let event = match &line.what {
             What::Notify(upstream, notify) => {
                 let job = self.standing.newest(*upstream).expect("it was taken in").clone();
-                self.jobs.push(job);
-                Event::Job(UpstreamId(*upstream), facts(self.jobs.len() - 1, notify))
+                self.jobs.insert(notify.job, job);
+                Event::Job(UpstreamId(*upstream), facts(notify))
             }
             What::Alive(upstream) => Event::Alive(UpstreamId(*upstream)),
             What::Drop(upstream) => Event::Lost(UpstreamId(*upstream)),
             What::NodeTip(parent, height) => Event::NodeTip { parent: parent.0, height: *height },
             What::NodeRefused(parent) => Event::NodeRefused { parent: parent.0 },
-            // A connection that is open again is worth nothing before its first job; what was answered to the device
-            // that recorded the log is no answer to this one.
-            What::Up(_) | What::Answer(..) | What::Truth(_) => return,
+            What::Submitted(upstream, share) => return self.recorded_share(*upstream, *share, policy),
+            What::Answer(upstream, answer) => return self.recorded_answer(*upstream, answer, policy),
+            What::Device(device) => {
+                self.costs = *device;
+                Event::Device(figures(device))
+            }
+            // A connection that is open again is worth nothing before its first job.
+            What::Up(_) | What::Truth(_) => return,
         };
         self.tell(policy, event);
     }
 
-    /// The device finds a share, unless it is in the middle of a flush.
+    /// The device that recorded the log found a share here. Where this one hashes for the same upstream it finds it too,
+    /// and the answer comes with its line. Where it hashes for another one it finds one there, whose answer is made up.
+    fn recorded_share(&mut self, upstream: usize, share: u64, policy: &mut dyn Policy) {
+        let Some(job) = self.device.job else { return };
+        if self.jobs[&job].upstream == upstream {
+            self.shares.recorded.insert(share);
+            self.tell(policy, Event::Submitted(UpstreamId(upstream), share));
+        } else {
+            self.find(policy);
+        }
+    }
+
+    /// The answer to a share of the recorded device, if it is one of this one too. An answer to nobody knows which share
+    /// counts as one to a share that was sent just now.
+    fn recorded_answer(&mut self, upstream: usize, answer: &Answer, policy: &mut dyn Policy) {
+        let Answer { share, accepted, code, weight } = *answer;
+        let (share, job) = match (share, self.device.job) {
+            (Some((share, job)), _) if self.shares.recorded.remove(&share) => (share, job),
+            (None, Some(job)) if self.jobs[&job].upstream == upstream => {
+                self.shares.submitted += 1;
+                self.tell(policy, Event::Submitted(UpstreamId(upstream), self.shares.submitted));
+                (self.shares.submitted, job)
+            }
+            (None, Some(_)) => return self.find(policy),
+            _ => return,
+        };
+        let (upstream, job) = (UpstreamId(upstream), JobKey(job));
+        self.tell(policy, Event::Answered { upstream, share, job, accepted, code, weight });
+    }
+
+    /// The next share that chance gives.
     fn share(&mut self, policy: &mut dyn Policy) {
         let gap = self.shares.chance.exponential(self.shares.mean_gap);
-        self.shares.next = self.now + Duration::from_secs_f64(gap);
+        self.shares.next = Some(self.now + Duration::from_secs_f64(gap));
+        self.find(policy);
+    }
+
+    /// The device finds a share, unless it is in the middle of a flush, and its answer is drawn by what is true of the upstream.
+    fn find(&mut self, policy: &mut dyn Policy) {
         let Some(job) = self.device.job.filter(|_| self.now >= self.device.flushing_until) else { return };
-        let running = &self.jobs[job];
+        let running = &self.jobs[&job];
         let upstream = running.upstream;
         self.shares.submitted += 1;
         let share = self.shares.submitted;
@@ -261,11 +324,11 @@ impl<'a> Run<'a> {
 
     fn reply(&mut self, policy: &mut dyn Policy) {
         let Reply { share, job, code, .. } = self.shares.unanswered.pop().expect("it was looked at").0;
-        let upstream = self.jobs[job].upstream;
+        let upstream = self.jobs[&job].upstream;
         if !self.standing.answers(upstream) {
             return; // it was lost with the connection
         }
-        let job = JobKey(job as u64);
+        let job = JobKey(job);
         let accepted = code.is_none();
         let answered =
             Event::Answered { upstream: UpstreamId(upstream), share, job, accepted, code, weight: 1.0 };
@@ -273,15 +336,20 @@ impl<'a> Run<'a> {
     }
 }
 
-fn facts(key: usize, notify: &Notify) -> JobFacts {
+fn facts(notify: &Notify) -> JobFacts {
+    let checked = match notify.check {
+        Check::Failed => Checked::Rejected("it pays a stranger"),
+        Check::Held => Checked::Hold("a check has not ended"),
+        Check::Passed => Checked::Passed,
+    };
     JobFacts {
-        key: JobKey(key as u64),
+        key: JobKey(notify.job),
         parent: notify.parent.0,
-        height: Some(notify.height),
+        height: notify.height,
         clean: notify.clean,
-        fees: Some(notify.fees),
+        fees: notify.fees,
         connection: notify.connection,
         proven_parent: notify.known,
-        checked: if notify.pay_ok { Checked::Passed } else { Checked::Rejected("it pays a stranger") },
+        checked,
     }
 }

@@ -22,7 +22,7 @@ pub struct World {
     pub end: Duration,
     /// Figures count from here; before it a policy may learn.
     pub measured_from: Duration,
-    /// Shares the device finds each second.
+    /// Shares the device finds each second, by chance; 0 where the lines tell when it found one.
     pub shares_per_second: f64,
 }
 
@@ -70,25 +70,55 @@ pub enum What {
     NodeTip(Parent, u32),
     /// The own node calls this block invalid.
     NodeRefused(Parent),
-    /// A share was judged while the log was recorded: whether it was accepted.
-    Answer(usize, bool),
+    /// A share was sent there while the log was recorded; its number.
+    Submitted(usize, u64),
+    /// A share was judged there while the log was recorded.
+    Answer(usize, Answer),
+    /// Changing over costs so much from now on.
+    Device(Device),
     /// What no policy sees.
     Truth(Truth),
+}
+
+/// What the checks of a job found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing wrong.
+    Passed,
+    /// One of them has not come to its end.
+    Held,
+    /// It pays somebody else, or earns nothing for another reason.
+    Failed,
+}
+
+/// What a pool said of a share while a log was recorded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Answer {
+    /// Its number, and the job that it was found on; `None` where the log tells only that there was an answer.
+    pub share: Option<(u64, u64)>,
+    /// Whether it counts.
+    pub accepted: bool,
+    /// The code of a refusal.
+    pub code: Option<i64>,
+    /// Its difficulty over the mean one.
+    pub weight: f64,
 }
 
 /// A job as far as decisions need it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notify {
+    /// Its number in the world, which grows; the same again when it is told anew because its checks have ended.
+    pub job: u64,
     /// The block it builds on.
     pub parent: Parent,
-    /// Height of the block that would be found.
-    pub height: u32,
+    /// Height of the block that would be found, where it can be read.
+    pub height: Option<u32>,
     /// Whether older jobs are void.
     pub clean: bool,
-    /// Fees in the coinbase, satoshi.
-    pub fees: u64,
-    /// Whether the coinbase pays whom it should.
-    pub pay_ok: bool,
+    /// Fees in the coinbase, satoshi, where they are known.
+    pub fees: Option<u64>,
+    /// What the checks found.
+    pub check: Check,
     /// Whether the parent carries its work, by its hash or by somebody who vouches.
     pub known: bool,
     /// Counts the extranonce1 values of this upstream: another number means another extranonce1.

@@ -59,8 +59,8 @@ impl ModelPlan {
 
 fn choice(model: &config::Model) -> Result<Option<Choice>, String> {
     let dialect = match model.backend.as_str() {
-        // What is learnt of bad spells moves probes, within mathematics.
-        "builtin" | "learned" => return Ok(Some(Choice::Builtin)),
+        "builtin" => return Ok(Some(Choice::Builtin)),
+        "learned" => return Ok(Some(Choice::Learned)),
         "process" => return Ok(Some(Choice::Process(program(model)?))),
         "oneshot" => return Ok(Some(Choice::OneShot(program(model)?, model.preferences.clone()))),
         "ollama" => Dialect::Ollama,

@@ -57,8 +57,11 @@ fn ask_shows_question_answer_and_verdict() {
 
 #[test]
 fn health_and_bench_tell_what_a_program_finds_in_json() {
-    let health = json(&signalcore(&["model", "health", "--backend", "builtin", "--json"]));
-    assert_eq!((&health["answers"], &health["chose_worse"]), (&true.into(), &false.into()));
+    for backend in ["builtin", "learned"] {
+        let health = json(&signalcore(&["model", "health", "--backend", backend, "--json"]));
+        assert_eq!((&health["answers"], &health["chose_worse"]), (&true.into(), &false.into()));
+        assert_eq!(health["backend"], backend);
+    }
     let bench = json(&signalcore(&["model", "bench", "--backend", "builtin", "--count", "50", "--json"]));
     assert_eq!((&bench["answered"], &bench["agreement"]), (&50.into(), &1.0.into()));
     assert!(bench["latency_ms"]["p99"].as_f64().unwrap() < 5.0);

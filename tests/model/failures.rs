@@ -103,3 +103,31 @@ async fn a_model_that_answers_is_heard_and_a_hard_event_voids_what_was_asked() {
         assert!(start.elapsed() < Duration::from_secs(60));
     }
 }
+
+/// Children of this process that have ended and are waited for by nobody. Source: proc(5), state and parent in `stat`.
+#[cfg(target_os = "linux")]
+fn zombies() -> Vec<String> {
+    let own = std::process::id().to_string();
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let is_zombie = |stat: &String| {
+        let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
+        let mut fields = behind.split_whitespace();
+        fields.next() == Some("Z") && fields.next() == Some(&own)
+    };
+    stats.filter(is_zombie).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_program_that_ends_between_two_questions_leaves_no_zombie() {
+    let script = Script::new(&format!("{HELLO}\nreply(json.loads(sys.stdin.readline()))"));
+    let (mut handle, _end) = started(Choice::Process(script.program()));
+    // The trial at the start is its one question.
+    handle.condition.wait_for(|condition| condition.health.is_some()).await.unwrap();
+    let start = Instant::now();
+    while !zombies().is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", zombies());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -194,3 +194,17 @@ async fn a_program_for_one_question_that_never_ends_is_ended() {
     let answer = model.ask(&health::question(1000), Variation::Plain, deadline).await;
     assert_eq!(answer, Err(Failure::Late));
 }
+
+#[tokio::test]
+async fn a_program_that_has_ended_is_taken_note_of_at_once_and_started_again_for_a_later_question() {
+    let (_script, mut model) =
+        lines("question = json.loads(sys.stdin.readline()); reply(question, reason=str(os.getpid()))");
+    let pid = model.ask(&health::question(2000), soon()).await.unwrap().reason;
+    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists() || cfg!(not(target_os = "linux")));
+    let how = tokio::time::timeout(Duration::from_secs(20), model.ended()).await.unwrap();
+    assert_eq!(how, "exit code 0");
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "a zombie");
+    tokio::time::sleep(Duration::from_millis(1500)).await; // it is not started again at once
+    let again = model.ask(&health::question(2000), soon()).await.unwrap().reason;
+    assert_ne!(again, pid);
+}

@@ -3,9 +3,10 @@
 //! Two worlds of a scenario run with every change; as the bars are meant for more, these have some slack. All worlds, in
 //! about a minute: `cargo test --release --test replay -- --ignored`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use signalcore::replay::policy::Kind;
+use signalcore::decision::{Advice, Decider};
+use signalcore::replay::policy::{Kind, Mathematics};
 use signalcore::replay::scenario::{SCENARIOS, Scenario, named};
 use signalcore::replay::score::{Sample, Score};
 use signalcore::replay::{oracle, simulation};
@@ -37,6 +38,20 @@ const OTHERS: &[(&str, [f64; 3])] = &[
 
 /// Part of what is lost that two programs may differ by, and as much again in efficiency for what a few seeds scatter.
 const APART: (f64, f64) = (0.2, 0.0002);
+
+/// What advice may cost a day, the default, and what chance may add in a single day: the budget is kept by what is believed
+/// of upstreams, and they pay by what is true.
+const BUDGET: f64 = 0.002;
+const NOISE: f64 = 0.0005;
+
+/// Any upstream that is allowed but the one that is hashed for.
+fn elsewhere(decider: &Decider, now: Instant) -> Option<Advice> {
+    let (running, _) = decider.running()?;
+    let candidates = decider.candidates(now).into_iter();
+    let target = candidates.filter(|other| other.upstream != running).find(|other| other.allowed)?.upstream;
+    let (until, seen) = (now + Duration::from_secs(60), decider.moment());
+    Some(Advice { target, hold: false, confidence: 1.0, until, seen })
+}
 
 /// How many worlds, and what the bars yield to so few.
 #[derive(Clone, Copy)]
@@ -139,6 +154,27 @@ impl Extent {
             assert!(gain.mean != 0.0, "{name}: no advice was ever followed");
         }
     }
+
+    /// The worst that an adviser can do who is always sure: each minute to another upstream.
+    fn restless_advice(self) {
+        for name in ["S3a", "S3b", "S3c", "S5", "S6", "S8", "S9"] {
+            let scenario = named(name).unwrap();
+            let [math] = self.scores(scenario, [Kind::Math]);
+            let samples = (0..math.samples.len() as u64).map(|seed| {
+                let (world, start) = (scenario.plan().world(seed, None), Instant::now());
+                let mut policy =
+                    Mathematics::new(&world, seed, start).with_adviser(Box::new(elsewhere), start);
+                let figures = simulation::run(&world, &mut policy, seed, start);
+                Sample::new(&figures, oracle::revenue(&world), &world)
+            });
+            let gain = Score { samples: samples.collect() }.gain_over(&math);
+            assert!(
+                gain.mean >= -BUDGET - 2.0 * gain.error && gain.least >= -BUDGET - NOISE,
+                "{name}: {gain:?}"
+            );
+            assert!(gain.mean != 0.0, "{name}: no advice was ever followed");
+        }
+    }
 }
 
 #[test]
@@ -162,10 +198,16 @@ fn random_advice_costs_no_more_than_its_envelope_allows() {
 }
 
 #[test]
+fn advice_that_always_moves_costs_no_more_than_the_budget_of_a_day() {
+    Extent::Few.restless_advice();
+}
+
+#[test]
 #[ignore = "a minute of an optimised build: cargo test --release --test replay -- --ignored"]
 fn every_bar_is_reached_over_all_seeds() {
     Extent::All.others();
     Extent::All.days();
     Extent::All.weeks();
     Extent::All.random_advice();
+    Extent::All.restless_advice();
 }

@@ -3,4 +3,6 @@
 
 mod bars;
 mod command;
+mod record;
 mod scripts;
+mod watched;

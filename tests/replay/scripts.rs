@@ -4,56 +4,39 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use signalcore::decision::{Action, Advice, Decider, Event, JobKey, UpstreamId};
-use signalcore::replay::policy::{Mathematics, Policy};
+use signalcore::replay::policy::Mathematics;
 use signalcore::replay::scenario::named;
 use signalcore::replay::world::Parent;
 use signalcore::replay::{log, simulation};
 
-/// Math, with what it decides written down as milliseconds, action, upstream and block.
-struct Noted {
-    math: Mathematics,
+use crate::watched::{Watch, Watched};
+
+/// What is decided, as milliseconds, action, upstream and block.
+struct Notes {
     start: Instant,
     jobs: HashMap<JobKey, Parent>,
-    notes: Vec<String>,
+    lines: Vec<String>,
 }
 
-impl Noted {
-    fn note(&mut self, action: Action, now: Instant) -> Action {
+impl<P> Watch<P> for Notes {
+    fn told(&mut self, event: Event, _: Instant) {
+        if let Event::Job(_, facts) = event {
+            self.jobs.insert(facts.key, Parent(facts.parent));
+        }
+    }
+
+    fn did(&mut self, _: &P, action: Action, now: Instant) {
         let ms = (now - self.start).as_millis();
         let mut job = |word: &str, UpstreamId(upstream): UpstreamId, job: JobKey| {
             let name = char::from(b'A' + upstream as u8);
-            self.notes.push(format!("{ms} {word} {name} {}", self.jobs[&job]));
+            self.lines.push(format!("{ms} {word} {name} {}", self.jobs[&job]));
         };
         match action {
             Action::Keep => {}
             Action::Boundary(upstream, key) => job("boundary", upstream, key),
             Action::Flush(upstream, key) => job("flush", upstream, key),
-            Action::Close(_) | Action::Idle => self.notes.push(format!("{ms} idle")),
+            Action::Close(_) | Action::Idle => self.lines.push(format!("{ms} idle")),
         }
-        action
-    }
-}
-
-impl Policy for Noted {
-    fn handle(&mut self, event: Event, now: Instant) -> Action {
-        if let Event::Job(_, facts) = event {
-            self.jobs.insert(facts.key, Parent(facts.parent));
-        }
-        let action = self.math.handle(event, now);
-        self.note(action, now)
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Action {
-        let action = self.math.handle_timeout(now);
-        self.note(action, now)
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.math.poll_timeout()
-    }
-
-    fn taken(&mut self, job: JobKey, now: Instant) {
-        self.math.taken(job, now);
     }
 }
 
@@ -78,9 +61,10 @@ fn decided(pools: usize, lines: &[String], end: f64) -> Vec<String> {
     let world = log::read(&text).unwrap();
     let start = Instant::now();
     let math = Mathematics::new(&world, 0, start);
-    let mut noted = Noted { math, start, jobs: HashMap::new(), notes: Vec::new() };
-    simulation::run(&world, &mut noted, 0, start);
-    noted.notes
+    let watch = Notes { start, jobs: HashMap::new(), lines: Vec::new() };
+    let mut watched = Watched { policy: math, watch };
+    simulation::run(&world, &mut watched, 0, start);
+    watched.watch.lines
 }
 
 /// All pools build on h1 from the start on.

@@ -10,6 +10,7 @@ use serde_json::json;
 use signalcore::clock::now;
 use signalcore::model::health;
 use signalcore::model::input::{CandidateFacts, ModelInput};
+use signalcore::replay::chance::Chance;
 use signalcore::wiring::model::ModelPlan;
 
 use super::super::{exit, print};
@@ -17,18 +18,11 @@ use super::{judged, open};
 
 /// Questions that differ, the same ones each time: two to four candidates whose values lie near each other.
 pub(super) fn made_up(count: u32) -> Vec<ModelInput> {
-    let mut state = 1_u64;
-    let mut part = move || {
-        // Source: Vigna's splitmix64.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) as f64 / 2_f64.powi(64)
-    };
+    let mut chance = Chance::new(1, 0);
+    let mut part = move || chance.between(0.0, 1.0);
     let mut question = || {
         let sample = health::question(2000);
-        let mut candidates: Vec<_> = (0..2 + (part() * 3.0) as usize)
+        let mut candidates: Vec<_> = (0..2 + ((part() * 3.0) as usize).min(2))
             .map(|_| {
                 let (acc_mean, pay) = (1.0 - part() * 0.03, 1.0 - part() * 0.02);
                 let value = acc_mean * pay;
@@ -49,7 +43,7 @@ pub(super) fn made_up(count: u32) -> Vec<ModelInput> {
         for (place, candidate) in candidates.iter_mut().enumerate() {
             candidate.id = ModelInput::name(place);
         }
-        let running = (part() * candidates.len() as f64) as usize;
+        let running = ((part() * candidates.len() as f64) as usize).min(candidates.len() - 1);
         let mut question = ModelInput { candidates, ..sample };
         question.running.candidate = ModelInput::name(running);
         question.running.value = question.candidates[running].value;

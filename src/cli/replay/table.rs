@@ -7,8 +7,8 @@ use signalcore::replay::score::Score;
 use super::Measured;
 use crate::cli::blocks::table;
 
-const HEADER: [&str; 9] =
-    ["scenario", "policy", "efficiency", "± error", "minimum", "waste", "dead", "moves", "gain"];
+const HEADER: [&str; 10] =
+    ["scenario", "policy", "efficiency", "± error", "minimum", "waste", "idle", "dead", "moves", "gain"];
 
 /// The table and, below it, how math stands against its bars.
 pub(super) fn text(measured: &[Measured]) -> String {
@@ -41,6 +41,7 @@ fn rows(table: &mut Table, measured: &Measured) {
             format!("{:.5}", efficiency.error),
             format!("{:.5}", efficiency.least),
             daily(score.mean(|sample| sample.waste).mean),
+            daily(score.mean(|sample| sample.idle).mean),
             daily(score.mean(|sample| sample.dead).mean),
             daily(score.mean(|sample| sample.moves).mean),
             gain(measured, *kind, score),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::restarts::Restarts;
-use super::{Program, Running, STARTING, before};
+use super::{Program, Running, STARTING, before, describe};
 use crate::clock::now;
 use crate::model::failure::Failure;
 use crate::model::input::{MAX_BYTES, ModelInput};
@@ -91,6 +91,16 @@ impl JsonLines {
             Err(_) => {}
         }
         answer
+    }
+
+    /// Waits until it ends by itself, and takes note of that, so that no dead process waits for the next question. Dropping
+    /// this changes nothing. Never ready while it does not run.
+    pub async fn ended(&mut self) -> String {
+        let Some(running) = &mut self.running else { return std::future::pending().await };
+        let status = running.child.wait().await;
+        let why = status.map_or_else(|error| error.to_string(), describe);
+        self.kill();
+        why
     }
 
     /// Ends it.

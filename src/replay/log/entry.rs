@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::decision;
-use crate::replay::world::{Device, Truth, Upstream, What};
+use crate::replay::world::{Answer, Check, Device, Truth, Upstream, What};
 
 /// A time and what happens then.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,11 +40,15 @@ pub(super) enum Body {
         #[serde(default)]
         job: String,
         parent: String,
-        height: u32,
+        #[serde(deserialize_with = "Option::deserialize")]
+        height: Option<u32>,
         clean: bool,
-        fees: u64,
+        #[serde(deserialize_with = "Option::deserialize")]
+        fees: Option<u64>,
         #[serde(default = "yes")]
         pay_ok: bool,
+        #[serde(default, skip_serializing_if = "is_not")]
+        held: bool,
         #[serde(default = "yes")]
         known: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,9 +66,21 @@ pub(super) enum Body {
     Up {
         u: String,
     },
+    Submitted {
+        u: String,
+        share: u64,
+    },
     Answer {
         u: String,
         accepted: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        share: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        job: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<i64>,
+        #[serde(default = "whole")]
+        weight: f64,
     },
     NodeTip {
         parent: String,
@@ -129,6 +145,11 @@ fn yes() -> bool {
     true
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // what serde asks for
+fn is_not(flag: &bool) -> bool {
+    !flag
+}
+
 fn whole() -> f64 {
     1.0
 }
@@ -160,6 +181,11 @@ impl From<decision::Scheme> for Scheme {
     }
 }
 
+/// What a job is called in a log.
+fn name_of(job: u64) -> String {
+    format!("{job:x}")
+}
+
 impl Body {
     pub(super) fn device(device: &Device, shares_per_second: f64) -> Self {
         let millis = super::millis;
@@ -177,18 +203,19 @@ impl Body {
         Self::Upstream { u, scheme: scheme.into(), fee, payout_factor, kappa, vouches }
     }
 
-    /// `job` numbers the jobs.
-    pub(super) fn what(what: &What, upstreams: &[Upstream], job: u64) -> Self {
+    /// `shares_per_second` is that of the head.
+    pub(super) fn what(what: &What, upstreams: &[Upstream], shares_per_second: f64) -> Self {
         let name = |upstream: &usize| upstreams[*upstream].name.clone();
         match what {
             What::Notify(upstream, notify) => Self::Notify {
                 u: name(upstream),
-                job: format!("{job:x}"),
+                job: name_of(notify.job),
                 parent: notify.parent.to_string(),
                 height: notify.height,
                 clean: notify.clean,
                 fees: notify.fees,
-                pay_ok: notify.pay_ok,
+                pay_ok: notify.check != Check::Failed,
+                held: notify.check == Check::Held,
                 known: notify.known,
                 ex1: Some(format!("{:08x}", notify.connection)),
             },
@@ -197,7 +224,16 @@ impl Body {
             What::Up(upstream) => Self::Up { u: name(upstream) },
             What::NodeTip(parent, height) => Self::NodeTip { parent: parent.to_string(), height: *height },
             What::NodeRefused(parent) => Self::NodeRefused { parent: parent.to_string() },
-            What::Answer(upstream, accepted) => Self::Answer { u: name(upstream), accepted: *accepted },
+            What::Submitted(upstream, share) => Self::Submitted { u: name(upstream), share: *share },
+            What::Answer(upstream, Answer { share, accepted, code, weight }) => Self::Answer {
+                u: name(upstream),
+                accepted: *accepted,
+                share: share.map(|(share, _)| share),
+                job: share.map(|(_, job)| name_of(job)),
+                code: *code,
+                weight: *weight,
+            },
+            What::Device(device) => Self::device(device, shares_per_second),
             What::Truth(truth) => Self::truth(truth, name),
         }
     }

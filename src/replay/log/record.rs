@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::entry::{Body, Entry};
-use crate::decision::{Event, UpstreamId};
-use crate::replay::world::{Device, Notify, Parent, Upstream, What};
+use crate::decision::{Checked, Event, UpstreamId};
+use crate::replay::world::{Answer, Check, Device, Notify, Parent, Upstream, What};
 
 /// Writes a log. It has no I/O: each event gives the text to append, with its ends of lines.
 #[derive(Debug, Clone)]
@@ -13,14 +13,13 @@ pub struct Recorder {
     /// Whose connection is closed.
     lost: Vec<bool>,
     start: Instant,
-    jobs: u64,
 }
 
 impl Recorder {
     /// The first lines of a log too. Names are those of the operator's order, never those of accounts.
     pub fn new(upstreams: Vec<Upstream>, now: Instant) -> (Self, String) {
         let head = upstreams.iter().map(|upstream| text(Duration::ZERO, Body::upstream(upstream))).collect();
-        (Self { lost: vec![false; upstreams.len()], upstreams, start: now, jobs: 0 }, head)
+        (Self { lost: vec![false; upstreams.len()], upstreams, start: now }, head)
     }
 
     /// What an event adds; nothing for one that no replay needs, or of an upstream that is not in the log.
@@ -30,13 +29,17 @@ impl Recorder {
             Event::Job(UpstreamId(upstream), facts) => {
                 let Some(lost) = self.lost.get_mut(upstream) else { return String::new() };
                 let was_lost = std::mem::take(lost);
-                self.jobs += 1;
                 let notify = Notify {
+                    job: facts.key.0,
                     parent: Parent(facts.parent),
-                    height: facts.height.unwrap_or(0),
+                    height: facts.height,
                     clean: facts.clean,
-                    fees: facts.fees.unwrap_or(0),
-                    pay_ok: !matches!(facts.checked, crate::decision::Checked::Rejected(_)),
+                    fees: facts.fees,
+                    check: match facts.checked {
+                        Checked::Passed => Check::Passed,
+                        Checked::Hold(_) => Check::Held,
+                        Checked::Rejected(_) => Check::Failed,
+                    },
                     known: facts.proven_parent,
                     connection: facts.connection,
                 };
@@ -50,17 +53,18 @@ impl Recorder {
                 }
                 What::Drop(upstream)
             }
-            Event::Answered { upstream: UpstreamId(upstream), accepted, .. } => {
-                What::Answer(upstream, accepted)
+            Event::Answered { upstream: UpstreamId(upstream), share, job, accepted, code, weight } => {
+                What::Answer(upstream, Answer { share: Some((share, job.0)), accepted, code, weight })
             }
+            Event::Submitted(UpstreamId(upstream), share) => What::Submitted(upstream, share),
             Event::NodeTip { parent, height } => What::NodeTip(Parent(parent), height),
             Event::NodeRefused { parent } => What::NodeRefused(Parent(parent)),
             Event::Device(figures) => {
                 let device =
                     Device { flush: figures.flush, cross: figures.cross, boundary: figures.boundary };
-                return text(at, Body::device(&device, SHARES_PER_SECOND));
+                What::Device(device)
             }
-            Event::Submitted(..) | Event::Repute(..) => return String::new(),
+            Event::Repute(..) => return String::new(),
         };
         self.line(at, &what)
     }
@@ -71,25 +75,24 @@ impl Recorder {
             | What::Alive(upstream)
             | What::Drop(upstream)
             | What::Up(upstream)
+            | What::Submitted(upstream, _)
             | What::Answer(upstream, _) => *upstream < self.upstreams.len(),
-            What::NodeTip(..) | What::NodeRefused(_) | What::Truth(_) => true,
+            What::NodeTip(..) | What::NodeRefused(_) | What::Device(_) | What::Truth(_) => true,
         };
-        if is_known { text(at, Body::what(what, &self.upstreams, self.jobs)) } else { String::new() }
+        // Every share is in the log: a replay makes none up.
+        if is_known { text(at, Body::what(what, &self.upstreams, 0.0)) } else { String::new() }
     }
 }
 
-/// A replay draws shares of its own, at the rate that its figures hold for.
-const SHARES_PER_SECOND: f64 = 0.3;
-
 fn text(at: Duration, body: Body) -> String {
-    let t_ms = at.as_micros() as f64 / 1e3;
+    let t_ms = super::millis(at);
     serde_json::to_string(&Entry { t_ms, body }).expect("numbers and texts are JSON") + "\n"
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{Checked, DeviceFigures, JobFacts, JobKey, Scheme};
+    use crate::decision::{DeviceFigures, JobFacts, JobKey, Scheme};
     use crate::replay::generate::terms;
     use crate::replay::log::read;
 
@@ -136,12 +139,13 @@ mod tests {
         assert_eq!(world.upstreams, [upstream]);
         let seen = world.lines.iter().filter(|line| !matches!(line.what, What::Truth(_)));
         let seen: Vec<_> = seen.map(|line| (line.at.as_secs(), &line.what)).collect();
-        assert_eq!(seen.len(), 5);
+        assert_eq!(seen.len(), 6);
         assert!(
             matches!(seen[0], (1, What::Notify(0, notify)) if notify.parent == Parent([1; 32]) && notify.connection == 0)
         );
-        assert_eq!(seen[1], (2, &What::Answer(0, true)));
-        assert_eq!(seen[2..4], [(4, &What::Drop(0)), (5, &What::Up(0))]);
-        assert!(matches!(seen[4], (5, What::Notify(0, notify)) if notify.connection == 1));
+        let answer = Answer { share: Some((1, 0)), accepted: true, code: None, weight: 1.0 };
+        assert_eq!(seen[1..3], [(2, &What::Answer(0, answer)), (3, &What::Submitted(0, 2))]);
+        assert_eq!(seen[3..5], [(4, &What::Drop(0)), (5, &What::Up(0))]);
+        assert!(matches!(seen[5], (5, What::Notify(0, notify)) if notify.connection == 1));
     }
 }

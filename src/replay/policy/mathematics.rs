@@ -112,6 +112,11 @@ impl Mathematics {
         self.with_adviser(Box::new(ask), start)
     }
 
+    /// The decider, to look at.
+    pub fn decider(&self) -> &Decider {
+        &self.decider
+    }
+
     /// Remembers the decision of this number, from 1 on. Only those that change what is hashed are counted.
     #[must_use]
     pub fn explaining(self, number: u64) -> Self {
