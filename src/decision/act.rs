@@ -167,6 +167,8 @@ impl Decider {
     fn next_wake(&self, table: &Table, weighed: bool, now: Instant) -> Option<Instant> {
         // Gains count, and are looked for again, only where the most worth is wanted.
         let gains = self.settings.strategy == Strategy::Value;
+        let ordered = self.settings.strategy == Strategy::Failover;
+        let proven = (0..self.upstreams.len()).filter(|_| ordered).map(|id| self.proven_at(UpstreamId(id)));
         let of_upstreams = self.upstreams.iter().zip(&table.of).flat_map(|(upstream, weighed)| {
             let up_since = upstream.link.up_since().filter(|_| gains);
             let usable_at = up_since.map(|since| since + self.settings.moves.usable_after);
@@ -182,7 +184,7 @@ impl Decider {
             self.hashing.weighed_at.filter(|_| gains && !weighed).map(|at| at + WEIGH_EVERY),
             self.envelope.ends(),
         ];
-        of_upstreams.chain(of_lanes).chain(others).flatten().filter(|at| *at > now).min()
+        of_upstreams.chain(proven).chain(of_lanes).chain(others).flatten().filter(|at| *at > now).min()
     }
 
     fn wakes_of(&self, lane: &Lane, table: &Table, now: Instant) -> [Option<Instant>; 6] {
@@ -198,7 +200,7 @@ impl Decider {
             (is_late && has_other()).then(|| now + LOOK_AGAIN),
             newest.and_then(|newest| newest.judgement?.changes_at),
             waits.map(|_| running.since + Duration::from_secs_f64(OLDEST)),
-            waits.map(|newest| newest.since + self.settings.graces.alone),
+            waits.and(upstream.jobs.on_parent_since).map(|since| since + self.settings.graces.lower),
         ]
     }
 

@@ -152,6 +152,11 @@ impl Chain {
         is_new
     }
 
+    /// Our node is gone: what it said of old stays known, and of new blocks it can say nothing.
+    pub(super) fn lose_node(&mut self) {
+        self.parents.iter_mut().for_each(|parent| parent.node_height = None);
+    }
+
     /// Our node calls the block invalid.
     pub(super) fn refuse(&mut self, hash: ParentHash, now: Instant) {
         let (at, _) = self.find_or_add(hash, now);

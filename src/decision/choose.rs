@@ -43,14 +43,10 @@ impl Decider {
         let current = &table.of[ours];
         let newest = self.upstreams[ours].jobs.newest.filter(|_| table.newest[ours].is_some());
         let worth = table.newest[ours].filter(|newest| newest.value > 0.0);
-        if let Some(newest) = newest.filter(|_| worth.is_some()) {
-            if newest.facts.parent != running.facts.parent {
-                if !self.is_lower(running, &newest) || now >= newest.since + self.settings.graces.alone {
-                    return self.flush(running.upstream, 4, Reason::NewParent(running.upstream));
-                }
-            } else if newest.facts.connection != running.facts.connection {
-                return self.flush(running.upstream, 6, Reason::NewExtranonce1(running.upstream));
-            }
+        let followed =
+            newest.filter(|_| worth.is_some()).and_then(|newest| self.follow(running, &newest, now));
+        if let Some(choice) = followed {
+            return choice;
         }
         if current.value <= 0.0 {
             return self.leave(running, current, table, now);
@@ -67,6 +63,19 @@ impl Decider {
             Some(newest) => self.renew(running, newest, now),
             None => kept,
         }
+    }
+
+    /// Our upstream is elsewhere: on another connection, where what runs counts no more, or on another block.
+    fn follow(&self, running: &Running, newest: &Offer, now: Instant) -> Option<Choice> {
+        if newest.facts.connection != running.facts.connection {
+            return Some(self.flush(running.upstream, 6, Reason::NewExtranonce1(running.upstream)));
+        }
+        if newest.facts.parent == running.facts.parent {
+            return None;
+        }
+        let since = self.upstreams[running.upstream.0].jobs.on_parent_since.unwrap_or(newest.since);
+        let may = !self.is_lower(running, newest) || now >= since + self.settings.graces.lower;
+        may.then(|| self.flush(running.upstream, 4, Reason::NewParent(running.upstream)))
     }
 
     /// The boards have nothing to do.
@@ -124,7 +133,12 @@ impl Decider {
             return self.flush(running.upstream, 4, Reason::NewParent(running.upstream));
         }
         if current.is_doubtful() {
-            return Choice::keep(line, Reason::NothingLeft(why));
+            return match self.upstreams[running.upstream.0].jobs.newest.filter(|_| newest.is_some()) {
+                Some(offer) if newest.is_some_and(|newest| newest.is_doubtful()) => {
+                    self.follow(running, &offer, now).unwrap_or_else(|| self.renew(running, offer, now))
+                }
+                _ => Choice::keep(line, Reason::NothingLeft(why)),
+            };
         }
         if let Some(other) = self.last_resort(table) {
             return self.go_to(other, running, line, Reason::Left(why));

@@ -146,6 +146,8 @@ pub enum Event {
     Repute(UpstreamId, Repute),
     /// A share was sent; its number is unique.
     Submitted(UpstreamId, u64),
+    /// A share came to its end without a word of its upstream.
+    Ended(UpstreamId, u64),
     /// A share was judged.
     Answered {
         /// By whom.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Decider;
 use super::chain::Testimony;
 use super::flush::{OldJobs, QUICK};
-use super::input::{Event, JobFacts, JobKey, UpstreamId};
+use super::input::{Event, JobFacts, JobKey, Repute, UpstreamId};
 use super::lanes::Running;
 use super::output::{Warning, Worthless};
 use super::rejects::Finding;
@@ -42,11 +42,21 @@ impl Decider {
                 let place = &mut self.upstreams[upstream.0];
                 place.jobs.close();
                 place.old_jobs = OldJobs::default();
+                if place.terms.vouches {
+                    self.chain.lose_node();
+                }
+                let place = &mut self.upstreams[upstream.0];
                 self.moment += u64::from(place.link.lost(hashing, now));
                 false
             }
+            Event::Ended(upstream, share) if upstream.0 < self.upstreams.len() => {
+                self.upstreams[upstream.0].link.ended(share);
+                false
+            }
             Event::Repute(upstream, repute) if upstream.0 < self.upstreams.len() => {
-                self.upstreams[upstream.0].repute = repute;
+                let upstream = &mut self.upstreams[upstream.0];
+                upstream.has_failed |= repute != Repute::Good;
+                upstream.repute = repute;
                 false
             }
             Event::Submitted(upstream, share) if upstream.0 < self.upstreams.len() => {
@@ -102,7 +112,9 @@ impl Decider {
     pub(super) fn find_dead(&mut self, now: Instant) {
         for id in 0..self.upstreams.len() {
             let hashing = self.is_running(UpstreamId(id));
-            self.moment += u64::from(self.upstreams[id].link.advance(hashing, now));
+            let is_dead = self.upstreams[id].link.advance(hashing, now);
+            self.upstreams[id].has_failed |= is_dead;
+            self.moment += u64::from(is_dead);
         }
     }
 

@@ -121,6 +121,8 @@ pub(super) struct Link {
     heard: Instant,
     spoke: Option<Instant>,
     sent: VecDeque<Sent>,
+    /// Those that it was found dead for.
+    late: VecDeque<Sent>,
     replies: Replies,
     failures: Failures,
 }
@@ -135,6 +137,7 @@ impl Link {
             heard: now,
             spoke: None,
             sent: VecDeque::new(),
+            late: VecDeque::new(),
             replies: Replies::default(),
             failures: Failures::new(now),
         }
@@ -165,10 +168,21 @@ impl Link {
         if let State::Down(Worthless::Silent(_) | Worthless::Unanswered(_)) = self.state {
             self.state = State::Up { since: now };
         }
+        // An answer that comes after all shows how long it takes here.
+        if let Some(at) = self.late.iter().position(|sent| sent.share == share) {
+            let sent = self.late.remove(at)?;
+            self.replies.count(now.saturating_duration_since(sent.at));
+            return Some(sent);
+        }
         let at = self.sent.iter().position(|sent| sent.share == share)?;
         let sent = self.sent.remove(at)?;
         self.replies.count(now.saturating_duration_since(sent.at));
         Some(sent)
+    }
+
+    /// A share of ours ended without a word of it.
+    pub(super) fn ended(&mut self, share: u64) {
+        self.sent.retain(|sent| sent.share != share);
     }
 
     /// Its socket is closed; `hashing` for it. Returns whether that is news.
@@ -179,6 +193,7 @@ impl Link {
         }
         self.spoke = None;
         self.sent.clear();
+        self.late.clear();
         self.state = State::Down(Worthless::Lost);
         was_up
     }
@@ -197,7 +212,7 @@ impl Link {
         if hashing {
             self.failures.count(lost, now);
         }
-        self.sent.clear();
+        self.late = std::mem::take(&mut self.sent);
         self.state = State::Down(why);
         true
     }
@@ -287,6 +302,18 @@ mod tests {
         assert!((link.available(now + seconds(46.0)) - (1.0 - 46.0 / 3600.0)).abs() < 1e-12);
         link.spoke(false, now + seconds(50.0));
         assert_eq!(link.up_since(), Some(now + seconds(50.0)));
+    }
+
+    #[test]
+    fn a_pool_that_is_slow_to_answer_is_taken_for_dead_once_and_then_given_the_time_that_it_takes() {
+        let (mut link, now) = usual();
+        (0..3).for_each(|share| link.sent(share, now));
+        assert!(link.advance(true, now + seconds(5.0)));
+        (0..3).for_each(|share| assert!(link.answered(share, now + seconds(8.0)).is_some()));
+        (3..6).for_each(|share| link.sent(share, now + seconds(8.0)));
+        assert!(!link.advance(true, now + seconds(20.0)));
+        link.ended(3);
+        assert_eq!(link.deadlines()[0], None, "two are not enough");
     }
 
     #[test]

@@ -160,6 +160,13 @@ impl Decider {
         self.weigh(now).of.get(upstream.0).map_or(0.0, |weighed| weighed.value)
     }
 
+    /// By upstream: whether it gives work that is worth something and its rejects have not jumped.
+    pub fn works(&self, now: Instant) -> Vec<bool> {
+        let works =
+            |weighed: &weigh::Weighed| weighed.value > 0.0 && weighed.readiness > weigh::Readiness::Alarmed;
+        self.weigh(now).of.iter().map(works).collect()
+    }
+
     /// How the tip stands.
     pub fn chain_view(&self, now: Instant) -> chain::ChainView {
         self.chain.view(&self.builders(), now)

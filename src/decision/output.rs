@@ -82,6 +82,8 @@ pub enum Reason {
     Suspected(UpstreamId),
     /// This one comes first in the operator's order.
     Preferred(UpstreamId),
+    /// The same, after it has failed and been healthy for long enough.
+    Healthy(UpstreamId),
     /// It is the turn of this one.
     Turn(UpstreamId),
     /// Another upstream is worth more.
@@ -175,6 +177,7 @@ impl fmt::Display for Reason {
             Self::RejectsJumped(upstream) => write!(f, "the rejects of upstream {} have jumped", upstream.0),
             Self::Suspected(upstream) => write!(f, "something is held against upstream {}", upstream.0),
             Self::Preferred(upstream) => write!(f, "upstream {} is preferred", upstream.0),
+            Self::Healthy(upstream) => write!(f, "upstream {} is healthy again and preferred", upstream.0),
             Self::Turn(upstream) => write!(f, "it is the turn of upstream {}", upstream.0),
             Self::Better { upstream, gain } => {
                 write!(f, "upstream {} is worth {:.3} % more", upstream.0, gain * 100.0)

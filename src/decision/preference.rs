@@ -56,9 +56,13 @@ impl Decider {
                 self.move_for_gain(running, &table.of[running.upstream.0], table, now)
             }
             Strategy::Failover => {
-                let is_better = |id: &UpstreamId| is_well(*id) && self.upstreams[id.0].repute == Repute::Good;
-                let better = (0..running.upstream.0).map(UpstreamId).find(is_better);
-                better.map_or(kept, |better| self.flush(better, 8, Reason::Preferred(better)))
+                let is_better = |id: &UpstreamId| is_well(*id) && self.is_proven(*id, now);
+                let Some(better) = (0..running.upstream.0).map(UpstreamId).find(is_better) else {
+                    return kept;
+                };
+                let has_failed = self.upstreams[better.0].has_failed;
+                let reason = if has_failed { Reason::Healthy(better) } else { Reason::Preferred(better) };
+                self.flush(better, 8, reason)
             }
             Strategy::Rotate(_) if self.hashing.turn_ends.is_some_and(|end| now >= end) => {
                 let others = (0..table.of.len()).map(UpstreamId);
@@ -72,6 +76,18 @@ impl Decider {
             | Strategy::LoadBalance
             | Strategy::Quota => kept,
         }
+    }
+
+    /// Whether an upstream is preferred to one that works for its place in the order.
+    fn is_proven(&self, id: UpstreamId, now: Instant) -> bool {
+        let upstream = &self.upstreams[id.0];
+        upstream.repute == Repute::Good && self.proven_at(id).is_none_or(|at| now >= at)
+    }
+
+    /// When an upstream that has failed has been up for long enough.
+    pub(super) fn proven_at(&self, id: UpstreamId) -> Option<Instant> {
+        let upstream = self.upstreams.get(id.0).filter(|upstream| upstream.has_failed)?;
+        Some(upstream.link.up_since()? + self.settings.moves.return_after)
     }
 
     /// Whether hashing would return from `other` to `ours` once that is worth something again.

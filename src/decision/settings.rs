@@ -70,6 +70,8 @@ pub struct Moves {
     pub min_gain: f64,
     /// What a flush or a move gains must be so many times its cost.
     pub flush_margin: f64,
+    /// Who has failed must have been up for so long to be preferred for its place in the operator's order.
+    pub return_after: Duration,
     /// Least time between two moves for gain.
     pub dwell: Duration,
     /// An upstream must have been usable for so long to be moved to for gain.
@@ -128,6 +130,9 @@ pub struct Graces {
     pub rivalled: Duration,
     /// The same while all others are lower.
     pub alone: Duration,
+    /// A lower block that our own upstream has gone back to is not followed for so long; none where a check of its jobs
+    /// waits already.
+    pub lower: Duration,
     /// Pay per share behind the tip.
     pub pps_behind: Duration,
     /// The last job when nothing is worth hashing.
@@ -171,6 +176,7 @@ impl Default for Moves {
             horizon: Duration::from_secs(600),
             min_gain: 0.001,
             flush_margin: 1.25,
+            return_after: Duration::from_secs(120),
             dwell: Duration::from_secs(120),
             usable_after: Duration::from_secs(20),
             optimism: 0.5,
@@ -214,6 +220,7 @@ impl Default for Graces {
         Self {
             rivalled: Duration::from_secs(5),
             alone: Duration::from_secs(30),
+            lower: Duration::from_secs(30),
             pps_behind: Duration::from_secs(60),
             idle_after: Duration::from_secs(30),
         }

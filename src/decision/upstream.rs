@@ -32,6 +32,8 @@ pub(super) struct Jobs {
     last: Option<JobKey>,
     /// The oldest one on the parent of the newest, on the same connection.
     first_on_parent: Option<JobKey>,
+    /// When that came.
+    pub(super) on_parent_since: Option<Instant>,
     /// The newest clean one among these that was not the first, and when it came.
     voided_by: Option<(JobKey, Instant)>,
 }
@@ -119,6 +121,7 @@ impl Jobs {
             self.voided_by = Some((offer.facts.key, offer.since));
         } else if same.is_none() || reconnected {
             (self.first_on_parent, self.voided_by) = (Some(offer.facts.key), None);
+            self.on_parent_since = Some(offer.since);
         }
         (self.held, self.rejected) = (None, None);
         Told::Passed { reconnected, voids }
@@ -135,6 +138,8 @@ pub(super) struct Upstream {
     pub(super) lag: Lag,
     pub(super) old_jobs: OldJobs,
     pub(super) repute: Repute,
+    /// It has been dead, suspect or away by a fault.
+    pub(super) has_failed: bool,
     /// Its last job is kept for so long when nothing is worth hashing.
     pub(super) patience: Duration,
     /// Of one second's income, in ideal seconds.
@@ -224,6 +229,7 @@ impl Upstream {
             lag: Lag::default(),
             old_jobs: OldJobs::default(),
             repute: Repute::default(),
+            has_failed: false,
             patience: settings.graces.idle_after,
             variance: 0.0,
             warned: None,

@@ -148,7 +148,9 @@ impl Decider {
     /// Tells an upstream in alarm what a probe of it costs.
     pub(super) fn price_probe(&mut self, id: UpstreamId, now: Instant) {
         let table = self.weigh(now);
-        let Some(other) = self.best_beside(&table, Some(id)).map(|other| table.of[other.0].value) else { return };
+        let Some(other) = self.best_beside(&table, Some(id)).map(|other| table.of[other.0].value) else {
+            return;
+        };
         let factors = Factors { v: 1.0, ..table.of[id.0].factors };
         let shares = &mut self.upstreams[id.0].shares;
         let (good, gap) = (Factors { acc: shares.prior(), ..factors }.value(), shares.gap(now));

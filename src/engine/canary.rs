@@ -51,6 +51,9 @@ impl Engine {
         if before == next {
             return;
         }
+        if let Some((_, upstream)) = next {
+            self.upstreams.find_mut(upstream).promote(true); // nobody has taken up its jobs so far
+        }
         for board in [before, next].into_iter().flatten().map(|(board, _)| board) {
             if self.assign(board, now) {
                 self.dispatch(board, now);

@@ -19,19 +19,19 @@ impl Engine {
             return;
         }
         let mut next = self.active.clone();
-        let mut cause = None;
+        let (mut cause, mut newer) = (None, Vec::new());
         for decision in decisions {
             match decision.action {
                 Action::Keep => {}
                 Action::Boundary(upstream, job) => {
                     self.upstreams.find_mut(upstream).promote(false);
-                    self.hand_on(upstream, false, now);
                     self.value.decider_mut().taken(job, now);
+                    newer.push((upstream, false));
                 }
                 Action::Flush(upstream, _) => {
                     self.upstreams.find_mut(upstream).promote(true);
                     if self.active.contains(&upstream) {
-                        self.hand_on(upstream, true, now);
+                        newer.push((upstream, true));
                         continue;
                     }
                     if !self.strategy.is_shared() {
@@ -54,6 +54,13 @@ impl Engine {
         if next != self.active {
             self.switch_over(next, cause, now);
         }
+        // Last: what is found wrong with a job there leads to decisions of its own.
+        for (upstream, flush) in newer {
+            self.hand_on(upstream, flush, now);
+        }
+        if self.strategy == Strategy::Failover {
+            self.update_wanted(now);
+        }
     }
 
     /// Gives the newest job of an upstream to its boards that lack it, or later when jobs come too thick. Without `flush`
@@ -66,7 +73,8 @@ impl Engine {
             place.upstream == Some(upstream)
                 && !newest.zip(has).is_some_and(|(newest, has)| std::sync::Arc::ptr_eq(newest, has))
         };
-        let takes_it_now = |place: &Board| flush || place.rhythm(RHYTHM, now).is_none();
+        let is_idle = |place: &Board| place.state == super::BoardState::Starved;
+        let takes_it_now = |place: &Board| flush || is_idle(place) || place.rhythm(RHYTHM, now).is_none();
         let boards = self.boards.iter().filter(|(_, place)| place.state != super::BoardState::Gone);
         let lack = boards.filter(|(id, place)| takes_it_now(place) && lacks_it(**id, place));
         let lack: Vec<_> = lack.map(|(id, _)| *id).collect();

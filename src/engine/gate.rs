@@ -223,6 +223,7 @@ impl Engine {
         self.upstreams.drop_job(upstream, finding.to_string(), now);
         self.settle(now);
         self.value_lost(upstream, now);
+        self.steer_canary(now);
         for board in self.boards_where(|board| board.upstream == Some(upstream)) {
             self.outbox.push_back(Action::Dispatch(board, None));
         }

@@ -411,7 +411,8 @@ impl Engine {
     }
 
     fn update_wanted(&mut self, now: Instant) {
-        for (upstream, is_wanted) in self.upstreams.update_wanted(now) {
+        let works = self.value.decider().works(now);
+        for (upstream, is_wanted) in self.upstreams.update_wanted(&works, now) {
             self.outbox.push_back(Action::Want(upstream, is_wanted));
         }
     }

@@ -75,11 +75,14 @@ impl Engine {
         &mut self,
         board: BoardId,
         upstream: UpstreamId,
-        share: Box<Share>,
+        mut share: Box<Share>,
         now: Instant,
     ) {
         self.count(board, |counts| counts.shares += 1);
         let is_stale = self.upstreams.find(upstream).is_stale(share.job().epoch);
+        if self.upstreams.find(upstream).tolerates(share.job().epoch) {
+            share.tolerate();
+        }
         if is_stale && !share.solves_block() {
             self.upstreams.sent(upstream, *share.hash(), board, now);
             self.handle_answer(upstream, Answered { share, outcome: Outcome::Stale, latency: None }, now);

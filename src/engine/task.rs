@@ -336,6 +336,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
                         self.progress.failures[upstream.0] = Some(reason.clone());
                         self.engine.handle_upstream_lost(upstream, Some(reason.clone()), now());
                     }
+                    UpstreamNews::Connecting(_) | UpstreamNews::Resting | UpstreamNews::Redirected(_) => {}
                     _ => self.engine.handle_alive(upstream, now()),
                 }
                 self.notify(NoticeEvent::Upstream(upstream, news));

@@ -118,8 +118,16 @@ impl Upstream {
 
     /// Whether a share of a job of this epoch comes too late.
     pub(super) fn is_stale(&self, epoch: Epoch) -> bool {
-        let newest = self.source.as_ref().map(|source| source.job.epoch);
-        newest.is_some_and(|newest| epoch < newest) && self.tolerated.is_none_or(|oldest| epoch < oldest)
+        self.is_void(epoch) && !self.tolerates(epoch)
+    }
+
+    /// Whether a share of a void job of this epoch is sent all the same.
+    pub(super) fn tolerates(&self, epoch: Epoch) -> bool {
+        self.is_void(epoch) && self.tolerated.is_some_and(|oldest| epoch >= oldest)
+    }
+
+    fn is_void(&self, epoch: Epoch) -> bool {
+        self.source.as_ref().is_some_and(|source| epoch < source.job.epoch)
     }
 
     /// What the decider has to know of it beyond what it sees.
@@ -352,9 +360,7 @@ impl Upstreams {
         let by_tip = self.check.judge(id, now);
         match by_tip {
             Verdict::Suspect(_) | Verdict::Quarantine(_) => by_tip,
-            _ if upstream.source.as_ref().is_some_and(Source::is_used_up) => {
-                Verdict::Suspect("all work of its job has been done".to_owned())
-            }
+            _ if upstream.is_used_up() => Verdict::Suspect("all work of its job has been done".to_owned()),
             _ if upstream.slow_times(&self.policy).any(|times| times.contains(&now)) => {
                 let seconds = self.policy.slow_answer.as_secs_f64();
                 Verdict::Suspect(format!("no answer to a share for {seconds} s"))
@@ -391,22 +397,15 @@ impl Upstreams {
                 format!("pool {} is worth {:.3} % more", to.0, gain * 100.0)
             }
             (None, Some(_), Some(to), Some(Reason::Advised(_))) => format!("advice prefers pool {}", to.0),
-            (None, Some(from), Some(to), _) if self.is_return(from, to) && self.find(to).has_failed => {
+            (None, Some(_), Some(to), Some(Reason::Healthy(_))) => {
                 let seconds = self.policy.return_after.as_secs_f64();
                 format!("pool {} has been healthy for {seconds} s", to.0)
             }
-            (None, Some(from), Some(to), _) if self.is_return(from, to) => {
-                format!("pool {} is preferred", to.0)
-            }
+            (None, Some(_), Some(to), Some(Reason::Preferred(_))) => format!("pool {} is preferred", to.0),
             (None, Some(_), Some(to), _) => format!("it is the turn of pool {}", to.0),
             (None, None, Some(to), _) => format!("pool {} gives work", to.0),
             (None, _, None, _) => "no pool gives work".to_owned(),
         }
-    }
-
-    /// Whether hashing goes to a more wanted one, where some are.
-    fn is_return(&self, from: UpstreamId, to: UpstreamId) -> bool {
-        self.policy.strategy == Strategy::Failover && to < from
     }
 
     /// The next time at which standings or verdicts may change by themselves.
@@ -420,9 +419,9 @@ impl Upstreams {
         each.filter(|at| *at > now).chain(self.check.next_change(now)).min()
     }
 
-    /// Whom to keep connected: as many as are needed to have enough that work, the best first, and who vouches for the
+    /// Whom to keep connected: as many as are needed to have enough that work, as the decider finds, the best first, and who vouches for the
     /// chain. Returns the changes.
-    pub(super) fn update_wanted(&mut self, now: Instant) -> Vec<(UpstreamId, bool)> {
+    pub(super) fn update_wanted(&mut self, works: &[bool], now: Instant) -> Vec<(UpstreamId, bool)> {
         let mut missing = match self.policy.strategy {
             Strategy::Failover => 1 + self.policy.hot_standbys,
             _ => usize::MAX,
@@ -432,7 +431,7 @@ impl Upstreams {
             let rests = upstream.rests_until.is_some_and(|until| now < until);
             let is_wanted = !rests && (missing > 0 || upstream.terms.vouches);
             let counts = match upstream.standing(&self.policy, now) {
-                Standing::Good { settled } => settled,
+                Standing::Good { settled } => settled && works[index],
                 Standing::Suspect => false,
                 // Until it fails it is expected to work.
                 Standing::Out => {

@@ -196,7 +196,9 @@ impl Engine {
         let (accepted, code) = match &answered.outcome {
             Outcome::Accepted => (true, None),
             Outcome::Rejected(reject) => (false, Some(code(reject.kind))),
-            Outcome::Stale | Outcome::Withheld | Outcome::Lost(_) => return,
+            Outcome::Stale | Outcome::Withheld | Outcome::Lost(_) => {
+                return self.value_event(Event::Ended(upstream, number(&answered.share)), now);
+            }
         };
         let Some(job) = self.value.key_of(upstream, &answered.share) else { return };
         let share = number(&answered.share);

@@ -254,6 +254,8 @@ impl Reader {
                 What::Notify(upstream, notify)
             }
             Body::Submitted { u, share } => What::Submitted(self.upstream(u)?, share),
+            Body::Repute { u, repute } => What::Repute(self.upstream(u)?, repute),
+            Body::Ended { u, share } => What::Ended(self.upstream(u)?, share),
             Body::Alive { u } | Body::SetDifficulty { u } => What::Alive(self.upstream(u)?),
             Body::Drop { u } => What::Drop(self.upstream(u)?),
             Body::Up { u } => What::Up(self.upstream(u)?),

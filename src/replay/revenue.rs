@@ -73,6 +73,8 @@ impl Standing {
             | What::NodeTip(..)
             | What::NodeRefused(_)
             | What::Submitted(..)
+            | What::Ended(..)
+            | What::Repute(..)
             | What::Answer(..)
             | What::Device(_) => {}
         }

@@ -258,13 +258,17 @@ impl<'a> Run<'a> {
             What::NodeTip(parent, height) => Event::NodeTip { parent: parent.0, height: *height },
             What::NodeRefused(parent) => Event::NodeRefused { parent: parent.0 },
             What::Submitted(upstream, share) => return self.recorded_share(*upstream, *share, policy),
+            What::Repute(upstream, repute) => Event::Repute(UpstreamId(*upstream), *repute),
+            What::Ended(upstream, share) if self.shares.recorded.remove(share) => {
+                Event::Ended(UpstreamId(*upstream), *share)
+            }
             What::Answer(upstream, answer) => return self.recorded_answer(*upstream, answer, policy),
             What::Device(device) => {
                 self.costs = *device;
                 Event::Device(figures(device))
             }
             // A connection that is open again is worth nothing before its first job.
-            What::Up(_) | What::Truth(_) => return,
+            What::Up(_) | What::Truth(_) | What::Ended(..) => return,
         };
         self.tell(policy, event);
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::decision::{ParentHash, Terms};
+use crate::decision::{ParentHash, Repute, Terms};
 
 /// Mean reply time to a share in a replay, seconds. Source: 41 ms is the median of a pool on the same continent.
 pub const REPLY: f64 = 0.041;
@@ -72,6 +72,10 @@ pub enum What {
     NodeRefused(Parent),
     /// A share was sent there while the log was recorded; its number.
     Submitted(usize, u64),
+    /// A share of the recorded device came to its end without a word of its upstream.
+    Ended(usize, u64),
+    /// Something else is held against an upstream by the miner that recorded the log.
+    Repute(usize, Repute),
     /// A share was judged there while the log was recorded.
     Answer(usize, Answer),
     /// Changing over costs so much from now on.

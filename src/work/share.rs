@@ -22,6 +22,7 @@ pub struct Share {
     header: Header,
     hash: BlockHash,
     solves_block: bool,
+    is_tolerated: bool,
 }
 
 /// Why a nonce makes no share.
@@ -88,7 +89,14 @@ impl Work {
         if !solves_block && !self.share_target.is_met_by(&hash) {
             return Err(NotAShare::AboveTarget(hash));
         }
-        Ok(Share { job: Arc::clone(job), extranonce2: self.extranonce2, header, hash, solves_block })
+        Ok(Share {
+            job: Arc::clone(job),
+            extranonce2: self.extranonce2,
+            header,
+            hash,
+            solves_block,
+            is_tolerated: false,
+        })
     }
 }
 
@@ -121,6 +129,16 @@ impl Share {
     /// Whether the hash meets the network's target too.
     pub fn solves_block(&self) -> bool {
         self.solves_block
+    }
+
+    /// It is to be sent although a newer job calls its own void: what the pool says of it shows whether it has to be so.
+    pub fn tolerate(&mut self) {
+        self.is_tolerated = true;
+    }
+
+    /// See [`Self::tolerate`].
+    pub fn is_tolerated(&self) -> bool {
+        self.is_tolerated
     }
 
     /// Whether version rolling was agreed for its job, so that a submit names version bits.

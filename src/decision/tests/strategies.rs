@@ -160,6 +160,81 @@ fn silence_everywhere_idles_nobody() {
     }
 }
 
+#[test]
+fn a_pool_that_was_silent_is_returned_to_only_when_it_has_been_up_for_long_enough() {
+    let mut world = three(Strategy::Failover);
+    world.quiet(30.0, 200.0, &[1, 2], 1, 100);
+    assert_eq!(world.hashed_for(), [1], "the first has said nothing for minutes");
+    world.quiet(210.0, 325.0, &[0, 1, 2], 1, 100);
+    assert_eq!(world.hashed_for(), [1]);
+    let acted = world.quiet(325.0, 360.0, &[0, 1, 2], 1, 100);
+    assert_eq!(world.hashed_for(), [0], "{acted:?}");
+    let moves =
+        |record: &&Record| matches!(record.decision.action, Action::Flush(..)) && record.decision.line == 8;
+    let told = world.decider.records().filter(moves).last().unwrap().decision.reason.to_string();
+    assert_eq!(told, "upstream 0 is healthy again and preferred");
+}
+
+#[test]
+fn a_pool_that_goes_back_to_a_lower_block_is_followed_after_its_grace_however_often_it_gives_jobs() {
+    for upstreams in [1, 2] {
+        let mut world = World::by(Strategy::Failover, &vec![terms(Scheme::Pps, 0.0); upstreams]);
+        for (name, height) in [(1, 100), (2, 101)] {
+            for upstream in 0..upstreams {
+                world.job(0.0, clean(upstream, name, height));
+            }
+        }
+        let running = world.decider.running();
+        for second in [1.0, 6.0, 11.0, 16.0, 21.0, 26.0] {
+            world.job(second, clean(0, 1, 100));
+        }
+        assert_eq!(world.decider.running(), running);
+        world.job(31.1, clean(0, 1, 100));
+        assert_eq!(world.decider.running(), Some(world.last(0)));
+    }
+}
+
+#[test]
+fn a_pool_that_comes_back_on_a_lower_block_gets_hashing_at_once() {
+    let mut world = World::by(Strategy::Failover, &[terms(Scheme::Pps, 0.0)]);
+    world.job(0.0, clean(0, 2, 101));
+    world.lose(10.0, 0);
+    world.job(11.0, Told { connection: 1, ..clean(0, 1, 100) });
+    assert_eq!(world.decider.running(), Some(world.last(0)));
+}
+
+#[test]
+fn a_pool_that_is_left_alone_by_our_node_gets_each_of_its_jobs_taken_up() {
+    let node = Terms { vouches: true, ..terms(Scheme::SoloNode, 0.0) };
+    let mut world = World::by(Strategy::Failover, &[node, terms(Scheme::Pplns, 0.0)]);
+    world.event(0.0, Event::NodeTip { parent: [1; 32], height: 100 });
+    for upstream in 0..2 {
+        world.job(0.0, clean(upstream, 1, 100));
+    }
+    world.lose(100.0, 0);
+    assert!(world.decider.is_running(UpstreamId(1)));
+    for round in 0..8 {
+        world.job(160.0 + 30.0 * f64::from(round), clean(1, 2, 101));
+        assert_eq!(world.decider.running(), Some(world.last(1)), "round {round}");
+    }
+}
+
+#[test]
+fn shares_that_end_without_a_word_of_the_pool_are_not_held_against_it() {
+    let mut world = three(Strategy::Failover);
+    world.next_key = 1_000;
+    for hour in 0..5 {
+        let second = 3_600.0 * f64::from(hour);
+        world.quiet(second + 30.0, second + 3_600.0, &[0, 1, 2], 1, 100);
+        for share in 0..3 {
+            world.event(second + 3_600.0, Event::Submitted(UpstreamId(0), share));
+            world.event(second + 3_600.0, Event::Ended(UpstreamId(0), share));
+        }
+    }
+    world.pass(5.0 * 3_600.0 + 20.0);
+    assert_eq!(world.hashed_for(), [0]);
+}
+
 /// What may happen to one of three upstreams.
 #[derive(Debug, Clone, Copy)]
 enum What {

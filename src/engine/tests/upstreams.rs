@@ -237,6 +237,23 @@ fn two_boards_split_at_once_where_hashing_is_shared() {
 }
 
 #[test]
+fn a_cold_standby_is_called_as_soon_as_the_pool_in_use_leaves_shares_unanswered() {
+    let mut mine = Mine::with_policy(Policy { hot_standbys: 0, ..Policy::default() }, &[1, 1]);
+    mine.add_board(CPU);
+    mine.is_mining(POOL);
+    mine.job(POOL, &job("a"));
+    let nonces = Mine::nonces(&mine.chip_job(CPU), true).take(3).collect::<Vec<_>>();
+    for nonce in nonces {
+        mine.says(CPU, nonce);
+    }
+    assert_eq!(mine.wanted(), [0]);
+    mine.now += Duration::from_secs(5);
+    mine.engine.handle_timeout(mine.now);
+    mine.drain();
+    assert_eq!(mine.wanted(), [0, 1]);
+}
+
+#[test]
 fn a_flood_of_jobs_switches_ten_times_a_second_and_the_newest_wins() {
     let mut mine = Mine::with_board();
     let mut given = BTreeSet::new();
@@ -374,4 +391,7 @@ fn a_pool_whose_job_is_used_up_gives_way_to_one_that_has_work() {
     mine.passes(0);
     assert_eq!((mine.active(), mine.reason()), (vec![1], "pool 0: all work of its job has been done"));
     assert!(mine.chip_jobs[&CPU].is_some());
+    mine.job(POOL, &job("a"));
+    mine.passes(120);
+    assert_eq!(mine.active(), [0], "it has new work, and has been well for a while");
 }

@@ -143,7 +143,9 @@ fn a_canary_of_a_fiftieth_hashes_for_the_runner_up_ten_minutes_an_hour() {
         let about = BoardAbout { name: "b".into(), detail: "made up".into(), expected_rate: HashRate(rate) };
         mine.engine.add_board(board, about, mine.now);
     }
-    for (upstream, id) in [(POOL, "a"), (SPARE, "b"), (UpstreamId(2), "c")] {
+    for (upstream, id) in
+        [(POOL, "a"), (SPARE, "old"), (SPARE, "b"), (UpstreamId(2), "old"), (UpstreamId(2), "c")]
+    {
         mine.job(upstream, &on(id, 1, 0));
     }
     mine.passes(30);

@@ -17,7 +17,7 @@ impl Session {
         let (epoch, newest) = (share.job().epoch, self.feed.epoch());
         if epoch.session != newest.session {
             self.end(share, Outcome::Lost(LostReason::ConnectionEnded));
-        } else if epoch < newest && !share.solves_block() {
+        } else if epoch < newest && !share.solves_block() && !share.is_tolerated() {
             self.end(share, Outcome::Stale);
         } else {
             let pending = Pending {

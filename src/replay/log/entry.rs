@@ -2,8 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decision;
+use crate::decision::{self, Repute};
 use crate::replay::world::{Answer, Check, Device, Truth, Upstream, What};
+
+/// How a [`Repute`] is written.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Repute", rename_all = "snake_case")]
+enum Held {
+    Suspect,
+    Recovering,
+    Good,
+}
 
 /// A time and what happens then.
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,6 +78,15 @@ pub(super) enum Body {
     Submitted {
         u: String,
         share: u64,
+    },
+    Ended {
+        u: String,
+        share: u64,
+    },
+    Repute {
+        u: String,
+        #[serde(with = "Held")]
+        repute: Repute,
     },
     Answer {
         u: String,
@@ -225,6 +243,8 @@ impl Body {
             What::NodeTip(parent, height) => Self::NodeTip { parent: parent.to_string(), height: *height },
             What::NodeRefused(parent) => Self::NodeRefused { parent: parent.to_string() },
             What::Submitted(upstream, share) => Self::Submitted { u: name(upstream), share: *share },
+            What::Repute(upstream, repute) => Self::Repute { u: name(upstream), repute: *repute },
+            What::Ended(upstream, share) => Self::Ended { u: name(upstream), share: *share },
             What::Answer(upstream, Answer { share, accepted, code, weight }) => Self::Answer {
                 u: name(upstream),
                 accepted: *accepted,

@@ -72,7 +72,12 @@ fn rejects(world: &World, upstream: usize) -> Vec<(Duration, Truth)> {
 /// that it sent.
 fn silences(world: &World, upstream: usize) -> Vec<(Duration, Truth)> {
     let is_answer = |line: &&Line| matches!(line.what, What::Answer(other, _) if other == upstream);
-    let answered: HashSet<u64> = world.lines.iter().filter(is_answer).filter_map(share).collect();
+    let ended = |line: &Line| match line.what {
+        What::Ended(other, share) if other == upstream => Some(share),
+        _ => None,
+    };
+    let mut answered: HashSet<u64> = world.lines.iter().filter(is_answer).filter_map(share).collect();
+    answered.extend(world.lines.iter().filter_map(ended));
     let (mut found, mut since, mut lost) = (Vec::new(), Duration::ZERO, 0_u32);
     for line in &world.lines {
         match line.what {

@@ -57,6 +57,7 @@ impl Recorder {
                 What::Answer(upstream, Answer { share: Some((share, job.0)), accepted, code, weight })
             }
             Event::Submitted(UpstreamId(upstream), share) => What::Submitted(upstream, share),
+            Event::Ended(UpstreamId(upstream), share) => What::Ended(upstream, share),
             Event::NodeTip { parent, height } => What::NodeTip(Parent(parent), height),
             Event::NodeRefused { parent } => What::NodeRefused(Parent(parent)),
             Event::Device(figures) => {
@@ -64,7 +65,7 @@ impl Recorder {
                     Device { flush: figures.flush, cross: figures.cross, boundary: figures.boundary };
                 What::Device(device)
             }
-            Event::Repute(..) => return String::new(),
+            Event::Repute(UpstreamId(upstream), repute) => What::Repute(upstream, repute),
         };
         self.line(at, &what)
     }
@@ -76,6 +77,8 @@ impl Recorder {
             | What::Drop(upstream)
             | What::Up(upstream)
             | What::Submitted(upstream, _)
+            | What::Ended(upstream, _)
+            | What::Repute(upstream, _)
             | What::Answer(upstream, _) => *upstream < self.upstreams.len(),
             What::NodeTip(..) | What::NodeRefused(_) | What::Device(_) | What::Truth(_) => true,
         };
@@ -92,7 +95,7 @@ fn text(at: Duration, body: Body) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{DeviceFigures, JobFacts, JobKey, Scheme};
+    use crate::decision::{DeviceFigures, JobFacts, JobKey, Repute, Scheme};
     use crate::replay::generate::terms;
     use crate::replay::log::read;
 
@@ -129,6 +132,8 @@ mod tests {
             (1, Event::Job(id, facts(1, 0))),
             (2, answered),
             (3, Event::Submitted(id, 2)),
+            (3, Event::Ended(id, 2)),
+            (4, Event::Repute(id, Repute::Recovering)),
             (4, Event::Lost(id)),
             (5, Event::Job(id, facts(2, 1))),
             (6, Event::Alive(UpstreamId(9))),
@@ -139,13 +144,14 @@ mod tests {
         assert_eq!(world.upstreams, [upstream]);
         let seen = world.lines.iter().filter(|line| !matches!(line.what, What::Truth(_)));
         let seen: Vec<_> = seen.map(|line| (line.at.as_secs(), &line.what)).collect();
-        assert_eq!(seen.len(), 6);
+        assert_eq!(seen.len(), 8);
         assert!(
             matches!(seen[0], (1, What::Notify(0, notify)) if notify.parent == Parent([1; 32]) && notify.connection == 0)
         );
         let answer = Answer { share: Some((1, 0)), accepted: true, code: None, weight: 1.0 };
         assert_eq!(seen[1..3], [(2, &What::Answer(0, answer)), (3, &What::Submitted(0, 2))]);
-        assert_eq!(seen[3..5], [(4, &What::Drop(0)), (5, &What::Up(0))]);
-        assert!(matches!(seen[5], (5, What::Notify(0, notify)) if notify.connection == 1));
+        assert_eq!(seen[3..5], [(3, &What::Ended(0, 2)), (4, &What::Repute(0, Repute::Recovering))]);
+        assert_eq!(seen[5..7], [(4, &What::Drop(0)), (5, &What::Up(0))]);
+        assert!(matches!(seen[7], (5, What::Notify(0, notify)) if notify.connection == 1));
     }
 }

@@ -110,6 +110,7 @@ impl Policy for FirstCome {
             }
             Event::Submitted(..)
             | Event::Repute(..)
+            | Event::Ended(..)
             | Event::NodeTip { .. }
             | Event::NodeRefused { .. }
             | Event::Device(_) => return Action::Keep,
