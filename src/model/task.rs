@@ -153,7 +153,11 @@ impl Task {
         let before = self.conditions.borrow().health.clone();
         match (&health, &before) {
             (Ok(took), None | Some(Err(_))) => {
-                tracing::info!("the model answers, in {:.0} ms", took.as_secs_f64() * 1e3);
+                let mode = match self.advisor.mode() {
+                    Mode::Advise => "may advise",
+                    Mode::Shadow | Mode::Off => "is a shadow, asked and not followed",
+                };
+                tracing::info!("the model answers, in {:.0} ms; it {mode}", took.as_secs_f64() * 1e3);
             }
             (Err(reason), None | Some(Ok(_))) => {
                 tracing::warn!("the model is of no use: {reason}; mathematics decides");
