@@ -309,4 +309,13 @@ fn a_model_that_cannot_be_started_costs_no_share() {
     assert_eq!(model["healthy"], false, "{model}");
     assert!(model["error"].as_str().is_some_and(|error| error.contains("no-such-program")), "{model}");
     assert_eq!(ended.errors.matches("mathematics decides").count(), 1, "{}", ended.errors);
+    let decisions = &ended.summary()["decisions"];
+    let records = decisions["records"].as_array().unwrap();
+    let flush = records.iter().find(|record| record["action"] == "flush");
+    assert_eq!(
+        flush.map(|flush| (&flush["pool"], &flush["line"])),
+        Some((&json!(0), &json!(3))),
+        "{decisions}"
+    );
+    assert!(decisions["earned"]["value_ratio"].as_f64() > Some(0.9), "{decisions}");
 }
