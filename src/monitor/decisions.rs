@@ -94,29 +94,28 @@ pub(super) fn model(model: &Condition, snapshot: &Snapshot) -> Value {
 
 /// What a person is told of them at the end: what hashing was worth, and what a model did.
 pub(super) fn summary(snapshot: &Snapshot) -> Vec<String> {
-    let earned = &snapshot.earned;
-    let worth = earned.value_ratio().map(|ratio| {
-        format!(
-            "worth {:.2} % of ideal hashing by the value rule; {:.1} s idle, {:.1} s behind the tip",
-            100.0 * ratio,
-            earned.idle,
-            earned.stale
-        )
-    });
-    let model = snapshot.model.as_ref().map(|condition| {
+    let Earned { idle, stale, .. } = snapshot.earned;
+    let mut lines = Vec::new();
+    if let Some(ratio) = snapshot.earned.value_ratio() {
+        let percent = 100.0 * ratio;
+        lines.push(format!(
+            "value: {percent:.2} % of ideal hashing; {idle:.1} s idle, {stale:.1} s behind the tip"
+        ));
+    }
+    if let Some(condition) = &snapshot.model {
         let advice = &snapshot.advice;
         let answered = condition.figures.as_ref().map_or(0, |figures| figures.answered);
-        let demoted = condition.demoted.map(|reason| format!(" ({reason})")).unwrap_or_default();
-        let refused: u64 = advice.refused.iter().sum();
-        format!(
-            "model: {}{demoted}, {} questions, {answered} answered; its advice: {} followed, {refused} refused, {} of a shadow",
-            condition.mode.name(),
+        let demoted = condition.demoted.map(|reason| format!(" since {reason}")).unwrap_or_default();
+        lines.push(format!("model: {}{demoted}", condition.mode.name()));
+        lines.push(format!(
+            "  {} questions, {answered} answers; of its advice {} followed, {} refused, {} a shadow's",
             advice.questions,
             advice.applied,
+            advice.refused.iter().sum::<u64>(),
             advice.shadowed
-        )
-    });
-    worth.into_iter().chain(model).collect()
+        ));
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -192,14 +191,11 @@ mod tests {
             (&told["figures"]["breaker"], &told["figures"]["p99_ms"]),
             (&"closed".into(), &Value::Null)
         );
-        let lines = summary(&snapshot);
-        assert_eq!(
-            lines[0],
-            "worth 98.00 % of ideal hashing by the value rule; 0.5 s idle, 1.0 s behind the tip"
-        );
-        assert!(
-            lines[1].starts_with("model: shadow (the day's budget of regret is spent), 9 questions"),
-            "{lines:?}"
-        );
+        let expected = [
+            "value: 98.00 % of ideal hashing; 0.5 s idle, 1.0 s behind the tip",
+            "model: shadow since the day's budget of regret is spent",
+            "  9 questions, 0 answers; of its advice 0 followed, 2 refused, 0 a shadow's",
+        ];
+        assert_eq!(summary(&snapshot), expected);
     }
 }
