@@ -231,7 +231,7 @@ async fn ask(plan: ModelPlan, question: ModelInput, json: bool) -> anyhow::Resul
         let answer = as_json(&reply, &question, verdict.as_ref(), sandbox.as_ref());
         format!("{answer}\n")
     } else {
-        show::asked(&question, &reply, verdict.as_ref(), sandbox.as_ref())
+        show::asked(&plan.choice, &question, &reply, verdict.as_ref(), sandbox.as_ref())
     };
     print(&text)?;
     Ok(code(&reply))
@@ -254,7 +254,7 @@ async fn see(plan: ModelPlan, json: bool) -> anyhow::Result<u8> {
         });
         format!("{answer}\n")
     } else {
-        show::health(plan.choice.name(), &health, sandbox.as_ref())
+        show::health(&plan.choice, &health, sandbox.as_ref())
     };
     print(&text)?;
     Ok(code(reply))

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Decider;
 use super::choose::{Choice, Step};
+use super::earned::Present;
 use super::flush::OLDEST;
 use super::input::UpstreamId;
 use super::lanes::{Lane, Running};
@@ -89,6 +90,10 @@ impl Decider {
                 let before =
                     lane.running.replace(Running::new(upstream, offer)).map(|running| running.upstream);
                 lane.switched_at = Some(now);
+                let cost = before
+                    .map(|before| if before == upstream { self.device.flush } else { self.device.cross });
+                let part = 1.0 / self.hashing.running().count().max(1) as f64;
+                self.earnings.change(part * cost.unwrap_or_default().as_secs_f64());
                 if matches!(choice.line, 8 | 12) {
                     self.hashing.moved_at = Some(now);
                 }
@@ -162,6 +167,41 @@ impl Decider {
         let loss = running
             .map_or(0.0, |(upstream, _)| table.best_value(Some(upstream)) - table.of[upstream.0].value);
         self.envelope.set_loss(loss, now);
+        let present = self.present(table);
+        self.earnings.settle(present, now);
+    }
+
+    /// What a second is worth now.
+    fn present(&self, table: &Table) -> Present {
+        let running: Vec<_> = self.hashing.running().map(|running| &table.of[running.upstream.0]).collect();
+        if running.is_empty() {
+            return Present { idle: 1.0, wasted: 1.0, ..Present::default() };
+        }
+        let part = |counts: fn(&Weighed) -> f64| {
+            running.iter().map(|weighed| counts(weighed)).sum::<f64>() / running.len() as f64
+        };
+        Present {
+            value: part(|weighed| weighed.value),
+            idle: 0.0,
+            stale: part(|weighed| f64::from(matches!(weighed.why, Some(Worthless::Behind(_))))),
+            wasted: part(|weighed| f64::from(weighed.value <= 0.0)),
+            gain: self.advice_gain(table),
+        }
+    }
+
+    /// What the advice in force gains a second over whom it left, or with a hold over whom would be moved to.
+    fn advice_gain(&self, table: &Table) -> f64 {
+        let (Some(advice), Some((running, _))) = (self.envelope.standing(), self.running()) else {
+            return 0.0;
+        };
+        let here = &table.of[running.0];
+        let other = if advice.hold {
+            let passes = |other: &UpstreamId| self.move_test().passes(here.index, table.of[other.0].index);
+            self.best_beside(table, Some(running)).filter(passes)
+        } else {
+            self.earnings.left.filter(|_| advice.target == running)
+        };
+        other.map_or(0.0, |other| here.value - table.of[other.0].value)
     }
 
     fn next_wake(&self, table: &Table, weighed: bool, now: Instant) -> Option<Instant> {

@@ -38,6 +38,7 @@ pub mod board_health;
 pub mod chain;
 pub(crate) mod chance;
 mod choose;
+pub mod earned;
 pub mod envelope;
 mod flush;
 pub mod input;
@@ -59,6 +60,7 @@ mod weigh;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+pub use earned::Earned;
 pub use envelope::Budget;
 pub use input::{
     Checked, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Repute, Scheme, Terms, UpstreamId,
@@ -72,6 +74,7 @@ pub use settings::{Alarms, Bounds, Deadlines, Graces, Learning, Moves, Settings,
 
 use self::chain::Chain;
 use self::chance::Chance;
+use self::earned::Earnings;
 use self::envelope::{Envelope, Standing};
 use self::lanes::Hashing;
 use self::record::Journal;
@@ -89,6 +92,7 @@ pub struct Decider {
     hashing: Hashing,
     envelope: Envelope,
     journal: Journal,
+    earnings: Earnings,
     chance: Chance,
     warnings: VecDeque<Warning>,
     /// Hard events so far.
@@ -111,6 +115,7 @@ impl Decider {
             hashing: Hashing::new(upstreams.len(), settings.strategy.is_shared()),
             envelope: Envelope::new(settings.bounds, now),
             journal: Journal::default(),
+            earnings: Earnings::default(),
             chance: Chance::new(seed),
             warnings: VecDeque::new(),
             moment: 0,
@@ -197,6 +202,7 @@ impl Decider {
         let standing = self.standing_of(target, &table).filter(|_| is_here);
         let unfit = Standing { is_fit: false, value: 0.0, best: 0.0, cost: 0.0 };
         self.envelope.take(advice, standing.unwrap_or(unfit), self.moment, now)?;
+        self.earnings.left = self.running().map(|(running, _)| running).filter(|running| *running != target);
         Ok(self.decide(true, now))
     }
 
@@ -214,6 +220,27 @@ impl Decider {
     /// The last 1000 decisions, the oldest first.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.journal.records()
+    }
+
+    /// Those of the last 1000 decisions that were written after so many others, the oldest first.
+    pub fn records_after(&self, written: u64) -> impl Iterator<Item = &Record> {
+        self.journal.records_after(written)
+    }
+
+    /// How many decisions have been written, those no longer kept among them.
+    pub fn written(&self) -> u64 {
+        self.journal.written()
+    }
+
+    /// What the time since the first job was worth.
+    pub fn earned(&self, now: Instant) -> Earned {
+        self.earnings.at(now)
+    }
+
+    /// What advice has cost today, up to its budget. Unit: ideal seconds.
+    pub fn regret_spent(&self, now: Instant) -> f64 {
+        const DAY: f64 = 86_400.0;
+        (self.settings.bounds.regret_a_day * DAY - self.budget(now).regret_left).max(0.0)
     }
 
     /// How often what was decided.

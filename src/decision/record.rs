@@ -50,6 +50,7 @@ pub struct Counts {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Journal {
     records: VecDeque<Record>,
+    written: u64,
     pub(super) counts: Counts,
 }
 
@@ -78,11 +79,23 @@ impl Journal {
         if self.records.len() == KEPT {
             self.records.pop_front();
         }
+        self.written += 1;
         self.records.push_back(Record { at: now, decision, before, alternatives: alternatives() });
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.iter()
+    }
+
+    /// Those that are kept of what was written after so many others.
+    pub(super) fn records_after(&self, written: u64) -> impl Iterator<Item = &Record> {
+        let newer = usize::try_from(self.written.saturating_sub(written)).unwrap_or(KEPT);
+        self.records.iter().skip(self.records.len().saturating_sub(newer))
+    }
+
+    /// How many there were.
+    pub(super) fn written(&self) -> u64 {
+        self.written
     }
 }
 
@@ -116,5 +129,7 @@ mod tests {
         }
         assert_eq!(journal.records().count(), KEPT);
         assert_eq!((journal.counts.flushes, journal.counts.moves), (2000, 1000));
+        assert_eq!((journal.written(), journal.records_after(1998).count()), (2001, 3));
+        assert_eq!((journal.records_after(2001).count(), journal.records_after(0).count()), (0, KEPT));
     }
 }

@@ -12,7 +12,7 @@ use super::crosscheck::Verdict;
 use super::gate::CheckCounts;
 use super::meter::{BoardCounts, ShareCounts};
 use super::{BoardId, Engine, UpstreamId};
-use crate::decision::Counts;
+use crate::decision::{Counts, Earned, Record};
 use crate::model::task::Condition;
 use crate::validate::search_space_bits;
 use crate::work::HashRate;
@@ -38,8 +38,14 @@ pub struct Snapshot {
     pub failovers: Times,
     /// How often the value rule decided what, also where it is not followed.
     pub decisions: Counts,
+    /// What the time since the first job was worth, by the value rule.
+    pub earned: Earned,
+    /// Decisions since the last such view that was told, the oldest first, each with when it was made, from the beginning.
+    pub records: Vec<(Duration, Record)>,
     /// What became of a model's advice.
     pub advice: AdviceCounts,
+    /// What advice has cost today, up to its budget. Unit: ideal seconds.
+    pub regret_spent: f64,
     /// How the model does, if there is one.
     pub model: Option<Condition>,
 }
@@ -113,7 +119,7 @@ impl Snapshot {
 }
 
 impl Engine {
-    /// What there is to see now, but for the bytes, which the engine does not see.
+    /// What there is to see now, but for the bytes, which the engine does not see, and the decisions.
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let board = |(id, board): (&BoardId, &Board)| BoardSnapshot {
             id: *id,
@@ -150,10 +156,21 @@ impl Engine {
             switches: self.switches.clone(),
             failovers: self.failovers.clone(),
             decisions: self.value.decider().counts(),
+            earned: self.value.decider().earned(now),
+            records: Vec::new(),
             advice: self.advice_counts(),
+            regret_spent: self.value.decider().regret_spent(now),
             model: None,
             boards,
         }
+    }
+
+    /// Those of the last 1000 decisions that came after so many others, the oldest first, each with when it was made, from
+    /// the beginning; and how many there have been in all.
+    pub fn decisions_after(&self, told: u64) -> (Vec<(Duration, Record)>, u64) {
+        let decider = self.value.decider();
+        let dated = |record: &Record| (record.at.saturating_duration_since(self.started), record.clone());
+        (decider.records_after(told).map(dated).collect(), decider.written())
     }
 
     /// Hash rate of all boards, about the last ten seconds.

@@ -126,6 +126,8 @@ pub struct EngineTask<N> {
     limits: Limits,
     ends_at: Option<Instant>,
     stats_at: Instant,
+    /// Decisions of which programs have been told.
+    decisions_told: u64,
     /// Takes notices; must not wait.
     notify: N,
     board_jobs: BTreeMap<BoardId, watch::Sender<Option<ChipJob>>>,
@@ -170,6 +172,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             engine: Engine::new(policy, &terms, now()).with_extranonce2_from(any_number()),
             ends_at: limits.seconds.map(|seconds| now() + seconds),
             stats_at: now() + STATS_EVERY,
+            decisions_told: 0,
             limits,
             notify,
             board_jobs: BTreeMap::new(),
@@ -253,8 +256,9 @@ impl<N: FnMut(Notice)> EngineTask<N> {
         Finish { end, had_work, failures, snapshot, solo }
     }
 
-    fn snapshot(&self) -> Snapshot {
+    fn snapshot(&mut self) -> Snapshot {
         let mut snapshot = self.engine.snapshot(now());
+        (snapshot.records, self.decisions_told) = self.engine.decisions_after(self.decisions_told);
         for (upstream, traffic) in snapshot.upstreams.iter_mut().zip(&self.traffic) {
             upstream.bytes_read = traffic.read.load(Ordering::Relaxed);
             upstream.bytes_written = traffic.written.load(Ordering::Relaxed);

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::breaker::{Breaker, State};
+use super::breaker::Breaker;
 use super::cache::{Cache, CacheKey, UpstreamKey};
 use super::failure::Failure;
 use super::input::ModelInput;
@@ -23,6 +23,28 @@ pub enum Mode {
     Shadow,
     /// It may amend what the envelope lets it.
     Advise,
+}
+
+impl Mode {
+    /// Its name in settings and figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Shadow => "shadow",
+            Self::Advise => "advise",
+        }
+    }
+}
+
+/// Why a model that could advise is a shadow now, until it is started anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Demotion {
+    /// It fails too often.
+    #[error("its breaker has opened five times within a day")]
+    Breaker,
+    /// What it costs is enough.
+    #[error("the day's budget of regret is spent")]
+    Regret,
 }
 
 /// A question with what only we know of it.
@@ -71,6 +93,7 @@ struct Asked {
 #[derive(Debug)]
 pub struct Advisor {
     mode: Mode,
+    demoted: Option<Demotion>,
     /// Back end, model and version of the prompt.
     who: String,
     deadline: Duration,
@@ -88,6 +111,7 @@ impl Advisor {
     pub fn new(mode: Mode, who: String, deadline: Duration) -> Self {
         Self {
             mode,
+            demoted: None,
             who,
             deadline,
             breaker: Breaker::default(),
@@ -100,8 +124,12 @@ impl Advisor {
         }
     }
 
-    /// A new question. It replaces one that waits. Answers at once when the cache knows.
+    /// A new question. It replaces one that waits. Answers at once when the cache knows. One that tells that the day's
+    /// budget of regret is spent ends its say.
     pub fn ask(&mut self, question: Question, now: Instant) -> Option<Advised> {
+        if question.input.budget.regret_left <= 0.0 {
+            self.demote(Demotion::Regret);
+        }
         if self.mode == Mode::Off || self.quiet_until.is_some_and(|until| now < until) {
             return None;
         }
@@ -165,8 +193,8 @@ impl Advisor {
             Err(failure) => {
                 self.statistics.failed(&failure);
                 self.breaker.failed(now);
-                if self.mode == Mode::Advise && self.breaker.opened_today(now) >= MOST_OPENINGS {
-                    self.mode = Mode::Shadow;
+                if self.breaker.opened_today(now) >= MOST_OPENINGS {
+                    self.demote(Demotion::Breaker);
                 }
                 None
             }
@@ -184,16 +212,20 @@ impl Advisor {
         Some(asked.id)
     }
 
-    /// The day's budget of regret is spent: it has no say any more.
-    pub fn demote(&mut self) {
+    fn demote(&mut self, reason: Demotion) {
         if self.mode == Mode::Advise {
-            self.mode = Mode::Shadow;
+            (self.mode, self.demoted) = (Mode::Shadow, Some(reason));
         }
     }
 
     /// What it may do.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Why it may no more than a shadow, if it could.
+    pub fn demoted(&self) -> Option<Demotion> {
+        self.demoted
     }
 
     /// How long an answer may take.
@@ -203,8 +235,7 @@ impl Advisor {
 
     /// What it has done.
     pub fn figures(&self) -> Figures {
-        let is_open = matches!(self.breaker.state(), State::Open(_));
-        self.statistics.figures(self.cache.hits(), self.breaker.opened(), is_open)
+        self.statistics.figures(self.cache.hits(), self.breaker.opened(), self.breaker.state())
     }
 
     fn advised(&self, answer: &ModelOutput, question: &Question, is_cached: bool, now: Instant) -> Advised {
@@ -341,7 +372,29 @@ mod tests {
             let Some((id, _)) = advisor.poll_question(now) else { continue };
             advisor.handle_answer(id, Err(Failure::Late), TOOK, 0, now);
         }
-        assert_eq!(advisor.mode(), Mode::Shadow);
+        assert_eq!((advisor.mode(), advisor.demoted()), (Mode::Shadow, Some(Demotion::Breaker)));
+    }
+
+    #[test]
+    fn a_model_whose_regret_is_spent_loses_its_say_and_is_asked_all_the_same() {
+        let now = Instant::now();
+        let mut advisor = advisor(Mode::Advise);
+        advisor.ask(question(0), now);
+        let (id, _) = advisor.poll_question(now).unwrap();
+        assert!(advisor.handle_answer(id, Ok(switch()), TOOK, 0, now).unwrap().may_apply);
+        let mut spent = other(1);
+        spent.input.budget.regret_left = 0.0;
+        advisor.ask(spent, now);
+        assert_eq!((advisor.mode(), advisor.demoted()), (Mode::Shadow, Some(Demotion::Regret)));
+        let (id, _) = advisor.poll_question(now).unwrap();
+        assert!(!advisor.handle_answer(id, Ok(switch()), TOOK, 0, now).unwrap().may_apply);
+        let cached = advisor.ask(question(0), now).unwrap();
+        assert!(cached.is_cached && !cached.may_apply, "not what it said before either");
+        let mut shadow = self::advisor(Mode::Shadow);
+        let mut spent = question(0);
+        spent.input.budget.regret_left = 0.0;
+        shadow.ask(spent, now);
+        assert_eq!(shadow.demoted(), None, "it had nothing to lose");
     }
 
     #[test]

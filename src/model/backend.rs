@@ -58,6 +58,16 @@ impl Choice {
         }
     }
 
+    /// What it is, for people: the program with its arguments, or which model of which server.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Builtin | Self::Learned => "mathematics itself".to_owned(),
+            Self::Process(program) | Self::OneShot(program, _) => program.argv.join(" "),
+            Self::Http(Server { base, terms, .. }) if terms.model.is_empty() => base.clone(),
+            Self::Http(Server { base, terms, .. }) => format!("{} of {base}", terms.model),
+        }
+    }
+
     /// The kind.
     pub fn name(&self) -> &'static str {
         match self {

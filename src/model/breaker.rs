@@ -22,6 +22,17 @@ pub enum State {
     Probing,
 }
 
+impl State {
+    /// Its name in figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open(_) => "open",
+            Self::Probing => "probing",
+        }
+    }
+}
+
 /// The breaker of one model.
 #[derive(Debug)]
 pub struct Breaker {

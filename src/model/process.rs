@@ -2,7 +2,7 @@
 //! a sandbox.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -77,8 +77,17 @@ impl Program {
             .split_first()
             .ok_or_else(|| Failure::NotStarted("model.command names no program".to_owned()))?;
         let program = sandbox::find_program(name, PATH).ok_or_else(|| {
-            Failure::NotStarted(format!("there is no program {name:?}, looked for in {PATH}"))
+            let has_spaces = name.contains(char::is_whitespace);
+            let hint = if has_spaces { "; no shell splits it: give each word by itself" } else { "" };
+            Failure::NotStarted(format!("there is no program {name:?}, looked for in {PATH}{hint}"))
         })?;
+        if let Some(file) = arguments.iter().find(|word| is_file_here(word)) {
+            let whole = std::path::absolute(file).unwrap_or_default();
+            return Err(Failure::NotStarted(format!(
+                "it runs in a folder of its own, where there is no {file:?}: write {}",
+                whole.display()
+            )));
+        }
         let named = arguments.iter().map(PathBuf::from).filter(|path| path.is_absolute() && path.exists());
         let mut argv = vec![program.to_string_lossy().into_owned()];
         argv.extend_from_slice(arguments);
@@ -241,6 +250,12 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.signal(false);
     }
+}
+
+/// Whether a word names a file from this folder on, as a path does or a name with an ending.
+fn is_file_here(word: &str) -> bool {
+    let path = Path::new(word);
+    path.is_relative() && (word.contains('/') || path.extension().is_some()) && path.is_file()
 }
 
 fn describe(status: ExitStatus) -> String {

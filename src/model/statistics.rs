@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::breaker::State;
 use super::failure::Failure;
 use super::output::Word;
 
@@ -66,6 +67,8 @@ pub struct Figures {
     pub breaker_openings: u64,
     /// Whether it is open.
     pub breaker_open: bool,
+    /// `closed`, `open`, or `probing`: one question decides.
+    pub breaker: &'static str,
     /// Part of the answers that changed nothing, 0 to 1.
     pub agreement: Option<f64>,
     /// Answers by word.
@@ -108,7 +111,7 @@ impl Statistics {
     }
 
     /// All of it now.
-    pub fn figures(&self, cache_hits: u64, breaker_openings: u64, breaker_open: bool) -> Figures {
+    pub fn figures(&self, cache_hits: u64, breaker_openings: u64, breaker: State) -> Figures {
         let quantile = |fraction| {
             let ms = || self.microseconds.value_at_quantile(fraction) as f64 / 1e3;
             (!self.microseconds.is_empty()).then(ms)
@@ -122,7 +125,8 @@ impl Statistics {
             cancelled: self.cancelled,
             cache_hits,
             breaker_openings,
-            breaker_open,
+            breaker_open: matches!(breaker, State::Open(_)),
+            breaker: breaker.name(),
             agreement: (self.answered > 0).then(|| self.agreed as f64 / self.answered as f64),
             decisions: self.words.clone(),
             failures: self.failures.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::advisor::{Advised, Advisor, Mode, Question};
+use super::advisor::{Advised, Advisor, Demotion, Mode, Question};
 use super::backend::{Backend, Health};
 use super::failure::Failure;
 use super::sandbox::Report;
@@ -39,8 +39,10 @@ pub struct Condition {
     pub health: Option<Result<Duration, String>>,
     /// How much of its sandbox holds, where it has one.
     pub sandbox: Option<Report>,
-    /// Whether it lost its say.
-    pub is_shadow: bool,
+    /// What it may do.
+    pub mode: Mode,
+    /// Why it may no more than a shadow, if it could.
+    pub demoted: Option<Demotion>,
 }
 
 /// Starts a model. What comes beside the handle ends once the model has.
@@ -48,7 +50,7 @@ pub fn start(advisor: Advisor, backend: Backend) -> (ModelHandle, JoinHandle<()>
     let (questions, question) = watch::channel(None);
     let (moment, moments) = watch::channel(0);
     let (advise, advice) = mpsc::channel(WAITING);
-    let (conditions, condition) = watch::channel(Condition::default());
+    let (conditions, condition) = watch::channel(Condition { mode: advisor.mode(), ..Condition::default() });
     let task = Task { advisor, backend, question, moments, advise, conditions };
     (ModelHandle { questions, moment, advice, condition }, tokio::spawn(task.run()))
 }
@@ -152,7 +154,11 @@ impl Task {
         let before = self.conditions.borrow().health.clone();
         match (&health, &before) {
             (Ok(took), None | Some(Err(_))) => {
-                tracing::info!("the model answers, in {:.0} ms", took.as_secs_f64() * 1e3);
+                let mode = match self.advisor.mode() {
+                    Mode::Advise => "may advise",
+                    Mode::Shadow | Mode::Off => "is a shadow, asked and not followed",
+                };
+                tracing::info!("the model answers, in {:.0} ms; it {mode}", took.as_secs_f64() * 1e3);
             }
             (Err(reason), None | Some(Ok(_))) => {
                 tracing::warn!("the model is of no use: {reason}; mathematics decides");
@@ -174,9 +180,13 @@ impl Task {
     }
 
     fn tell(&self) {
-        let (figures, is_shadow) = (self.advisor.figures(), self.advisor.mode() == Mode::Shadow);
+        let demoted = self.advisor.demoted();
+        if let (Some(reason), None) = (demoted, self.conditions.borrow().demoted) {
+            tracing::warn!("the model is a shadow from now on, asked and not followed: {reason}");
+        }
+        let (figures, mode) = (self.advisor.figures(), self.advisor.mode());
         self.conditions.send_modify(|condition| {
-            (condition.figures, condition.is_shadow) = (Some(figures), is_shadow);
+            (condition.figures, condition.mode, condition.demoted) = (Some(figures), mode, demoted);
         });
     }
 }

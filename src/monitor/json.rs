@@ -5,16 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bitcoin::Network;
 use serde_json::{Map, Value, json};
 
-use super::{Context, boards, outcome_reason, outcome_word, solo};
-use crate::decision::Counts;
+use super::{Context, boards, decisions, outcome_reason, outcome_word, solo};
 use crate::engine::account::Times;
-use crate::engine::advice::{AdviceCounts, AdviceEnd};
+use crate::engine::advice::AdviceEnd;
 use crate::engine::crosscheck::Verdict;
 use crate::engine::meter::ShareCounts;
 use crate::engine::snapshot::{BoardSnapshot, Snapshot, UpstreamSnapshot};
 use crate::engine::task::{End, Finish, Notice, NoticeEvent};
 use crate::engine::{BoardReport, Report, UpstreamId};
-use crate::model::task::Condition;
 use crate::protocol::text::printable;
 use crate::upstream::UpstreamNews;
 use crate::upstream::solo::SoloFigures;
@@ -133,37 +131,10 @@ fn figures(context: &Context, snapshot: &Snapshot, solo: Option<&SoloFigures>) -
         "failovers": snapshot.failovers.count(),
         "failover_ms": milliseconds_of(&snapshot.failovers),
         "upstreams": snapshot.upstreams.iter().enumerate().map(upstream).collect::<Vec<_>>(),
-        "decisions": decisions(&snapshot.decisions),
-        "model": snapshot.model.as_ref().map(|model| model_figures(model, snapshot.advice)),
+        "decisions": decisions::figures(snapshot),
+        "model": snapshot.model.as_ref().map(|model| decisions::model(model, snapshot)),
         "solo": solo.map(|solo| solo::figures(solo, snapshot.recent_rate)),
         "boards": snapshot.boards.iter().map(board_figures).collect::<Vec<_>>(),
-    })
-}
-
-/// By the line of the value rule that each followed, where there were any.
-fn decisions(counts: &Counts) -> Value {
-    let by_line = counts.by_line.iter().enumerate().filter(|(_, count)| **count > 0);
-    let by_line: Map<_, _> = by_line.map(|(line, count)| (line.to_string(), json!(count))).collect();
-    json!({ "by_line": by_line, "flushes": counts.flushes, "boundaries": counts.boundaries, "moves": counts.moves })
-}
-
-fn model_figures(model: &Condition, advice: AdviceCounts) -> Value {
-    let (answers_ms, error) = match &model.health {
-        Some(Ok(took)) => (Some(milliseconds(*took)), None),
-        Some(Err(error)) => (None, Some(error)),
-        None => (None, None),
-    };
-    json!({
-        "healthy": model.health.as_ref().map(Result::is_ok),
-        "answers_ms": answers_ms,
-        "error": error,
-        "sandbox": model.sandbox,
-        "shadow": model.is_shadow,
-        "figures": model.figures,
-        "questions": advice.questions,
-        "applied": advice.applied,
-        "shadowed": advice.shadowed,
-        "refused_by_rule": advice.refused[1..],
     })
 }
 
@@ -360,6 +331,6 @@ fn merge(object: &mut Value, more: Value) {
     }
 }
 
-fn milliseconds(time: Duration) -> f64 {
+pub(super) fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }

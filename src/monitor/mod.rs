@@ -3,6 +3,7 @@
 //! A thread of its own does the writing, so that a slow terminal, a full pipe or a full disk holds up nobody.
 
 mod boards;
+mod decisions;
 pub mod json;
 pub mod plain;
 mod solo;

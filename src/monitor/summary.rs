@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{Context, boards};
+use super::{Context, boards, decisions};
 use crate::engine::UpstreamId;
 use crate::engine::task::Finish;
 use crate::work::Difficulty;
@@ -80,6 +80,9 @@ pub fn text(context: &Context, finish: &Finish, dropped: u64) -> String {
             "failovers: {count}, from losing a pool to hashing for another {:.1} ms at worst",
             ms(worst)
         ));
+    }
+    for line in decisions::summary(snapshot) {
+        add(&line);
     }
     if dropped > 0 {
         add(&format!("{dropped} lines were not shown because nobody read them"));

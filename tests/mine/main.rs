@@ -10,6 +10,8 @@ mod commands;
 mod failover;
 mod identity;
 mod memory;
+#[cfg(target_os = "linux")] // the sandbox
+mod model;
 mod payout;
 mod profiles;
 mod rows;

@@ -35,6 +35,7 @@ fn ask_shows_question_answer_and_verdict() {
         "rejects of c1",
         "mathematics says the same",
         "sandbox    full",
+        "asked      python3 ",
     ] {
         assert!(text(&shown).contains(part), "{part}: {}", text(&shown));
     }
@@ -68,7 +69,13 @@ fn health_and_bench_tell_what_a_program_finds_in_json() {
     let dead =
         signalcore(&["model", "health", "--backend", "ollama", "--name", "m", "--url", "http://127.0.0.1:9"]);
     assert_eq!(dead.status.code(), Some(1));
-    assert!(text(&dead).contains("cannot be reached"), "{}", text(&dead));
+    for part in ["cannot be reached", "asked      m of http://127.0.0.1:9"] {
+        assert!(text(&dead).contains(part), "{}", text(&dead));
+    }
+    let dead = ["--backend", "openai", "--url", "http://127.0.0.1:9", "--count", "1", "--json"];
+    let bench = json(&signalcore(&[&["model", "bench"], &dead[..]].concat()));
+    assert_eq!(bench["failures"]["unreachable"], 1);
+    assert!(bench["first_failure"].as_str().is_some_and(|why| why.contains("cannot be reached")), "{bench}");
 }
 
 #[test]

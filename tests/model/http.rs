@@ -1,110 +1,19 @@
 //! Servers as models: a real HTTP server that answers as Ollama, llama.cpp and vLLM do, and as broken ones do.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use signalcore::model::backend::{Backend, Choice, Reply};
-use signalcore::model::dialect::{Dialect, Terms};
+use serde_json::json;
+use signalcore::model::backend::{Backend, Choice};
+use signalcore::model::dialect::Dialect;
 use signalcore::model::failure::Failure;
 use signalcore::model::health;
-use signalcore::model::http::Server;
 use signalcore::model::output::Word;
 
-/// A request as it came: its path, its headers, its body.
-#[derive(Debug, Clone)]
-struct Got {
-    path: String,
-    head: String,
-    body: Value,
-}
-
-/// Answers the nth request as told, the last way for ever.
-struct Fake {
-    base: String,
-    got: Arc<Mutex<Vec<Got>>>,
-}
-
-type Answer = Arc<dyn Fn(usize, &Got) -> (u16, String) + Send + Sync>;
-
-impl Fake {
-    fn new(answer: impl Fn(usize, &Got) -> (u16, String) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let got: Arc<Mutex<Vec<Got>>> = Arc::default();
-        let (answer, seen): (Answer, _) = (Arc::new(answer), Arc::clone(&got));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
-                std::thread::spawn(move || serve(stream, &answer, &seen));
-            }
-        });
-        Self { base, got }
-    }
-
-    fn server(&self, dialect: Dialect) -> Server {
-        let terms = Terms { dialect, model: "m".to_owned(), preferences: String::new() };
-        Server { base: self.base.clone(), terms, key: Some("k3y".to_owned()), allow_remote: false }
-    }
-
-    async fn ask(&self, dialect: Dialect, limit: Duration) -> Reply {
-        let mut backend = Backend::new(Choice::Http(self.server(dialect))).unwrap();
-        backend.ask(&health::question(2000), Instant::now() + limit).await
-    }
-
-    fn got(&self) -> Vec<Got> {
-        self.got.lock().unwrap().clone()
-    }
-}
-
-fn serve(stream: TcpStream, answer: &Answer, seen: &Mutex<Vec<Got>>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut writer = stream;
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut head).unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        let lower = head.to_ascii_lowercase();
-        let length =
-            lower.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
-        let mut body = vec![0; length.unwrap_or(0)];
-        reader.read_exact(&mut body).unwrap();
-        let path = head.split(' ').nth(1).unwrap().to_owned();
-        let got = Got { path, head, body: serde_json::from_slice(&body).unwrap_or_default() };
-        let number = {
-            let mut seen = seen.lock().unwrap();
-            seen.push(got.clone());
-            seen.len() - 1
-        };
-        let (status, text) = answer(number, &got);
-        let reply = format!(
-            "HTTP/1.1 {status} X\r\nlocation: /elsewhere\r\ncontent-length: {}\r\n\r\n{text}",
-            text.len()
-        );
-        if writer.write_all(reply.as_bytes()).is_err() {
-            return;
-        }
-    }
-}
+use crate::server::{Fake, Got, nowhere, ollama, open_ai, server_at};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const SWITCH: &str =
     r#"{"decision":"SWITCH","target":"c0","confidence":0.9,"valid_for_ms":1000,"reason":"r"}"#;
-
-fn ollama(content: &str) -> (u16, String) {
-    let body =
-        json!({"message": {"role": "assistant", "content": content}, "done": true, "done_reason": "stop"});
-    (200, body.to_string())
-}
-
-fn open_ai(content: &str) -> (u16, String) {
-    (200, json!({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}).to_string())
-}
 
 #[tokio::test]
 async fn each_kind_of_server_is_asked_at_its_own_place() {
@@ -186,9 +95,7 @@ async fn what_is_too_long_too_late_or_gone_is_no_answer() {
     let start = Instant::now();
     assert_eq!(fake.ask(Dialect::OpenAi, Duration::from_millis(200)).await.answer, Err(Failure::Late));
     assert!(start.elapsed() < Duration::from_secs(4));
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let terms = Terms { dialect: Dialect::OpenAi, model: "m".to_owned(), preferences: String::new() };
-    let server = Server { base: format!("http://{closed}"), terms, key: None, allow_remote: false };
+    let server = server_at(&nowhere(), Dialect::OpenAi);
     let mut backend = Backend::new(Choice::Http(server)).unwrap();
     let reply = backend.ask(&health::question(2000), Instant::now() + LIMIT).await;
     assert!(matches!(reply.answer, Err(Failure::Unreachable(_))), "{reply:?}");

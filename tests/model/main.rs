@@ -2,9 +2,12 @@
 #![cfg(target_os = "linux")] // the sandbox
 #![allow(clippy::unwrap_used)] // all of this crate is tests, also what clippy does not see as one
 
+mod baseline;
 mod command;
-mod failures;
 mod http;
 mod programs;
 mod sandbox;
+mod script;
+mod server;
 mod support;
+mod task;

@@ -7,6 +7,7 @@ use signalcore::model::backend::{Backend, Choice};
 use signalcore::model::failure::Failure;
 use signalcore::model::health;
 use signalcore::model::output::Word;
+use signalcore::model::process::Program;
 use signalcore::model::process::json_lines::JsonLines;
 use signalcore::model::process::one_shot::OneShot;
 use signalcore::model::sandbox::Level;
@@ -33,6 +34,25 @@ async fn the_sample_advisor_answers_from_full_sandbox_and_leaves_the_worse_candi
     assert!(answer.reason.contains("rejects of c1"), "{}", answer.reason);
     assert_eq!(backend.sandbox().unwrap().sandbox, Level::Full);
     backend.finish().await;
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_meant_so_says_what_to_write_instead() {
+    let script = Script::new(HELLO);
+    let why = async |argv: &[&str]| {
+        let argv = argv.iter().map(|word| (*word).to_owned()).collect();
+        let mut model = JsonLines::new(Program { argv, ..script.program() });
+        match ask(&mut model, soon()).await {
+            Err(Failure::NotStarted(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    let one_word = why(&["python3 -u advisor.py"]).await;
+    assert!(one_word.ends_with("no shell splits it: give each word by itself"), "{one_word}");
+    // Tests run in the folder of the package.
+    let relative = why(&["python3", "-u", "config/advisor.py"]).await;
+    let whole = std::path::absolute("config/advisor.py").unwrap();
+    assert!(relative.ends_with(&format!("write {}", whole.display())), "{relative}");
 }
 
 #[tokio::test]

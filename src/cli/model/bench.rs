@@ -63,6 +63,8 @@ struct Tally {
     agreed: u64,
     retries: u64,
     failures: BTreeMap<&'static str, u64>,
+    /// The first of them, in words.
+    first_failure: Option<String>,
     words: BTreeMap<&'static str, u64>,
     verdicts: BTreeMap<&'static str, u64>,
 }
@@ -80,6 +82,7 @@ pub(super) async fn run(plan: ModelPlan, questions: Vec<ModelInput>, json: bool)
         agreed: 0,
         retries: 0,
         failures: BTreeMap::new(),
+        first_failure: None,
         words: BTreeMap::new(),
         verdicts: BTreeMap::new(),
     };
@@ -95,7 +98,10 @@ pub(super) async fn run(plan: ModelPlan, questions: Vec<ModelInput>, json: bool)
                 *tally.words.entry(answer.word.name()).or_default() += 1;
                 *tally.verdicts.entry(judged(&answer, question, &plan.envelope)).or_default() += 1;
             }
-            Err(failure) => *tally.failures.entry(failure.kind()).or_default() += 1,
+            Err(failure) => {
+                *tally.failures.entry(failure.kind()).or_default() += 1;
+                tally.first_failure.get_or_insert_with(|| failure.to_string());
+            }
         }
         bar.inc(1);
     }
@@ -121,6 +127,7 @@ impl Tally {
             "seconds": took.as_secs_f64(),
             "answered": self.answered,
             "failures": self.failures,
+            "first_failure": self.first_failure,
             "retries": self.retries,
             "agreement": self.agreement(),
             "decisions": self.words,
@@ -147,6 +154,7 @@ impl Tally {
             ("back end", name.to_owned()),
             ("answered", format!("{} in {:.1} s", self.answered, took.as_secs_f64())),
             ("failures", listed(&self.failures)),
+            ("the first", self.first_failure.clone().unwrap_or_else(|| "-".to_owned())),
             ("asked again", self.retries.to_string()),
             ("median", ms(0.5)),
             ("90 %", ms(0.9)),

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
-use signalcore::model::backend::{Health, Reply};
+use signalcore::model::backend::{Choice, Health, Reply};
 use signalcore::model::envelope::Verdict;
 use signalcore::model::input::ModelInput;
 use signalcore::model::sandbox::Report;
 
 /// A question, its answer, and what that is good for.
 pub(super) fn asked(
+    choice: &Choice,
     question: &ModelInput,
     reply: &Reply,
     verdict: Option<&Verdict>,
@@ -19,8 +20,12 @@ pub(super) fn asked(
     let baseline = &question.baseline;
     _ = write!(
         text,
-        "running    {}\nbaseline   {} {}\n",
-        question.running.candidate, baseline.decision, baseline.target
+        "running    {}\nbaseline   {} {}\nasked      {} ({})\n",
+        question.running.candidate,
+        baseline.decision,
+        baseline.target,
+        choice.place(),
+        choice.name()
     );
     let took = format!("{:.1} ms", reply.took.as_secs_f64() * 1e3);
     let retries =
@@ -74,14 +79,15 @@ fn candidates(question: &ModelInput) -> Table {
 }
 
 /// How a model is.
-pub(super) fn health(name: &str, health: &Health, sandbox: Option<&Report>) -> String {
+pub(super) fn health(choice: &Choice, health: &Health, sandbox: Option<&Report>) -> String {
     let took = health.reply.took.as_secs_f64() * 1e3;
     let state = match &health.reply.answer {
         Ok(_) if health.chose_worse => "answers, and prefers a candidate that is plainly worse".to_owned(),
         Ok(_) => "answers".to_owned(),
         Err(failure) => format!("is of no use: {failure}"),
     };
-    format!("{name} {state}\ntook       {took:.1} ms\n{}", sandbox_line(sandbox))
+    let (name, place) = (choice.name(), choice.place());
+    format!("{name} {state}\nasked      {place}\ntook       {took:.1} ms\n{}", sandbox_line(sandbox))
 }
 
 fn sandbox_line(sandbox: Option<&Report>) -> String {

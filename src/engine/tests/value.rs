@@ -1,7 +1,7 @@
 //! The strategy `value`: whom the value rule has the engine hash for, and when boards change over.
 
 use super::*;
-use crate::decision::{Scheme, Terms};
+use crate::decision::{Reason, Scheme, Terms};
 use crate::engine::advice::AskTerms;
 use crate::model::advisor::Advised;
 use crate::model::output::Word;
@@ -222,6 +222,47 @@ fn a_model_is_asked_in_figures_and_its_advice_is_followed_inside_the_envelope() 
     assert_eq!((mine.chosen(), mine.hashed_by(CPU)), (vec![1], "b".to_owned()));
     let counts = mine.engine.advice_counts();
     assert_eq!((counts.applied, counts.shadowed, counts.refused[4]), (1, 1, 1));
+}
+
+#[test]
+fn what_hashing_was_worth_is_counted_from_the_first_job_on() {
+    let mut mine = Mine::of_value(&[0.01]);
+    mine.goes_on(10);
+    assert_eq!(mine.engine.snapshot(mine.now).earned.value_ratio(), None);
+    mine.job(POOL, &on("a", 1, 0));
+    mine.goes_on(20);
+    let earned = mine.engine.snapshot(mine.now).earned;
+    assert_eq!((earned.seconds, earned.wasted), (20.0, 0.0));
+    assert!((0.96..0.99).contains(&earned.value_ratio().unwrap()), "{earned:?}");
+    mine.job(POOL, &on("b", 2, 1));
+    mine.lost(POOL);
+    mine.goes_on(60);
+    let earned = mine.engine.snapshot(mine.now).earned;
+    assert_eq!(
+        (earned.seconds, earned.wasted),
+        (80.0, 60.0),
+        "the last job is hashed on for nothing, then none is"
+    );
+    assert!((29.0..32.0).contains(&earned.idle) && earned.stale == 0.0, "{earned:?}");
+    assert!((0.001..0.003).contains(&earned.dead), "one flush: {earned:?}");
+    let (records, written) = mine.engine.decisions_after(0);
+    assert_eq!(records.len() as u64, written);
+    let (at, first) =
+        records.iter().find(|(_, record)| record.decision.reason != Reason::NothingYet).unwrap();
+    assert_eq!((*at, first.decision.reason), (Duration::from_secs(10), Reason::HadNothing(POOL)));
+    assert_eq!(mine.engine.decisions_after(written), (vec![], written));
+}
+
+#[test]
+fn what_advice_costs_is_told_as_regret_and_as_a_loss() {
+    let (mut mine, question) = asked();
+    mine.engine.handle_advice(&advised(Word::Switch, 1, question.moment, mine.now), mine.now);
+    mine.goes_on(20);
+    let snapshot = mine.engine.snapshot(mine.now);
+    // Half a per cent for 20 s, and a move there and back of 2 ms each.
+    assert!((0.08..0.12).contains(&snapshot.regret_spent), "{}", snapshot.regret_spent);
+    let moves = snapshot.regret_spent + snapshot.earned.advice_gain;
+    assert!((moves - 0.004).abs() < 1e-6, "{moves} {:?}", snapshot.earned);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A program that lives long: a question on a line, its answer on a line.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -47,6 +47,8 @@ pub struct JsonLines {
     /// A line was begun and perhaps not ended.
     is_writing: bool,
     name: String,
+    /// Why it was last ended.
+    fault: String,
 }
 
 impl JsonLines {
@@ -60,6 +62,7 @@ impl JsonLines {
             silences: 0,
             is_writing: false,
             name: String::new(),
+            fault: String::new(),
         }
     }
 
@@ -84,10 +87,10 @@ impl JsonLines {
             Err(Failure::Late) => {
                 self.silences += 1;
                 if self.silences >= SILENCES {
-                    self.kill();
+                    self.kill(&format!("{SILENCES} questions without an answer in time"));
                 }
             }
-            Err(Failure::Process(_) | Failure::NotStarted(_)) => self.kill(),
+            Err(Failure::Process(reason) | Failure::NotStarted(reason)) => self.kill(reason),
             Err(_) => {}
         }
         answer
@@ -99,7 +102,7 @@ impl JsonLines {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let status = running.child.wait().await;
         let why = status.map_or_else(|error| error.to_string(), describe);
-        self.kill();
+        self.kill(&why);
         why
     }
 
@@ -110,16 +113,17 @@ impl JsonLines {
         }
     }
 
-    fn kill(&mut self) {
+    fn kill(&mut self, reason: &str) {
         self.silences = 0;
         if self.running.take().is_some() {
+            reason.clone_into(&mut self.fault);
             self.restarts.failed(now());
         }
     }
 
     async fn converse(&mut self, question: &ModelInput) -> Result<ModelOutput, Failure> {
         if std::mem::take(&mut self.is_writing) {
-            self.kill();
+            self.kill("it did not take a question in time");
         }
         if self.running.is_none() {
             self.start().await?;
@@ -149,12 +153,23 @@ impl JsonLines {
     }
 
     async fn start(&mut self) -> Result<(), Failure> {
-        let wait = |wait: Duration| {
-            Failure::Process(format!("it has failed and is started again in {:.0} s", wait.as_secs_f64()))
-        };
-        self.restarts.start(now()).map_err(wait)?;
+        self.restarts.start(now()).map_err(|wait| {
+            let (fault, seconds) = (&self.fault, wait.as_secs_f64().ceil());
+            Failure::Process(format!("it is started again in {seconds} s, after it failed: {fault}"))
+        })?;
         // A failure here counts as one of the running program.
         self.restarts.failed(now());
+        "it did not start in time".clone_into(&mut self.fault);
+        let begun = self.begin().await;
+        if let Err(Failure::Process(reason) | Failure::NotStarted(reason)) = &begun {
+            self.fault.clone_from(reason);
+        }
+        self.running = Some(begun?);
+        Ok(())
+    }
+
+    /// Starts it and hears its hello.
+    async fn begin(&mut self) -> Result<Running, Failure> {
         let mut running = Running::start(&self.program, None, MAX_BYTES).await?;
         let line = timeout(STARTING, running.next_line()).await.unwrap_or_else(|_| {
             Err(Failure::Process(format!("it has not said hello for {} s", STARTING.as_secs())))
@@ -165,7 +180,6 @@ impl JsonLines {
             return Err(Failure::Process(format!("it speaks version {}, not 1", hello.protocol)));
         }
         self.name = clean(&format!("{} {}", hello.name, hello.version));
-        self.running = Some(running);
-        Ok(())
+        Ok(running)
     }
 }
