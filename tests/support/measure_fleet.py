@@ -92,7 +92,7 @@ def run(options: argparse.Namespace, folder: str) -> dict:
     devices = [f"--device=bm1370:{name},chips={options.chips},frequency={MEGAHERTZ},zero-bits={ZERO_BITS}"
                for name in names]
     miner = Program([options.miner, "mine", "--pool", address, "--user", "fleet", "--cpu-threads", "off", "--json",
-                     *devices], {"SIGNALCORE_STATE_REMEMBER": "false"})
+                     *options.more, *devices], {"SIGNALCORE_STATE_REMEMBER": "false"})
     try:
         hashing = lambda events: {event.get("board", 0) for event in of(events, "job")
                                   if event["hashing"] == options.chips}
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--settle", type=float, default=3, help="seconds before the measurement")
     parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(namespace=argparse.Namespace(more=[]))
     with tempfile.TemporaryDirectory() as folder:
         figures = run(options, folder)
     if options.json:
