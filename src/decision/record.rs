@@ -9,6 +9,9 @@ use super::output::{Action, Decision, Reason};
 /// So many decisions are kept.
 pub const KEPT: usize = 1000;
 
+/// So many are looked through for the last one of an upstream.
+const LOOKED_BACK: usize = 64;
+
 /// A decision as it was made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -72,8 +75,10 @@ impl Journal {
             Action::Boundary(..) => self.counts.boundaries += 1,
             Action::Keep | Action::Close(_) | Action::Idle => {}
         }
-        let repeats = |last: &Record| is_same_kind(&last.decision.reason, &decision.reason);
-        if decision.action == Action::Keep && self.records.back().is_some_and(repeats) {
+        // Where hashing is shared, each upstream keeps what it has for reasons of its own.
+        let last = self.records.iter().rev().take(LOOKED_BACK).find(|last| last.before == before);
+        let repeats = last.is_some_and(|last| is_same_kind(&last.decision.reason, &decision.reason));
+        if decision.action == Action::Keep && repeats {
             return;
         }
         if self.records.len() == KEPT {

@@ -16,13 +16,16 @@ pub(super) fn figures(snapshot: &Snapshot) -> Value {
     // By the line of the value rule that each followed, where there were any.
     let by_line = counts.by_line.iter().enumerate().filter(|(_, count)| **count > 0);
     let by_line: Map<_, _> = by_line.map(|(line, count)| (line.to_string(), json!(count))).collect();
+    // What boards drop their work for; newer jobs that wait for a boundary come by the dozen a minute.
+    let is_change = |action: &Action| !matches!(action, Action::Keep | Action::Boundary(..));
+    let changes = snapshot.records.iter().filter(|(_, made)| is_change(&made.decision.action));
     json!({
         "by_line": by_line,
         "flushes": counts.flushes,
         "boundaries": counts.boundaries,
         "moves": counts.moves,
         "earned": earned(&snapshot.earned),
-        "records": snapshot.records.iter().map(|(at, made)| record(*at, made)).collect::<Vec<_>>(),
+        "records": changes.map(|(at, made)| record(*at, made)).collect::<Vec<_>>(),
     })
 }
 
