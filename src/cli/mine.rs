@@ -177,7 +177,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     let (changed, changes) = watch::channel(loaded.config.clone());
     let plan = match Plan::new(&loaded.config, &environment) {
         Ok(plan) => plan
-            .with_promotion(config::promotion_file(&environment), |word| {
+            .with_promotion(config::promotion_file(&environment, file.as_deref()), |word| {
                 eprintln!("signalcore: warning: {word}");
             })
             .with_memory(memory)

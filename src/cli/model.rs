@@ -192,7 +192,8 @@ fn promote(
     days: Option<f64>,
     force: bool,
 ) -> anyhow::Result<u8> {
-    let place = config::promotion_file(&Environment::of_process()).context("find the folder for state")?;
+    let place = config::promotion_file(&Environment::of_process(), plan.state_file.as_deref())
+        .context("find the folder for state")?;
     let choice = plan.choice.clone();
     let asker = Asker::new(plan);
     let gate = replay::gate(log, seeds, days, &asker)?;

@@ -40,9 +40,10 @@ pub fn state_file(environment: &Environment) -> Option<PathBuf> {
     in_state_folder(environment, "pools.json")
 }
 
-/// Where it is written down which model may amend, `None` without a home.
-pub fn promotion_file(environment: &Environment) -> Option<PathBuf> {
-    in_state_folder(environment, "model.promoted")
+/// Where it is written down which model may amend: beside `state.file` where that is named, `None` without a home.
+pub fn promotion_file(environment: &Environment, state_file: Option<&Path>) -> Option<PathBuf> {
+    const NAME: &str = "model.promoted";
+    state_file.map(|file| file.with_file_name(NAME)).or_else(|| in_state_folder(environment, NAME))
 }
 
 /// Where found blocks are kept unless `state.journal` names another place, `None` without a home.

@@ -240,7 +240,7 @@ impl Decider {
             (is_late && has_other()).then(|| now + LOOK_AGAIN),
             newest.and_then(|newest| newest.judgement?.changes_at),
             waits.map(|_| running.since + Duration::from_secs_f64(OLDEST)),
-            waits.and(upstream.jobs.on_parent_since).map(|since| since + self.settings.graces.lower),
+            self.gives_up_at(running),
         ]
     }
 

@@ -32,6 +32,8 @@ struct Parent {
     /// The block before it, as far as somebody went from there to here.
     previous: Option<ParentHash>,
     trust: Trust,
+    /// Since when nobody who gives work builds on it, nor the node.
+    left: Option<Instant>,
 }
 
 /// When a block was first named, and since when the node or a second upstream names it.
@@ -175,6 +177,12 @@ impl Chain {
             let Some(at) = self.parents.iter().position(is_idle) else { break };
             self.parents.remove(at);
         }
+        // While nobody gives work at all, nobody has left anything.
+        for parent in self.parents.iter_mut().filter(|_| !builders.is_empty()) {
+            let is_held =
+                parent.node_height.is_some() || builders.iter().any(|(_, hash)| *hash == parent.hash);
+            parent.left = if is_held { None } else { parent.left.or(Some(now)) };
+        }
         for parent in &self.parents {
             if let [(source, _)] = parent.sources[..]
                 && !parent.is_known()
@@ -218,8 +226,11 @@ impl Chain {
     }
 
     fn can_be_tip(&self, parent: &Parent, now: Instant) -> bool {
+        // One that all have left, for a lower one where it is the highest, is none they could be behind.
+        let is_left = parent.left.is_some_and(|left| now >= left + self.graces.alone);
         match (parent.trust, &parent.sources[..]) {
             (Trust::Refused, _) => false,
+            _ if is_left => false,
             _ if parent.is_known() => true,
             (Trust::Proven, [(source, _)]) => {
                 let is_next = parent.expected.is_none_or(|expected| parent.height <= Some(expected));
@@ -251,6 +262,7 @@ impl Chain {
             seen: Seen { first: now, known: None },
             previous: None,
             trust: Trust::Plain,
+            left: None,
         });
         (self.parents.len() - 1, true)
     }
@@ -394,9 +406,11 @@ impl Survey<'_> {
 
     /// When a block that only one upstream names stops being the tip, for who is behind it.
     fn tip_falls_at(&self, behind: u32) -> Option<Instant> {
-        let alone = |parent: &&Parent| parent.height == self.tip && !parent.is_known();
-        let tips = self.chain.parents.iter().filter(alone);
-        let ends = tips.map(|parent| parent.seen.first + self.chain.graces.alone);
+        let tips = self.chain.parents.iter().filter(|parent| parent.height == self.tip);
+        let ends = tips.filter_map(|parent| {
+            let alone = (!parent.is_known()).then_some(parent.seen.first);
+            Some(alone.into_iter().chain(parent.left).min()? + self.chain.graces.alone)
+        });
         ends.filter(|end| behind > 0 && *end > self.now).min()
     }
 

@@ -43,8 +43,7 @@ impl Decider {
         let current = &table.of[ours];
         let newest = self.upstreams[ours].jobs.newest.filter(|_| table.newest[ours].is_some());
         let worth = table.newest[ours].filter(|newest| newest.value > 0.0);
-        let followed =
-            newest.filter(|_| worth.is_some()).and_then(|newest| self.follow(running, &newest, now));
+        let followed = newest.filter(|_| worth.is_some()).and_then(|newest| self.follow(running, &newest));
         if let Some(choice) = followed {
             return choice;
         }
@@ -65,17 +64,18 @@ impl Decider {
         }
     }
 
-    /// Our upstream is elsewhere: on another connection, where what runs counts no more, or on another block.
-    fn follow(&self, running: &Running, newest: &Offer, now: Instant) -> Option<Choice> {
+    /// Our upstream is elsewhere: on another connection, or on another block that is not lower.
+    fn follow(&self, running: &Running, newest: &Offer) -> Option<Choice> {
         if newest.facts.connection != running.facts.connection {
             return Some(self.flush(running.upstream, 6, Reason::NewExtranonce1(running.upstream)));
         }
-        if newest.facts.parent == running.facts.parent {
-            return None;
-        }
-        let since = self.upstreams[running.upstream.0].jobs.on_parent_since.unwrap_or(newest.since);
-        let may = !self.is_lower(running, newest) || now >= since + self.settings.graces.lower;
-        may.then(|| self.flush(running.upstream, 4, Reason::NewParent(running.upstream)))
+        let is_further = newest.facts.parent != running.facts.parent && !self.is_lower(running, newest);
+        is_further.then(|| self.flush(running.upstream, 4, Reason::NewParent(running.upstream)))
+    }
+
+    /// When a lower block that our upstream has gone back to is followed although it is behind: what runs earns nothing.
+    pub(super) fn gives_up_at(&self, running: &Running) -> Option<Instant> {
+        Some(running.overtaken? + self.settings.graces.alone)
     }
 
     /// The boards have nothing to do.
@@ -100,6 +100,7 @@ impl Decider {
             Worthless::Rejected(_) | Worthless::Replaced(_) | Worthless::Held(_) | Worthless::Unpaid => 2,
             Worthless::Lost | Worthless::Silent(_) | Worthless::Unanswered(_) => 9,
             Worthless::Behind(_) => 7,
+            Worthless::Overtaken => 4,
             Worthless::NoJob | Worthless::ParentRefused | Worthless::ParentUnknown => 3,
         };
         let newest = table.newest[running.upstream.0];
@@ -128,16 +129,19 @@ impl Decider {
         if newest.as_ref().is_some_and(is_late)
             && let Some(newest) = self.upstreams[running.upstream.0].jobs.newest
             && newest.facts.parent != running.facts.parent
-            && !self.is_lower(running, &newest)
+            && (!self.is_lower(running, &newest) || self.gives_up_at(running).is_some_and(|at| now >= at))
         {
             return self.flush(running.upstream, 4, Reason::NewParent(running.upstream));
         }
         if current.is_doubtful() {
-            return match self.upstreams[running.upstream.0].jobs.newest.filter(|_| newest.is_some()) {
-                Some(offer) if newest.is_some_and(|newest| newest.is_doubtful()) => {
-                    self.follow(running, &offer, now).unwrap_or_else(|| self.renew(running, offer, now))
+            let is_doubtful = newest.is_some_and(|newest| newest.is_doubtful());
+            let lane = self.hashing.lane(running.upstream);
+            let offer = self.upstreams[running.upstream.0].jobs.newest.filter(|_| is_doubtful);
+            return match offer.filter(|offer| !lane.is_pending(offer.facts.key)) {
+                Some(offer) => {
+                    self.follow(running, &offer).unwrap_or_else(|| self.renew(running, offer, now))
                 }
-                _ => Choice::keep(line, Reason::NothingLeft(why)),
+                None => Choice::keep(line, Reason::NothingLeft(why)),
             };
         }
         if let Some(other) = self.last_resort(table) {

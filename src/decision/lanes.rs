@@ -17,11 +17,13 @@ pub(super) struct Running {
     pub(super) refusal: Option<f64>,
     /// Why it is worth nothing whatever its parent.
     pub(super) void: Option<Worthless>,
+    /// Since when its upstream has been on another block.
+    pub(super) overtaken: Option<Instant>,
 }
 
 impl Running {
     pub(super) fn new(upstream: UpstreamId, offer: Offer) -> Self {
-        Self { upstream, facts: offer.facts, since: offer.since, refusal: None, void: None }
+        Self { upstream, facts: offer.facts, since: offer.since, refusal: None, void: None, overtaken: None }
     }
 }
 

@@ -42,7 +42,12 @@ impl Decider {
                 let place = &mut self.upstreams[upstream.0];
                 place.jobs.close();
                 place.old_jobs = OldJobs::default();
-                if place.terms.vouches {
+                let other_nodes = self
+                    .upstreams
+                    .iter()
+                    .enumerate()
+                    .any(|(id, other)| id != upstream.0 && other.terms.vouches && other.link.is_up());
+                if self.upstreams[upstream.0].terms.vouches && !other_nodes {
                     self.chain.lose_node();
                 }
                 let place = &mut self.upstreams[upstream.0];
@@ -138,6 +143,7 @@ impl Decider {
     ) {
         match told {
             Told::Nothing => {}
+            Told::Held => self.overtake(id, &facts, now),
             Told::Rejected { reason, voids_all } => {
                 self.moment += 1;
                 let lane = self.hashing.lane_mut(id);
@@ -158,8 +164,9 @@ impl Decider {
                 }
                 // What was held against it is gone.
                 if let Some(running) = self.hashing.running_mut(id).filter(|it| it.facts.key == facts.key) {
-                    running.void = None;
+                    (running.void, running.overtaken) = (None, None);
                 }
+                self.overtake(id, &facts, now);
                 self.testify(id, &facts, before.filter(|_| !reconnected), now);
                 if voids && self.is_running(id) {
                     let is_quick = self.device.flush.as_secs_f64() < QUICK;
@@ -170,6 +177,18 @@ impl Decider {
                     }
                 }
             }
+        }
+    }
+
+    /// What runs of an upstream that is on another block or another connection now earns nothing there, whether the new
+    /// job is followed or not.
+    fn overtake(&mut self, id: UpstreamId, newest: &JobFacts, now: Instant) {
+        let is_elsewhere = |running: &Running| {
+            (running.facts.parent, running.facts.connection) != (newest.parent, newest.connection)
+        };
+        if let Some(running) = self.hashing.running_mut(id).filter(|running| is_elsewhere(running)) {
+            running.void.get_or_insert(Worthless::Overtaken);
+            running.overtaken.get_or_insert(now);
         }
     }
 

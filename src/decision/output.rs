@@ -114,6 +114,8 @@ pub enum Worthless {
     Rejected(&'static str),
     /// Its upstream has replaced it by a job that failed a check.
     Replaced(&'static str),
+    /// Its upstream has gone over to another block, and takes no shares of it any more.
+    Overtaken,
     /// The connection is closed.
     Lost,
     /// Its upstream has said nothing for so long.
@@ -137,6 +139,7 @@ impl fmt::Display for Worthless {
             Self::Held(reason) => write!(f, "its check is not done: {reason}"),
             Self::Rejected(reason) => write!(f, "it failed a check: {reason}"),
             Self::Replaced(reason) => write!(f, "the job that replaces it failed a check: {reason}"),
+            Self::Overtaken => f.write_str("its upstream has gone over to another block"),
             Self::Lost => f.write_str("the connection is closed"),
             Self::Silent(silence) => {
                 write!(f, "its upstream has been silent for {:.0} s", silence.as_secs_f64())

@@ -130,9 +130,6 @@ pub struct Graces {
     pub rivalled: Duration,
     /// The same while all others are lower.
     pub alone: Duration,
-    /// A lower block that our own upstream has gone back to is not followed for so long; none where a check of its jobs
-    /// waits already.
-    pub lower: Duration,
     /// Pay per share behind the tip.
     pub pps_behind: Duration,
     /// The last job when nothing is worth hashing.
@@ -220,7 +217,6 @@ impl Default for Graces {
         Self {
             rivalled: Duration::from_secs(5),
             alone: Duration::from_secs(30),
-            lower: Duration::from_secs(30),
             pps_behind: Duration::from_secs(60),
             idle_after: Duration::from_secs(30),
         }

@@ -32,8 +32,6 @@ pub(super) struct Jobs {
     last: Option<JobKey>,
     /// The oldest one on the parent of the newest, on the same connection.
     first_on_parent: Option<JobKey>,
-    /// When that came.
-    pub(super) on_parent_since: Option<Instant>,
     /// The newest clean one among these that was not the first, and when it came.
     voided_by: Option<(JobKey, Instant)>,
 }
@@ -41,8 +39,10 @@ pub(super) struct Jobs {
 /// What a told job changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
-    /// Nothing: it is no news, or waits.
+    /// Nothing: it is no news.
     Nothing,
+    /// It waits for a check.
+    Held,
     /// It may be hashed. `reconnected`: its extranonce1 is another one. `voids`: it is clean on the same parent.
     Passed { reconnected: bool, voids: bool },
     /// It may never be hashed; `voids_all` when older ones of its upstream went with it.
@@ -60,11 +60,14 @@ impl Jobs {
         self.last = self.last.max(Some(facts.key));
         match facts.checked {
             Checked::Hold(_) => {
-                if is_known {
-                    self.newest = self.newest.filter(|newest| newest.facts.key != facts.key);
-                }
+                // On another block it voids the one before, whatever becomes of it.
+                let stays = |newest: &Offer| {
+                    newest.facts.key != facts.key
+                        && (newest.facts.parent, newest.facts.connection) == (facts.parent, facts.connection)
+                };
+                self.newest = self.newest.filter(stays);
                 self.held = Some(Offer { facts, since: held.map_or(now, |held| held.since) });
-                Told::Nothing
+                Told::Held
             }
             Checked::Rejected(reason) => {
                 self.held = None;
@@ -121,7 +124,6 @@ impl Jobs {
             self.voided_by = Some((offer.facts.key, offer.since));
         } else if same.is_none() || reconnected {
             (self.first_on_parent, self.voided_by) = (Some(offer.facts.key), None);
-            self.on_parent_since = Some(offer.since);
         }
         (self.held, self.rejected) = (None, None);
         Told::Passed { reconnected, voids }

@@ -172,6 +172,8 @@ impl Engine {
             return false;
         }
         if self.must_wait(upstream, &verdict, now) {
+            let code = verdict.first(Outcome::Hold).map_or("held", |finding| finding.code);
+            self.value_held(upstream, &job, code, now);
             let door = &mut self.gate.doors[upstream.0];
             door.counts.held += 1;
             door.held = Some(Held { job, arrived, unix });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub use crate::decision::Strategy;
-use crate::decision::{Bounds, Graces, Moves, Scheme, Settings, StalePolicy, Terms};
+use crate::decision::{Bounds, Moves, Scheme, Settings, StalePolicy, Terms};
 use crate::validate::Level;
 
 /// What steers the engine.
@@ -44,11 +44,6 @@ impl Policy {
                 risk_aversion: self.risk_aversion,
                 return_after: self.return_after,
                 ..Moves::default()
-            },
-            // The gate holds a job of a lower block back for as long.
-            graces: Graces {
-                lower: if self.validation.includes(9000) { Duration::ZERO } else { Graces::default().lower },
-                ..Graces::default()
             },
             ..Settings::default()
         }

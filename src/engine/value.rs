@@ -156,9 +156,18 @@ impl Engine {
         code: &'static str,
         now: Instant,
     ) {
+        self.value_unfit(upstream, job, Checked::Rejected(code), now);
+    }
+
+    /// A job of an upstream waits for a check.
+    pub(super) fn value_held(&mut self, upstream: UpstreamId, job: &Job, code: &'static str, now: Instant) {
+        self.value_unfit(upstream, job, Checked::Hold(code), now);
+    }
+
+    fn value_unfit(&mut self, upstream: UpstreamId, job: &Job, checked: Checked, now: Instant) {
         let newest = self.value.jobs[upstream.0].back();
         let clean = newest.is_none_or(|(newest, _)| newest.epoch < job.epoch);
-        let facts = self.value.facts(upstream, job, clean, Checked::Rejected(code));
+        let facts = self.value.facts(upstream, job, clean, checked);
         self.value_event(Event::Job(upstream, facts), now);
     }
 

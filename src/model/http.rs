@@ -137,7 +137,13 @@ impl Http {
                 Err(failure) if self.server.terms.is_about_grammar(&failure) => {
                     self.grammar = self.grammar.looser().ok_or(failure)?;
                 }
-                answer => return answer.map_err(|failure| self.without_key(failure)),
+                Ok(mut answer) => {
+                    if let Some(key) = &self.server.key {
+                        answer.reason = answer.reason.replace(key.as_str(), "***");
+                    }
+                    return Ok(answer);
+                }
+                Err(failure) => return Err(self.without_key(failure)),
             }
         }
     }

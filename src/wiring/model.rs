@@ -1,5 +1,6 @@
 //! From the configuration of a model to a model.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -29,6 +30,8 @@ pub struct ModelPlan {
     pub envelope: Envelope,
     /// How often it is asked when nothing happens.
     pub ask_every: Duration,
+    /// Where what is learnt is kept, if not in the usual place.
+    pub state_file: Option<PathBuf>,
 }
 
 impl ModelPlan {
@@ -39,7 +42,14 @@ impl ModelPlan {
         let mode = if model.mode == "advise" { Mode::Advise } else { Mode::Shadow };
         let deadline = model.deadline.map_or(choice.deadline(), Duration::from_secs_f64);
         let envelope = Envelope { epsilon: model.epsilon, min_confidence: model.min_confidence };
-        Ok(Some(Self { choice, mode, deadline, envelope, ask_every: model.ask_every }))
+        Ok(Some(Self {
+            choice,
+            mode,
+            deadline,
+            envelope,
+            ask_every: model.ask_every,
+            state_file: config.state.file.clone(),
+        }))
     }
 }
 

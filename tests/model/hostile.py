@@ -64,6 +64,18 @@ def fork_bomb():
     return len(children)
 
 
+def on_another(action):
+    """On a process of the same user, as the miner is one where it is not root."""
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    try:
+        return action(child)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
 def new_user_namespace():
     child = call("clone", CLONE_NEWUSER | signal.SIGCHLD, 0, 0, 0, 0)
     if child == 0:
@@ -129,6 +141,10 @@ def everything(secret):
     attempt("userfaultfd", lambda: call("userfaultfd", 1))
     attempt("keyctl", lambda: call("keyctl", 0, -3, 0, 0, 0))
     attempt("kill the parent", lambda: os.kill(os.getppid(), signal.SIGTERM))
+    attempt("limit another", lambda: on_another(lambda pid: resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, 3))))
+    attempt("slow another down", lambda: on_another(lambda pid: os.setpriority(os.PRIO_PROCESS, pid, 19)))
+    attempt("bind another to a core", lambda: on_another(lambda pid: os.sched_setaffinity(pid, {0})))
+    attempt("let another rest", lambda: on_another(lambda pid: os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))))
     attempt("open 100 files", open_many)
     attempt("write 32 MiB", lambda: write("large", 32 << 10))
     attempt("regain rights", regain)

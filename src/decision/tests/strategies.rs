@@ -175,22 +175,70 @@ fn a_pool_that_was_silent_is_returned_to_only_when_it_has_been_up_for_long_enoug
     assert_eq!(told, "upstream 0 is healthy again and preferred");
 }
 
+/// Pools on block 2, all of which know block 1 before it.
+fn on_the_second(scheme: Scheme, upstreams: usize) -> World {
+    let mut world = World::by(Strategy::Failover, &vec![terms(scheme, 0.0); upstreams]);
+    for (name, height) in [(1, 100), (2, 101)] {
+        for upstream in 0..upstreams {
+            world.job(0.0, clean(upstream, name, height));
+        }
+    }
+    world
+}
+
 #[test]
-fn a_pool_that_goes_back_to_a_lower_block_is_followed_after_its_grace_however_often_it_gives_jobs() {
-    for upstreams in [1, 2] {
-        let mut world = World::by(Strategy::Failover, &vec![terms(Scheme::Pps, 0.0); upstreams]);
-        for (name, height) in [(1, 100), (2, 101)] {
-            for upstream in 0..upstreams {
-                world.job(0.0, clean(upstream, name, height));
+fn a_pool_that_goes_back_to_a_lower_block_is_followed_at_once_where_that_is_paid_and_left_where_it_is_not() {
+    let mut world = on_the_second(Scheme::Pps, 2);
+    world.job(1.0, clean(0, 1, 100));
+    assert_eq!(world.decider.running(), Some(world.last(0)), "it takes no shares of the other any more");
+    let mut world = on_the_second(Scheme::Pplns, 2);
+    let other = (UpstreamId(1), JobKey(4));
+    world.job(1.0, clean(0, 1, 100));
+    assert_eq!(world.decider.running(), Some(other));
+    let mut alone = on_the_second(Scheme::Pplns, 1);
+    let running = alone.decider.running();
+    for second in [1.0, 6.0, 11.0, 16.0, 21.0, 26.0] {
+        alone.job(second, clean(0, 1, 100));
+    }
+    assert_eq!(alone.decider.running(), running, "for a while it may come to its senses");
+    alone.job(31.1, clean(0, 1, 100));
+    assert_eq!(alone.decider.running(), Some(alone.last(0)));
+}
+
+#[test]
+fn a_job_that_waits_for_its_check_voids_what_runs_on_another_block() {
+    let mut world = on_the_second(Scheme::Pps, 2);
+    let held = Told { checked: Checked::Hold("height"), ..clean(0, 1, 100) };
+    world.job(1.0, held);
+    assert_eq!(world.hashed_for(), [1]);
+    world.job(2.0, Told { checked: Checked::Hold("ntime"), clean: false, ..clean(1, 2, 101) });
+    assert_eq!(
+        world.decider.running(),
+        Some((UpstreamId(1), JobKey(4))),
+        "on the same block it voids nothing"
+    );
+    world.quiet(30.0, 40.0, &[1], 2, 101);
+    let mut silent = on_the_second(Scheme::Pps, 1);
+    for round in 1..20 {
+        silent.job(30.0 * f64::from(round), Told { checked: Checked::Hold("ntime"), ..clean(0, 2, 101) });
+    }
+    assert!(silent.decider.value(UpstreamId(0), silent.at(571.0)) > 0.0, "a held job is a sign of life");
+}
+
+#[test]
+fn when_all_pools_go_back_a_block_they_are_followed_and_that_block_is_the_tip_again() {
+    for scheme in [Scheme::Pps, Scheme::Pplns] {
+        let mut world = on_the_second(scheme, 2);
+        world.quiet(30.0, 80.0, &[0, 1], 2, 101);
+        for second in [81.0, 111.5, 141.5, 171.5] {
+            for upstream in 0..2 {
+                world.job(second, clean(upstream, 1, 100));
             }
         }
-        let running = world.decider.running();
-        for second in [1.0, 6.0, 11.0, 16.0, 21.0, 26.0] {
-            world.job(second, clean(0, 1, 100));
-        }
-        assert_eq!(world.decider.running(), running);
-        world.job(31.1, clean(0, 1, 100));
-        assert_eq!(world.decider.running(), Some(world.last(0)));
+        let (upstream, _) = world.decider.running().unwrap();
+        assert!(world.decider.value(upstream, world.at(172.0)) > 0.9, "{scheme:?}");
+        let newest = [world.next_key - 1, world.next_key].map(JobKey);
+        assert!(newest.contains(&world.decider.running().unwrap().1), "{scheme:?}");
     }
 }
 

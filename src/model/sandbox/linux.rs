@@ -115,7 +115,7 @@ pub(super) fn end_with_parent() -> io::Result<()> {
 }
 
 /// Calls that no model needs: into other processes, the kernel's insides, other namespaces.
-const FORBIDDEN: [i64; 36] = [
+const FORBIDDEN: [i64; 45] = [
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
@@ -153,7 +153,20 @@ const FORBIDDEN: [i64; 36] = [
     libc::SYS_mount_setattr,
     libc::SYS_fsconfig,
     libc::SYS_fspick,
+    // What another process of the same user may do and how fast: the miner is one where it is not root.
+    libc::SYS_setpriority,
+    libc::SYS_ioprio_set,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_process_madvise,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
 ];
+
+/// The bit of a call's number that asks a 64-bit x86 for the older form of the same call.
+const X32: i64 = 0x4000_0000;
 
 /// Namespaces that `clone` would make.
 const NEW_NAMESPACES: i32 = libc::CLONE_NEWNS
@@ -176,10 +189,16 @@ pub(super) fn filter_calls(plan: &Plan) -> io::Result<()> {
     let flag = |bit: i32| rule(&[(0, SeccompCmpOp::MaskedEq(bit as u64), bit as u64)]);
     let namespaces = (0..32).map(|bit| 1 << bit).filter(|bit| NEW_NAMESPACES & bit != 0);
     forbidden.insert(libc::SYS_clone, namespaces.map(flag).collect::<io::Result<_>>()?);
+    // Its own limits it may read and lower.
+    forbidden.insert(libc::SYS_prlimit64, vec![rule(&[(0, SeccompCmpOp::Ne, 0)])?]);
     if !plan.network {
         // Pairs of sockets need none of these.
         let rules = if plan.allow_ports.is_empty() { vec![] } else { only_streams()? };
         forbidden.insert(libc::SYS_socket, rules);
+    }
+    if cfg!(target_arch = "x86_64") {
+        let others: Vec<_> = forbidden.iter().map(|(call, rules)| (call | X32, rules.clone())).collect();
+        forbidden.extend(others);
     }
     filter(forbidden, libc::EPERM)?;
     // Its arguments cannot be looked at; what is told that it is unknown uses `clone`.
