@@ -120,10 +120,13 @@ pub enum DataOut {
 enum Ask {
     PowerUp,
     Probe,
-    Reset { held: bool },
+    Reset {
+        held: bool,
+    },
     Fan(u8),
     Voltage(u32),
-    Off,
+    /// One of the orders that take the power away, by its place among them.
+    Off(usize),
 }
 
 #[derive(Debug)]
@@ -231,7 +234,7 @@ impl Board {
     /// Forgets all that it knows but its kind, and takes the power away, for good: its driver has failed.
     pub fn abandon(&mut self, now: Instant) {
         self.link = Link::default();
-        self.state = State::Off(Off::new(OffReason::Stopped, switch_off(self.kind), now));
+        self.state = State::Off(Off::new(OffReason::Stopped, switch_off(self.kind), true, now));
     }
 
     /// What makes the chips hash as little as can be at once over the data port alone, for want of the other one.
@@ -242,6 +245,15 @@ impl Board {
     /// Whether the board has no power, as far as it could be told so.
     pub fn is_off(&self) -> bool {
         matches!(&self.state, State::Off(off) if off.is_done())
+    }
+
+    /// Whether the chips may have power: they had it, and the board has not followed all orders that take it away.
+    pub fn may_have_power(&self) -> bool {
+        match &self.state {
+            State::PoweringUp(power_up) => power_up.has_switched(),
+            State::Running(_) => true,
+            State::Off(off) => off.may_have_power(),
+        }
     }
 
     /// Bytes from the control port.
@@ -396,14 +408,14 @@ impl Board {
             (Ask::Voltage(millivolts), State::Running(running)) => {
                 self.out.events.extend(running.voltage_told(self.kind, millivolts, outcome, now));
             }
-            (Ask::Off, State::Off(off)) => {
-                let gave_up = off.take_outcome(&outcome, now);
-                if let (true, Err(error)) = (gave_up, outcome) {
-                    self.out.fault(format!("while the power was taken away: {error}"));
+            (Ask::Off(at), State::Off(off)) => {
+                if off.take_outcome(at, outcome) {
+                    let event = BoardEvent::Recovered("its power is off".to_owned());
+                    self.out.events.push_back(event);
                 }
             }
             // Of a state that has ended.
-            (Ask::PowerUp | Ask::Reset { .. } | Ask::Voltage(_) | Ask::Off, _) => {}
+            (Ask::PowerUp | Ask::Reset { .. } | Ask::Voltage(_) | Ask::Off(_), _) => {}
         }
     }
 

@@ -164,17 +164,41 @@ pub fn steps(kind: &BoardKind, voltage: CoreVoltage) -> Vec<Step> {
     steps
 }
 
-/// What takes the power away, the most urgent first. The fan is left at full speed: the heat is still there.
-pub fn switch_off(kind: &BoardKind) -> Vec<Command> {
-    let power = match kind.parts.regulator {
-        Some(Regulator::Tps546(part)) => vec![part.off()],
-        Some(Regulator::Ds4432u(part)) => vec![part.lowest()],
+/// One of the orders that take the power away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OffOrder {
+    /// What follows it, for a sentence about it.
+    pub part: &'static str,
+    /// The order.
+    pub command: Command,
+    /// Whether the board may have power, or chips that hash, as long as it is not followed.
+    pub is_needed: bool,
+}
+
+/// What takes the power away, the most urgent first: where one order is enough, that one. The fan is left at full speed: the
+/// heat is still there.
+pub fn switch_off(kind: &BoardKind) -> Vec<OffOrder> {
+    let order = |part, command, is_needed| OffOrder { part, command, is_needed };
+    let reset = |is_needed| order("the reset of its chips", reset_line(true), is_needed);
+    let regulator = |command| order("its regulator", command, true);
+    let mut orders = match kind.parts.regulator {
+        Some(Regulator::Tps546(part)) => vec![regulator(part.off()), reset(false)],
+        // It cannot be switched off: what stops the chips is their reset.
+        Some(Regulator::Ds4432u(part)) => vec![reset(true), regulator(part.lowest())],
+        // Pins of chips that have lost their supply are not to be driven high.
         Some(Regulator::Switched(pins)) => {
-            [pins.io_pin, pins.core_pin].map(|pin| Command::SetPin { pin, high: false }).to_vec()
+            let low = |pin| regulator(Command::SetPin { pin, high: false });
+            vec![reset(false), low(pins.io_pin), low(pins.core_pin)]
         }
-        None => Vec::new(),
+        None => vec![reset(true)],
     };
-    [reset_line(true)].into_iter().chain(power).chain(drive_fan(kind, 100)).collect()
+    orders.extend(drive_fan(kind, 100).map(|command| order("its fan", command, false)));
+    orders
+}
+
+/// The same of a board that has not been given any power yet.
+pub fn reset_alone() -> Vec<OffOrder> {
+    vec![OffOrder { part: "the reset of its chips", command: reset_line(true), is_needed: true }]
 }
 
 /// The steps on their way.

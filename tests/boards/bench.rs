@@ -40,8 +40,13 @@ pub(crate) struct Bench {
     pub(crate) nonces: u64,
     pub(crate) told: Vec<(Duration, BoardEvent)>,
     pub(crate) played_events: Vec<(Duration, Event)>,
-    /// Whether the regulator takes no voltage.
-    pub(crate) refuses_voltage: bool,
+    /// What is answered as of a part that is not there, and not done.
+    pub(crate) refuses: fn(&Command) -> bool,
+}
+
+/// Whether this sets the voltage of a gamma.
+pub(crate) fn sets_voltage(command: &Command) -> bool {
+    matches!(command, Command::I2cWrite { bytes, .. } if bytes.first() == Some(&VOUT_COMMAND))
 }
 
 pub(crate) fn kind(name: &str) -> &'static BoardKind {
@@ -82,7 +87,7 @@ impl Bench {
             nonces: 0,
             told: Vec::new(),
             played_events: Vec::new(),
-            refuses_voltage: false,
+            refuses: |_| false,
         };
         bench.give_job();
         bench
@@ -175,8 +180,7 @@ impl Bench {
                 is_quiet = false;
                 let Request { id, command } = Request::parse(&bytes).unwrap();
                 self.check(&command);
-                let sets_voltage = matches!(&command, Command::I2cWrite { bytes, .. } if bytes.first() == Some(&VOUT_COMMAND));
-                if self.refuses_voltage && sets_voltage {
+                if (self.refuses)(&command) {
                     self.driver.handle_control(&[4, 0, id, NO_PART], self.instant());
                 } else {
                     self.played.receive(Port::Control, &bytes, self.baud, self.now);

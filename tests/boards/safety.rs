@@ -1,8 +1,9 @@
 //! What must not stay powered, and what must get its power back: regulators that give up, sensors that lie, chips that hang.
 
-use signalcore_drivers::BoardState;
 use signalcore_drivers::bitaxe::board::OffReason;
+use signalcore_drivers::bitaxe::packet::Command;
 use signalcore_drivers::bitaxe::thermal::CutOff;
+use signalcore_drivers::{BoardEvent, BoardState};
 use signalcore_hil::virtual_board::Event;
 
 use crate::bench::Bench;
@@ -125,4 +126,48 @@ fn a_regulator_that_warms_is_held_back_first_and_loses_its_power_at_its_limit() 
     bench.run(50.0);
     assert!(bench.off().is_some(), "{:?}", bench.status());
     assert!(bench.until(120.0, Bench::is_hashing), "{:?}", bench.faults());
+}
+
+/// Whether this switches the regulator of a gamma off.
+fn is_off_order(command: &Command) -> bool {
+    matches!(command, Command::I2cWrite { address: 0x24, bytes } if bytes == &[0x01, 0x00])
+}
+
+#[test]
+fn late_answers_keep_no_order_back_and_the_power_is_off_within_the_time_of_an_exit() {
+    for name in ["gamma", "ultra", "emberone"] {
+        let mut bench = hashing(name, &["late-control=1500@60"]);
+        bench.run(60.5 - bench.seconds());
+        bench.driver.shut_down(bench.instant());
+        let found = bench.nonces;
+        assert!(bench.until(4.0, |bench| bench.driver.is_off()), "{name}: {:?}", bench.status());
+        assert!(!bench.driver.may_have_power() && bench.nonces <= found + 3, "{name}");
+        assert!(name == "ultra" || switched_since(&bench, 60.0) == [false], "{name}");
+    }
+}
+
+#[test]
+fn a_firmware_that_refuses_to_move_pins_does_not_keep_the_regulator_on() {
+    let mut bench = hashing("gamma", &["hot=80@60"]);
+    bench.refuses = |command| matches!(command, Command::SetPin { .. });
+    assert!(bench.until(60.0, |bench| bench.off().is_some()), "{:?}", bench.faults());
+    assert_eq!(switched_since(&bench, 60.0), [false]);
+}
+
+#[test]
+fn a_regulator_that_refuses_to_be_switched_off_is_told_so_for_ever_and_the_operator_hears_of_it_once() {
+    let mut bench = hashing("gamma", &[]);
+    let start = bench.seconds();
+    bench.refuses = is_off_order;
+    bench.driver.shut_down(bench.instant());
+    bench.run(60.0);
+    assert!(bench.driver.may_have_power() && !bench.driver.is_off());
+    let told = "the power may still be on: its regulator has not followed its order (no part answers at that address)";
+    assert_told(&bench, told);
+    assert_eq!(bench.faults().len(), 1);
+    bench.refuses = |_| false;
+    assert!(bench.until(1.5, |bench| bench.driver.is_off()));
+    assert_eq!(switched_since(&bench, start), [false]);
+    let recovered = BoardEvent::Recovered("its power is off".to_owned());
+    assert_eq!(bench.told.last().map(|(_, event)| event), Some(&recovered));
 }

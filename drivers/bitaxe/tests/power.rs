@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::boards::{BoardKind, CoreVoltage, board, boards};
+use super::super::boards::{BoardKind, CoreVoltage, Regulator, board, boards};
 use super::super::link::CallError;
 use super::super::packet::{Command, Refusal};
 use super::super::power_up::{Check, PowerUp, Step, steps, switch_off, voltage_steps};
@@ -103,7 +103,8 @@ fn an_ember_one_gets_its_core_power_before_that_of_its_pins_and_loses_it_after()
         commands.iter().filter_map(pin).collect()
     };
     assert_eq!(pins(&told), [(0, false), (1, true), (2, true)]);
-    assert_eq!(pins(&switch_off(kind)), [(0, false), (2, false), (1, false)]);
+    let off: Vec<_> = switch_off(kind).into_iter().map(|order| order.command).collect();
+    assert_eq!(pins(&off), [(0, false), (2, false), (1, false)]);
     assert!(told.contains(&Command::I2cWrite { address: 0x49, bytes: vec![0x11, 0xf9] }), "-7 K");
 }
 
@@ -138,15 +139,23 @@ fn a_board_with_other_parts_or_a_complaint_gets_no_further() {
 }
 
 #[test]
-fn taking_the_power_away_begins_with_the_reset_line_and_leaves_the_fan_at_full_speed() {
+fn what_takes_the_power_away_comes_first_the_reset_line_is_held_and_the_fan_left_at_full_speed() {
     for kind in boards().iter().filter(|kind| kind.parts.regulator.is_some()) {
         let off = switch_off(kind);
-        assert_eq!(off[0], Command::SetPin { pin: 0, high: false }, "{}", kind.name);
-        assert!(off.len() > 1, "{}", kind.name);
-        if kind.parts.fan.is_some() {
-            let full = Command::I2cWrite { address: 0x4c, bytes: vec![0x4c, 63] };
-            assert_eq!(off.last(), Some(&full), "{}", kind.name);
-        }
+        let (fan, power): (Vec<_>, Vec<_>) = off.iter().partition(|order| order.part == "its fan");
+        let needed: Vec<_> = power.iter().filter(|order| order.is_needed).map(|order| order.part).collect();
+        let (reset, regulator) = ("the reset of its chips", "its regulator");
+        let (first, expected) = match kind.parts.regulator {
+            Some(Regulator::Tps546(_)) => (regulator, vec![regulator]),
+            Some(Regulator::Ds4432u(_)) => (reset, vec![reset, regulator]),
+            _ => (reset, vec![regulator, regulator]),
+        };
+        assert_eq!((off[0].part, needed), (first, expected), "{}", kind.name);
+        let held = Command::SetPin { pin: 0, high: false };
+        assert!(off.iter().any(|order| order.command == held), "{}", kind.name);
+        let full = Command::I2cWrite { address: 0x4c, bytes: vec![0x4c, 63] };
+        assert!(fan.iter().all(|order| order.command == full && !order.is_needed), "{}", kind.name);
+        assert_eq!(fan.len(), usize::from(kind.parts.fan.is_some()), "{}", kind.name);
     }
 }
 
