@@ -6,6 +6,7 @@
 
 mod chain_clock;
 mod heat;
+mod meter_watch;
 mod monitor;
 mod off;
 mod orders;

@@ -3,11 +3,12 @@
 use signalcore_drivers::bitaxe::board::OffReason;
 use signalcore_drivers::bitaxe::packet::Command;
 use signalcore_drivers::bitaxe::thermal::CutOff;
-use signalcore_drivers::{BoardEvent, BoardState};
+use signalcore_drivers::bitaxe::tuner::{Goal, Results};
+use signalcore_drivers::{BoardEvent, BoardState, Order};
 use signalcore_hil::virtual_board::Event;
 
 use crate::bench::Bench;
-use crate::whole_board::{BRING_UP, hashing};
+use crate::whole_board::{BRING_UP, hashing, set};
 
 /// Whether core power came and went since this second, in order.
 fn switched_since(bench: &Bench, second: f64) -> Vec<bool> {
@@ -170,4 +171,90 @@ fn a_regulator_that_refuses_to_be_switched_off_is_told_so_for_ever_and_the_opera
     assert_eq!(switched_since(&bench, start), [false]);
     let recovered = BoardEvent::Recovered("its power is off".to_owned());
     assert_eq!(bench.told.last().map(|(_, event)| event), Some(&recovered));
+}
+
+/// Whether this reads a gamma's output current, without which its power is not known.
+fn reads_current(command: &Command) -> bool {
+    matches!(command, Command::I2cWriteRead { address: 0x24, bytes, .. } if bytes == &[0x8c])
+}
+
+fn reads_regulator_temperature(command: &Command) -> bool {
+    matches!(command, Command::I2cWriteRead { address: 0x24, bytes, .. } if bytes == &[0x8d])
+}
+
+#[test]
+fn without_its_power_meter_a_board_is_held_where_its_limit_was_kept_last_and_told_so_once() {
+    let mut bench = hashing("gamma", &[]);
+    bench.driver.order(Order::LimitPower(Some(12.0)), bench.instant()).unwrap();
+    bench.run(600.0);
+    let before = bench.status().settings.allowed_megahertz;
+    bench.refuses = reads_current;
+    bench.run(12.0);
+    let held = bench.status().settings.allowed_megahertz;
+    assert!(held <= before && held > 200.0, "{held} of {before} MHz");
+    assert_told(&bench, &format!("and its limit not be kept: the chips are held at {held:.0} MHz"));
+    assert_eq!((bench.driver.state(), bench.status().readings.watts), (BoardState::Throttled, None));
+    bench.run(600.0);
+    assert_eq!(bench.status().settings.allowed_megahertz, held, "it does not climb");
+    bench.driver.order(set(600, 1250), bench.instant()).unwrap();
+    let lower = bench.status().settings.allowed_megahertz;
+    assert!(lower < held * 0.86, "at 1250 mV the same frequency takes more: {lower} of {held} MHz");
+    bench.driver.order(Order::LimitPower(Some(5.0)), bench.instant()).unwrap();
+    assert!(bench.status().settings.allowed_megahertz < 100.0, "{:?}", bench.status());
+    assert_eq!(bench.faults().len(), 2, "{:?}", bench.faults());
+    bench.driver.order(Order::LimitPower(Some(12.0)), bench.instant()).unwrap();
+    bench.refuses = |_| false;
+    bench.run(600.0);
+    let status = bench.status();
+    assert!(
+        status.readings.watts.unwrap() <= 12.0 && status.settings.allowed_megahertz > 250.0,
+        "{status:?}"
+    );
+    let recovered = BoardEvent::Recovered("the power can be read again".to_owned());
+    assert!(bench.told.iter().any(|(_, event)| *event == recovered), "{:?}", bench.told);
+}
+
+#[test]
+fn a_power_meter_that_never_spoke_leaves_the_slowest_clock_and_one_that_is_well_all_of_it() {
+    let mut bench = Bench::new("gamma", &[]);
+    bench.refuses = reads_current;
+    assert!(bench.until(BRING_UP, Bench::is_hashing));
+    bench.run(20.0);
+    assert!(bench.status().settings.allowed_megahertz < 100.0, "{:?}", bench.status());
+    bench.refuses = |_| false;
+    bench.run(20.0);
+    assert_eq!(bench.status().settings.allowed_megahertz, 525.0);
+    assert_eq!(bench.driver.state(), BoardState::Hashing);
+}
+
+#[test]
+fn a_tuner_learns_nothing_while_nobody_knows_the_power() {
+    let mut bench = Bench::tuning("gamma", Goal::HashRate, Results::default());
+    bench.run(60.0);
+    bench.refuses = reads_current;
+    bench.run(1800.0);
+    assert_eq!(bench.driver.tuning_results().outcomes, []);
+    bench.refuses = |_| false;
+    bench.run(900.0);
+    assert!(!bench.driver.tuning_results().outcomes.is_empty());
+}
+
+#[test]
+fn a_regulator_whose_temperature_is_lost_while_it_is_cool_is_given_no_more_to_do() {
+    let mut bench = hashing("gamma", &["hot-regulator=120@90"]);
+    bench.run(60.0);
+    bench.refuses = reads_regulator_temperature;
+    bench.run(12.0);
+    assert_told(&bench, "the temperature of the regulator cannot be read for 10 s");
+    bench.driver.order(set(600, 1200), bench.instant()).unwrap();
+    let held = bench.status().settings.allowed_megahertz;
+    assert!((480.0..490.0).contains(&held), "525 MHz at 1150 mV make {held} at 1200 mV");
+    assert_eq!(bench.driver.report(bench.instant()).heat.regulator_celsius, None);
+    bench.refuses = |_| false;
+    bench.run(60.0);
+    assert!(
+        matches!(bench.off(), Some(OffReason::CutOff(CutOff::RegulatorTooHot { .. }))),
+        "{:?}",
+        bench.status()
+    );
 }

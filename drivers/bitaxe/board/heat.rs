@@ -7,6 +7,7 @@ use super::super::boards::BoardKind;
 use super::super::link::CallError;
 use super::super::power_up::drive_fan;
 use super::super::thermal::Thermal;
+use super::meter_watch::MeterWatch;
 use super::monitor::{Monitor, Quantity, Unread};
 use super::regulator_watch::RegulatorWatch;
 use super::status::Readings;
@@ -24,6 +25,7 @@ pub(super) struct Heat {
     pub(super) thermal: Thermal,
     pub(super) belief: Belief,
     pub(super) regulator: RegulatorWatch,
+    pub(super) meters: Vec<MeterWatch>,
     pub(super) readings: Readings,
     pub(super) fan: FanDrive,
     complaints: Vec<Complaint>,
@@ -51,6 +53,7 @@ impl Heat {
             thermal,
             belief: Belief::default(),
             regulator: RegulatorWatch::default(),
+            meters: MeterWatch::all(kind, now),
             readings: Readings::default(),
             fan: FanDrive::default(),
             complaints: Vec::new(),
@@ -100,7 +103,7 @@ impl Board {
 
     fn read(&mut self, quantity: Quantity, value: f64, now: Instant) {
         let is_hashing = matches!(&self.state, State::Running(running) if running.chain.is_hashing());
-        let Heat { thermal, belief, readings, complaints, .. } = &mut self.heat;
+        let Heat { belief, complaints, .. } = &mut self.heat;
         if quantity == Quantity::ChipCelsius
             && let Err(error) = belief.judge(value, is_hashing, now)
         {
@@ -110,6 +113,8 @@ impl Board {
         if let Some(witness) = quantity.witness() {
             belief.handle_witness(witness, value, now);
         }
+        self.meter_read(quantity, value, now);
+        let Heat { thermal, readings, .. } = &mut self.heat;
         match quantity {
             Quantity::ChipCelsius => {
                 readings.chip_celsius = Some(value);

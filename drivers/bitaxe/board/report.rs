@@ -15,7 +15,9 @@ impl Board {
         match &self.state {
             State::PoweringUp(_) => BoardState::Starting,
             State::Running(running) => match running.chain.state() {
-                BoardState::Hashing if self.heat.thermal.speed() < 1.0 => BoardState::Throttled,
+                BoardState::Hashing if self.heat.thermal.speed() < 1.0 || self.is_held_back() => {
+                    BoardState::Throttled
+                }
                 BoardState::Hashing if self.is_tuning(running) => BoardState::Tuning,
                 state => state,
             },
