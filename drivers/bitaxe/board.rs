@@ -124,6 +124,7 @@ enum Ask {
     Reset {
         held: bool,
     },
+    FanSetUp,
     Fan(u8),
     Voltage(u32),
     /// One of the orders that take the power away, by its place among them.
@@ -353,7 +354,7 @@ impl Board {
         match &self.state {
             State::PoweringUp(_) => false,
             State::Running(_) => true,
-            State::Off(off) => off.is_done() && matches!(off.why, OffReason::CutOff(_)),
+            State::Off(off) => off.is_done() && off.is_known && off.why != OffReason::Stopped,
         }
     }
 
@@ -396,10 +397,9 @@ impl Board {
     fn take_outcome(&mut self, call: Ask, outcome: Result<Vec<u8>, CallError>, now: Instant) {
         match (call, &mut self.state) {
             (Ask::Probe, _) => self.take_reading(outcome, now),
-            (Ask::Fan(percent), _) => {
-                self.heat.fan.is_asked = false;
-                self.heat.fan.told = outcome.ok().map(|_| percent);
-            }
+            (Ask::Fan(percent), _) => self.fan_told(percent, outcome, now),
+            // Whether it has helped shows when the fan is driven and read.
+            (Ask::FanSetUp, _) => {}
             (Ask::PowerUp, State::PoweringUp(power_up)) => {
                 if let Err(error) = power_up.handle_outcome(outcome) {
                     self.fail(&error.to_string(), now);

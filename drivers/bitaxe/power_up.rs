@@ -108,6 +108,14 @@ pub fn drive_fan(kind: &BoardKind, percent: u8) -> Option<Command> {
     Some(fan::emc2101_drive(address, percent))
 }
 
+/// Makes the controller of the fan ready, where there is one.
+pub fn set_up_fan(kind: &BoardKind) -> Vec<Command> {
+    match kind.parts.fan {
+        Some(FanPart::Emc2101 { address }) => fan::emc2101_set_up(address).to_vec(),
+        None => Vec::new(),
+    }
+}
+
 /// The voltages between two, without the first and with the last. Errors are none: what lies between two voltages that a
 /// board bears, it bears.
 pub fn voltage_steps(
@@ -132,7 +140,7 @@ pub fn steps(kind: &BoardKind, voltage: CoreVoltage) -> Vec<Step> {
     let mut steps = vec![Step::Tell(reset_line(true)), Step::Tell(Command::I2cSpeed(I2C_HERTZ))];
     if let Some(FanPart::Emc2101 { address }) = *fan {
         steps.push(Step::Ask(fan::emc2101_id(address), Check::FanId));
-        steps.extend(fan::emc2101_set_up(address).map(Step::Tell));
+        steps.extend(set_up_fan(kind).into_iter().map(Step::Tell));
         steps.push(Step::Tell(fan::emc2101_drive(address, 100)));
     }
     let sensors = chip_sensor.iter().chain(board_sensor);

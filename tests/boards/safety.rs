@@ -258,3 +258,32 @@ fn a_regulator_whose_temperature_is_lost_while_it_is_cool_is_given_no_more_to_do
         bench.status()
     );
 }
+
+#[test]
+fn a_fan_that_has_forgotten_its_drive_turns_again_while_its_board_waits_for_the_next_power_up() {
+    let mut bench = hashing("gamma", &["trip@60+60", "brownout@130+3"]);
+    bench.run(128.0 - bench.seconds());
+    assert!(matches!(bench.off(), Some(OffReason::Failed { .. })), "{:?}", bench.faults());
+    let report = bench.driver.report(bench.instant());
+    assert!(report.heat.fan_rpm.unwrap() > 1000.0 && report.heat.chip_celsius.is_some(), "{report:?}");
+    bench.run(4.0);
+    assert_eq!(bench.driver.report(bench.instant()).heat.fan_rpm, Some(0.0));
+    bench.run(4.0);
+    let report = bench.driver.report(bench.instant());
+    assert!(report.heat.fan_rpm.unwrap() > 1000.0 && report.heat.fan_percent >= Some(30.0), "{report:?}");
+    assert!(matches!(report.state, BoardState::Parked { .. }) && switched_since(&bench, 125.0) == [false; 0]);
+}
+
+#[test]
+fn a_fan_that_cannot_be_told_anything_is_a_fault_and_no_drive_of_it_is_shown() {
+    let mut bench = hashing("gamma", &[]);
+    bench.run(10.0);
+    assert!(bench.driver.report(bench.instant()).heat.fan_percent.is_some());
+    bench.refuses = |command| matches!(command, Command::I2cWrite { address: 0x4c, .. });
+    bench.run(120.0);
+    assert_eq!(bench.driver.report(bench.instant()).heat.fan_percent, None);
+    assert_eq!(
+        bench.faults(),
+        ["the fan cannot be driven: no part answers at that address; check its controller"]
+    );
+}

@@ -22,6 +22,8 @@ pub(super) struct Off {
     rounds: u32,
     /// Whether the chips had power, as far as is known.
     had_power: bool,
+    /// Whether the board has shown to be the one that it is said to be.
+    pub(super) is_known: bool,
     /// The chips, as long as they may have power.
     running: Option<Box<Running>>,
 }
@@ -40,7 +42,7 @@ impl Off {
     pub(super) fn new(why: OffReason, orders: Vec<OffOrder>, had_power: bool, now: Instant) -> Self {
         let order = |what| Order { what, is_followed: false, error: None };
         let orders = orders.into_iter().map(order).collect();
-        Self { why, orders, next_round: now, rounds: 0, had_power, running: None }
+        Self { why, orders, next_round: now, rounds: 0, had_power, is_known: had_power, running: None }
     }
 
     /// Whether the power is off: all that takes it away was followed, and all else was heard of.
@@ -113,14 +115,18 @@ impl Board {
     pub(super) fn switch_off(&mut self, why: OffReason, now: Instant) {
         self.link.drop_calls();
         self.heat.monitor.restart(now);
-        self.heat.fan.is_asked = false;
-        self.heat.fan.told = None;
+        self.heat.fan.restart(now);
+        self.heat.belief.handle_power(false);
         let (orders, had_power) = match &self.state {
             State::PoweringUp(power_up) if !power_up.has_switched() => (reset_alone(), false),
             State::PoweringUp(_) | State::Running(_) => (switch_off(self.kind), true),
             State::Off(off) => (switch_off(self.kind), off.may_have_power()),
         };
-        let off = Off::new(why, orders, had_power, now);
+        let is_known = match &self.state {
+            State::Off(off) => off.is_known,
+            State::PoweringUp(_) | State::Running(_) => had_power,
+        };
+        let off = Off { is_known, ..Off::new(why, orders, had_power, now) };
         let before = std::mem::replace(&mut self.state, State::Off(off));
         let State::Off(off) = &mut self.state else { return };
         match before {

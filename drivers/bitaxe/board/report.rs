@@ -67,7 +67,7 @@ impl Board {
                 regulator_celsius: readings.regulator_celsius,
                 board_celsius: readings.board_celsius,
                 fan_rpm: readings.fan_rpm,
-                fan_percent: self.kind.parts.fan.map(|_| self.heat.thermal.fan_percent().into()),
+                fan_percent: self.heat.fan.told.map(f64::from),
             },
             power: PowerStatus {
                 watts: readings.watts,

@@ -185,7 +185,6 @@ impl Board {
         if let Some(why) = self.heat.thermal.cut_off(now) {
             self.out.fault(why.to_string());
             self.heat.thermal.handle_cut_off(&why, now);
-            self.heat.belief.handle_power(false);
             if why.is_heat() {
                 self.fail_point(Fault::Limit, now);
             }
