@@ -10,7 +10,7 @@ use super::boards::{BoardKind, CoreVoltage, FanPart, Parts, Regulator};
 use super::fan;
 use super::link::CallError;
 use super::packet::Command;
-use super::regulator::{Tps546, tps546_faults};
+use super::regulator::{Tps546, steps_of_volts, tps546_faults};
 
 /// The pin of the chips' reset on every board: low holds it.
 const RESET_PIN: u8 = 0;
@@ -49,6 +49,8 @@ pub enum Check {
     RegulatorId,
     /// How a TPS546 counts voltages.
     RegulatorMode,
+    /// The limit that a TPS546 keeps by itself: at most so many steps of its voltage.
+    RegulatorLimit(u16),
     /// A status without a complaint.
     RegulatorStatus,
 }
@@ -78,6 +80,9 @@ impl Check {
             )),
             Self::RegulatorId => Tps546::check_id(answer).map_err(|error| error.to_string()),
             Self::RegulatorMode => Tps546::check_mode(answer).map_err(|error| error.to_string()),
+            Self::RegulatorLimit(most) => {
+                Tps546::check_limit(answer, most).map_err(|error| error.to_string())
+            }
             Self::RegulatorStatus => match tps546_faults(answer).as_slice() {
                 [] => Ok(()),
                 faults => {
@@ -153,6 +158,8 @@ pub fn steps(kind: &BoardKind, voltage: CoreVoltage) -> Vec<Step> {
             steps.push(Step::Ask(part.id(), Check::RegulatorId));
             steps.push(Step::Ask(part.mode(), Check::RegulatorMode));
             steps.extend(part.set_up(lowest, kind.highest_voltage()).into_iter().map(Step::Tell));
+            let most = steps_of_volts(kind.highest_voltage().rail_volts());
+            steps.push(Step::Ask(part.limit(), Check::RegulatorLimit(most)));
             steps.extend([Step::Voltage(lowest), Step::Tell(part.on()), Step::Wait(SWITCHED_ON)]);
             steps.extend(ramp);
             steps.push(Step::Ask(part.status(), Check::RegulatorStatus));

@@ -287,3 +287,25 @@ fn a_fan_that_cannot_be_told_anything_is_a_fault_and_no_drive_of_it_is_shown() {
         ["the fan cannot be driven: no part answers at that address; check its controller"]
     );
 }
+
+#[test]
+fn a_core_voltage_beyond_what_the_board_bears_is_believed_at_its_second_reading_and_ends_the_power() {
+    let mut bench = hashing("gamma", &[]);
+    bench.run(10.0);
+    let switched_on = bench.seconds();
+    bench.reads_volts = Some(1.28);
+    bench.run(10.0);
+    assert_eq!(switched_since(&bench, switched_on), [false; 0], "within the tolerance");
+    bench.reads_volts = Some(1.3);
+    bench.run(0.9);
+    bench.reads_volts = None;
+    bench.run(5.0);
+    assert_eq!(switched_since(&bench, switched_on), [false; 0], "one reading");
+    bench.reads_volts = Some(1.3);
+    bench.run(2.5);
+    assert!(matches!(bench.off(), Some(OffReason::Failed { .. })), "{:?}", bench.faults());
+    assert_told(
+        &bench,
+        "regulator: its output is read as 1.299 V, and the board bears 1.250 V; check that it is a Bitaxe Gamma",
+    );
+}

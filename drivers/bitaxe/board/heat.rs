@@ -180,7 +180,10 @@ impl Board {
                 thermal.handle_watts(value, now);
             }
             Quantity::InputVolts => readings.input_volts = Some(value),
-            Quantity::RailVolts => readings.rail_volts = Some(value),
+            Quantity::RailVolts => {
+                readings.rail_volts = Some(value);
+                self.take_rail_volts(value, now);
+            }
             Quantity::FanRpm => {
                 readings.fan_rpm = Some(value);
                 let fan = &mut self.heat.fan;

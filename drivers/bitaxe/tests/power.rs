@@ -14,6 +14,7 @@ fn answer(check: Check) -> Vec<u8> {
         Check::FanId => vec![0x16],
         Check::RegulatorId => vec![6, 0x54, 0x49, 0x54, 0x6b, 0x24, 0x41],
         Check::RegulatorMode => vec![0x17],
+        Check::RegulatorLimit(most) => most.to_le_bytes().to_vec(),
         Check::RegulatorStatus => vec![0, 0],
     }
 }
@@ -115,6 +116,11 @@ fn a_board_with_other_parts_or_a_complaint_gets_no_further() {
         (Check::FanId, Ok(vec![0x2e]), "which is no EMC2101"),
         (Check::RegulatorId, Ok(vec![6; 7]), "which is no TPS546"),
         (Check::RegulatorMode, Ok(vec![0x14]), "counts voltages in mode [14]"),
+        (
+            Check::RegulatorLimit(640),
+            Ok(vec![0x00, 0x03]),
+            "keeps its output below [00, 03] (VOUT_MAX), not 0x0280",
+        ),
         (Check::RegulatorStatus, Ok(vec![0, 0x20]), "complains of input"),
         (
             Check::RegulatorId,
