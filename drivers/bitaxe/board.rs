@@ -398,8 +398,6 @@ impl Board {
         match (call, &mut self.state) {
             (Ask::Probe, _) => self.take_reading(outcome, now),
             (Ask::Fan(percent), _) => self.fan_told(percent, outcome, now),
-            // Whether it has helped shows when the fan is driven and read.
-            (Ask::FanSetUp, _) => {}
             (Ask::PowerUp, State::PoweringUp(power_up)) => {
                 if let Err(error) = power_up.handle_outcome(outcome) {
                     self.fail(&error.to_string(), now);
@@ -415,8 +413,8 @@ impl Board {
                     self.out.events.push_back(event);
                 }
             }
-            // Of a state that has ended.
-            (Ask::PowerUp | Ask::Reset { .. } | Ask::Voltage(_) | Ask::Off(_), _) => {}
+            // Of a state that has ended; or whether it has helped shows when the fan is driven and read.
+            (Ask::PowerUp | Ask::Reset { .. } | Ask::Voltage(_) | Ask::Off(_) | Ask::FanSetUp, _) => {}
         }
     }
 

@@ -221,6 +221,11 @@ pub enum Refusal {
     /// In its own words, made safe to show.
     #[error("the firmware says {0:?}")]
     Text(String),
+    /// So many bytes that are no words.
+    #[error(
+        "{0} bytes of garbage came from the control port; check that it is the board's control port, and its cable"
+    )]
+    Garbage(usize),
 }
 
 /// What came back.
@@ -386,7 +391,7 @@ fn error_at(length: usize, id: u8, rest: &[u8]) -> Head {
         (0x11, 4) => Refusal::Invalid,
         (0x12, 4) => Refusal::Overflow,
         (CODE_TEXT, _) => match rest.get(1..length - 3) {
-            Some(said) => Refusal::Text(text::shown(said)),
+            Some(said) => text::shown(said).map_or(Refusal::Garbage(said.len()), Refusal::Text),
             None => return Head::Partial,
         },
         _ => return Head::Nothing,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::boards::{BoardKind, CoreVoltage, FanPart, Parts, Regulator};
 use super::fan;
 use super::link::CallError;
-use super::packet::Command;
+use super::packet::{Command, Refusal};
 use super::regulator::{Tps546, steps_of_volts, tps546_faults};
 
 /// The pin of the chips' reset on every board: low holds it.
@@ -59,16 +59,31 @@ pub enum Check {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PowerUpError {
     /// A call failed.
-    #[error("{what}: {error}")]
+    #[error("{what}: {error}{}", remedy(error, *has_answered))]
     Call {
         /// Which step.
         what: &'static str,
         /// Why.
         error: CallError,
+        /// Whether any call before it was answered.
+        has_answered: bool,
     },
     /// An answer was not the one that this board gives.
     #[error("{0}")]
     Answer(String),
+}
+
+/// What the operator may do about a call that has failed.
+fn remedy(error: &CallError, has_answered: bool) -> &'static str {
+    match error {
+        CallError::NoAnswer if !has_answered => {
+            "; is the first port the control port, and the second the one of the chips?"
+        }
+        CallError::Refused(Refusal::Timeout) => {
+            "; if it is another board, name its kind, or bitaxe, which finds out"
+        }
+        CallError::NoAnswer | CallError::Refused(_) => "",
+    }
 }
 
 impl Check {
@@ -224,13 +239,14 @@ pub struct PowerUp {
     asked: Option<Step>,
     wait_until: Instant,
     has_switched: bool,
+    has_answered: bool,
 }
 
 impl PowerUp {
     /// Begins now.
     pub fn new(kind: &BoardKind, voltage: CoreVoltage, now: Instant) -> Self {
         let rest = steps(kind, voltage).into();
-        Self { voltage, rest, asked: None, wait_until: now, has_switched: false }
+        Self { voltage, rest, asked: None, wait_until: now, has_switched: false, has_answered: false }
     }
 
     /// What the chips have at its end.
@@ -272,7 +288,9 @@ impl PowerUp {
             Step::Tell(Command::SetPin { .. }) => "pins",
             Step::Tell(_) | Step::Wait(_) => "parts of the board",
         };
-        let answer = outcome.map_err(|error| PowerUpError::Call { what, error })?;
+        let has_answered = self.has_answered;
+        let answer = outcome.map_err(|error| PowerUpError::Call { what, error, has_answered })?;
+        self.has_answered = true;
         match step {
             Step::Ask(_, check) => check.judge(&answer).map_err(PowerUpError::Answer),
             Step::Tell(_) | Step::Voltage(_) | Step::Wait(_) => Ok(()),

@@ -97,6 +97,8 @@ fn refusals_are_told_from_data_of_the_same_length() {
     assert_eq!(replies(&[], &[4, 0, 0xff, 0x12]), [refused(None, Refusal::Overflow)]);
     let text = [&[11, 0, 3, 0xff], &b"no \x1bbus"[..]].concat();
     assert_eq!(replies(&[(3, 1)], &text), [refused(Some(3), Refusal::Text("no ?bus".to_owned()))]);
+    let garbage = [&[10, 0, 3, 0xff][..], &[0x80, b'a', 0x81, 0x82, b'b', 0xfe]].concat();
+    assert_eq!(replies(&[(3, 1)], &garbage), [refused(Some(3), Refusal::Garbage(6))]);
     assert_eq!(replies(&[(3, 4)], &[4, 0, 3, 0x77]), [], "a code that nobody knows");
 }
 

@@ -125,8 +125,9 @@ fn a_board_with_other_parts_or_a_complaint_gets_no_further() {
         (
             Check::RegulatorId,
             Err(CallError::Refused(Refusal::Timeout)),
-            "regulator: no part answers at that address",
+            "regulator: no part answers at that address; if it is another board, name its kind, or bitaxe, which",
         ),
+        (Check::FanId, Err(CallError::NoAnswer), "fan controller: the control port does not answer"),
     ];
     for (wrong, reply, said) in cases {
         let asked = steps(kind, kind.lowest_voltage()).into_iter().find_map(|step| match step {
@@ -175,4 +176,18 @@ fn voltages_go_up_and_down_by_25_millivolts_at_most() {
     assert_eq!(millivolts(1150, 1210), [1175, 1200, 1210]);
     assert_eq!(millivolts(1150, 1100), [1125, 1100]);
     assert_eq!(millivolts(1150, 1150), [0_u32; 0]);
+}
+
+#[test]
+fn a_control_port_that_never_answers_is_asked_whether_it_is_one_and_a_later_silence_is_not() {
+    let kind = board("gamma").unwrap();
+    let (_, _, outcome) = power_up(kind, |_| Err(CallError::NoAnswer));
+    let asked = "is the first port the control port, and the second the one of the chips?";
+    assert_eq!(outcome, Err(format!("pins: the control port does not answer; {asked}")));
+    let well = well(kind);
+    let (_, _, outcome) = power_up(kind, |command| match command {
+        Command::SetPin { .. } => well(command),
+        _ => Err(CallError::NoAnswer),
+    });
+    assert_eq!(outcome, Err("parts of the board: the control port does not answer".to_owned()));
 }
