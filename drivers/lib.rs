@@ -21,6 +21,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 
 pub use self::order::{Controls, Order, OrderError, OrderRequest};
+use self::port::PortError;
 pub use self::status::{BoardState, BoardStatus};
 
 /// Names one [`ChipJob`]; the engine never gives the same one twice while it runs.
@@ -84,6 +85,17 @@ pub enum BoardEvent {
     /// How the board stands: every few seconds, and when its state is another one. One that finds no room in the channel is
     /// left out for a newer one. Boards that measure nothing need not send any.
     Status(Box<BoardStatus>),
+}
+
+/// How a board has ended otherwise than it was told to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BoardEndError {
+    /// A port of it has.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// Its control port has not said that it has followed all orders that take its power away.
+    #[error("it may still have power: it has not followed its orders to switch off; take its supply away")]
+    MayHavePower,
 }
 
 /// A running board: its channels and what is known of it.

@@ -37,7 +37,7 @@ pub enum OrderError {
     #[error(transparent)]
     Frequency(#[from] OutOfReach),
     /// No power or temperature that a board could be held to.
-    #[error("{what} = {asked}: choose {least} to {most}, the limit of {board}")]
+    #[error("{what} = {}: choose {least} to {most}, the limit of {board}", short(*asked))]
     Limit {
         /// The setting.
         what: &'static str,
@@ -77,4 +77,9 @@ pub struct Controls {
     pub orders: Option<mpsc::Sender<OrderRequest>>,
     /// What its tuner knows, for a later run; changes when a point was measured. The latest wins.
     pub results: Option<watch::Receiver<Results>>,
+}
+
+/// A number that somebody has asked for, without the hundreds of digits that it may have.
+pub(crate) fn short(number: f64) -> String {
+    if number.is_finite() && number.abs() >= 1e9 { format!("{number:e}") } else { number.to_string() }
 }

@@ -18,7 +18,7 @@ const WRITE_WITHIN: Duration = Duration::from_secs(2);
 /// Pause between the last orders before a port is closed: chips need some to follow one.
 const ORDER_GAP: Duration = Duration::from_millis(10);
 /// How long all of the last orders may take.
-const ORDERS_WITHIN: Duration = Duration::from_secs(1);
+pub(crate) const ORDERS_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is looked whether the bytes before a change of speed have left.
 const FLUSH_LOOK: Duration = Duration::from_millis(1);
 

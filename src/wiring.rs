@@ -226,6 +226,8 @@ pub struct Outcome {
     pub had_work: bool,
     /// The last failure of each pool that had one, with its name.
     pub failures: Vec<String>,
+    /// The boards that may still have power.
+    pub powered: Vec<String>,
 }
 
 /// Mines until `stop` is ready or a limit is reached, and writes what happens to `out`. Errors: no board could be
@@ -311,14 +313,12 @@ pub async fn run(
     keeper.iter().for_each(AbortHandle::abort);
     // They have been told to stop with the engine. A runtime that ends takes its tasks along, whatever they are at.
     if tokio::time::timeout(BOARDS_OFF, powered.none()).await.is_err() {
-        tracing::error!(
-            "boards have not switched off within {} s: they may still have power",
-            BOARDS_OFF.as_secs()
-        );
+        tracing::error!("boards have not switched off within {} s", BOARDS_OFF.as_secs());
     }
     let told = |(name, reason): (&String, &Option<String>)| Some(format!("{name}: {}", reason.as_ref()?));
     let failures = names.iter().zip(&finish.failures).filter_map(told).collect();
-    let outcome = Outcome { end: finish.end.clone(), had_work: finish.had_work, failures };
+    let outcome =
+        Outcome { end: finish.end.clone(), had_work: finish.had_work, failures, powered: powered.names() };
     monitor.finish(finish);
     if let Some(memory) = memory {
         memory.finish();

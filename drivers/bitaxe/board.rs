@@ -6,6 +6,7 @@
 
 mod chain_clock;
 mod heat;
+mod meter_watch;
 mod monitor;
 mod off;
 mod orders;
@@ -120,10 +121,14 @@ pub enum DataOut {
 enum Ask {
     PowerUp,
     Probe,
-    Reset { held: bool },
+    Reset {
+        held: bool,
+    },
+    FanSetUp,
     Fan(u8),
     Voltage(u32),
-    Off,
+    /// One of the orders that take the power away, by its place among them.
+    Off(usize),
 }
 
 #[derive(Debug)]
@@ -231,7 +236,7 @@ impl Board {
     /// Forgets all that it knows but its kind, and takes the power away, for good: its driver has failed.
     pub fn abandon(&mut self, now: Instant) {
         self.link = Link::default();
-        self.state = State::Off(Off::new(OffReason::Stopped, switch_off(self.kind), now));
+        self.state = State::Off(Off::new(OffReason::Stopped, switch_off(self.kind), true, now));
     }
 
     /// What makes the chips hash as little as can be at once over the data port alone, for want of the other one.
@@ -242,6 +247,15 @@ impl Board {
     /// Whether the board has no power, as far as it could be told so.
     pub fn is_off(&self) -> bool {
         matches!(&self.state, State::Off(off) if off.is_done())
+    }
+
+    /// Whether the chips may have power: they had it, and the board has not followed all orders that take it away.
+    pub fn may_have_power(&self) -> bool {
+        match &self.state {
+            State::PoweringUp(power_up) => power_up.has_switched(),
+            State::Running(_) => true,
+            State::Off(off) => off.may_have_power(),
+        }
     }
 
     /// Bytes from the control port.
@@ -340,7 +354,7 @@ impl Board {
         match &self.state {
             State::PoweringUp(_) => false,
             State::Running(_) => true,
-            State::Off(off) => off.is_done() && matches!(off.why, OffReason::CutOff(_)),
+            State::Off(off) => off.is_done() && off.is_known && off.why != OffReason::Stopped,
         }
     }
 
@@ -383,10 +397,7 @@ impl Board {
     fn take_outcome(&mut self, call: Ask, outcome: Result<Vec<u8>, CallError>, now: Instant) {
         match (call, &mut self.state) {
             (Ask::Probe, _) => self.take_reading(outcome, now),
-            (Ask::Fan(percent), _) => {
-                self.heat.fan.is_asked = false;
-                self.heat.fan.told = outcome.ok().map(|_| percent);
-            }
+            (Ask::Fan(percent), _) => self.fan_told(percent, outcome, now),
             (Ask::PowerUp, State::PoweringUp(power_up)) => {
                 if let Err(error) = power_up.handle_outcome(outcome) {
                     self.fail(&error.to_string(), now);
@@ -396,14 +407,14 @@ impl Board {
             (Ask::Voltage(millivolts), State::Running(running)) => {
                 self.out.events.extend(running.voltage_told(self.kind, millivolts, outcome, now));
             }
-            (Ask::Off, State::Off(off)) => {
-                let gave_up = off.take_outcome(&outcome, now);
-                if let (true, Err(error)) = (gave_up, outcome) {
-                    self.out.fault(format!("while the power was taken away: {error}"));
+            (Ask::Off(at), State::Off(off)) => {
+                if off.take_outcome(at, outcome) {
+                    let event = BoardEvent::Recovered("its power is off".to_owned());
+                    self.out.events.push_back(event);
                 }
             }
-            // Of a state that has ended.
-            (Ask::PowerUp | Ask::Reset { .. } | Ask::Voltage(_) | Ask::Off, _) => {}
+            // Of a state that has ended; or whether it has helped shows when the fan is driven and read.
+            (Ask::PowerUp | Ask::Reset { .. } | Ask::Voltage(_) | Ask::Off(_) | Ask::FanSetUp, _) => {}
         }
     }
 

@@ -10,6 +10,7 @@ use super::sensor::{self, Reading};
 use crate::bm13xx::bring_up::{BringUp, LISTS};
 use crate::bm13xx::chip::address_interval;
 use crate::bm13xx::pll::Frequency;
+use crate::order::short;
 
 const TABLE: &str = include_str!("../../config/boards.toml");
 
@@ -247,7 +248,7 @@ impl CoreVoltage {
 
 /// Something that a board does not bear.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{what} = {asked}: {board} bears {} to {}; choose one of these", range.least, range.most)]
+#[error("{what} = {}: {board} bears {} to {}; choose one of these", short(*asked), range.least, range.most)]
 pub struct BeyondLimit {
     what: &'static str,
     asked: f64,

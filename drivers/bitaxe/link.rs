@@ -1,4 +1,5 @@
-//! The control port as a queue of calls: one at a time, each with a deadline, and told when nobody answers.
+//! The control port as a queue of calls: one at a time, each with a deadline, and told when nobody answers. Orders alone do
+//! not wait for the replies of others.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,6 +8,11 @@ use super::packet::{Command, Refusal, ReplyDecoder, Request};
 
 /// How long a reply may take. Source: mujina `mgmt_protocol/bitaxe_raw`.
 const DEADLINE: Duration = Duration::from_secs(1);
+/// After so long without a reply the next order goes out all the same: far more than the 4 ms by which the firmware tells
+/// packets apart.
+const ORDER_GAP: Duration = Duration::from_millis(50);
+/// How long the reply to an order may take: late is as good as in time.
+const ORDER_DEADLINE: Duration = Duration::from_secs(3);
 /// How often a call is tried before it has failed. All calls may be repeated: they set or read values.
 const ATTEMPTS: u32 = 3;
 /// Calls in a row without a reply after which the port counts as silent.
@@ -46,6 +52,31 @@ struct Call<T> {
     name: T,
     command: Command,
     attempts: u32,
+    urgency: Urgency,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Urgency {
+    /// It waits for its turn, and is repeated.
+    Call,
+    /// It is written whatever becomes of those before it, once.
+    Order,
+}
+
+impl Urgency {
+    fn deadline(self) -> Duration {
+        match self {
+            Self::Call => DEADLINE,
+            Self::Order => ORDER_DEADLINE,
+        }
+    }
+
+    fn attempts(self) -> u32 {
+        match self {
+            Self::Call => ATTEMPTS,
+            Self::Order => 1,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -60,7 +91,9 @@ struct Outstanding<T> {
 pub struct Link<T> {
     decoder: ReplyDecoder,
     waiting: VecDeque<Call<T>>,
-    outstanding: Option<Outstanding<T>>,
+    /// In the order in which they were sent: one at most, or orders.
+    outstanding: Vec<Outstanding<T>>,
+    sent_at: Option<Instant>,
     out: VecDeque<Vec<u8>>,
     events: VecDeque<LinkEvent<T>>,
     next_id: u8,
@@ -74,7 +107,8 @@ impl<T> Default for Link<T> {
         Self {
             decoder: ReplyDecoder::default(),
             waiting: VecDeque::new(),
-            outstanding: None,
+            outstanding: Vec::new(),
+            sent_at: None,
             out: VecDeque::new(),
             events: VecDeque::new(),
             next_id: 0,
@@ -87,20 +121,27 @@ impl<T> Default for Link<T> {
 impl<T> Link<T> {
     /// Adds a call behind those that wait.
     pub fn call(&mut self, name: T, command: Command, now: Instant) {
-        self.waiting.push_back(Call { name, command, attempts: 0 });
+        self.waiting.push_back(Call { name, command, attempts: 0, urgency: Urgency::Call });
+        self.send_next(now);
+    }
+
+    /// Adds an order behind those that wait: it is written once, also while replies to others are still to come, and its own
+    /// may be late.
+    pub fn order(&mut self, name: T, command: Command, now: Instant) {
+        self.waiting.push_back(Call { name, command, attempts: 0, urgency: Urgency::Order });
         self.send_next(now);
     }
 
     /// Forgets all calls that have not ended; no event tells of them. One under way may have its effect yet.
     pub fn drop_calls(&mut self) {
         self.waiting.clear();
-        self.outstanding = None;
+        self.outstanding.clear();
         self.out.clear();
     }
 
     /// Whether no call waits or is under way.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.outstanding.is_none()
+        self.waiting.is_empty() && self.outstanding.is_empty()
     }
 
     /// Whether several calls in a row got no reply, and none since.
@@ -127,13 +168,13 @@ impl<T> Link<T> {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.take_replies(now);
-        if self.outstanding.as_ref().is_some_and(|outstanding| outstanding.until <= now) {
+        while let Some(late) = self.outstanding.iter().position(|outstanding| outstanding.until <= now) {
             self.unanswered = self.unanswered.saturating_add(1);
             if self.unanswered == SILENT_AFTER {
                 self.decoder.forget_dialect();
                 self.events.push_back(LinkEvent::Silent);
             }
-            self.end(Err(CallError::NoAnswer));
+            self.end(late, Err(CallError::NoAnswer));
         }
         self.send_next(now);
     }
@@ -155,41 +196,54 @@ impl<T> Link<T> {
 
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let until = self.outstanding.as_ref().map(|outstanding| outstanding.until);
-        until.into_iter().chain(self.decoder.poll_timeout()).min()
+        let until = self.outstanding.iter().map(|outstanding| outstanding.until);
+        let order = self.waiting.front().and_then(|call| self.may_send_at(call));
+        until.chain(order).chain(self.decoder.poll_timeout()).min()
     }
 
     fn take_replies(&mut self, now: Instant) {
         while let Some(reply) = self.decoder.next_reply(now) {
-            let awaited = self.outstanding.as_ref().map(|outstanding| outstanding.id);
-            // A refusal without an id is of the only request there is.
-            if reply.id.is_some() && reply.id != awaited || awaited.is_none() {
+            let answered = match reply.id {
+                Some(id) => self.outstanding.iter().position(|outstanding| outstanding.id == id),
+                // A refusal without an id is of the only request there is.
+                None => (self.outstanding.len() == 1).then_some(0),
+            };
+            let Some(answered) = answered else {
                 self.late += 1;
                 continue;
-            }
+            };
             if self.is_silent() {
                 self.events.push_back(LinkEvent::Back);
             }
             self.unanswered = 0;
-            self.end(reply.outcome.map_err(CallError::Refused));
+            self.end(answered, reply.outcome.map_err(CallError::Refused));
             self.send_next(now);
         }
     }
 
-    /// Ends the call under way, or lets it wait for another attempt before all others.
-    fn end(&mut self, outcome: Result<Vec<u8>, CallError>) {
-        let Some(Outstanding { mut call, .. }) = self.outstanding.take() else { return };
+    /// Ends one of the calls under way, or lets it wait for another attempt before all others.
+    fn end(&mut self, at: usize, outcome: Result<Vec<u8>, CallError>) {
+        let Outstanding { mut call, .. } = self.outstanding.remove(at);
         call.attempts += 1;
         // A silent port need not be asked the same thing three times.
-        if outcome.is_err() && call.attempts < ATTEMPTS && !self.is_silent() {
+        if outcome.is_err() && call.attempts < call.urgency.attempts() && !self.is_silent() {
             self.waiting.push_front(call);
         } else {
             self.events.push_back(LinkEvent::Ended { call: call.name, outcome });
         }
     }
 
+    /// When a call may go out that waits while others are under way; `None` once they have ended.
+    fn may_send_at(&self, call: &Call<T>) -> Option<Instant> {
+        let is_order = call.urgency == Urgency::Order;
+        self.sent_at.filter(|_| is_order && !self.outstanding.is_empty()).map(|at| at + ORDER_GAP)
+    }
+
     fn send_next(&mut self, now: Instant) {
-        if self.outstanding.is_some() {
+        let is_due = |call: &Call<T>| {
+            self.outstanding.is_empty() || self.may_send_at(call).is_some_and(|at| at <= now)
+        };
+        if !self.waiting.front().is_some_and(is_due) {
             return;
         }
         let Some(call) = self.waiting.pop_front() else { return };
@@ -198,6 +252,8 @@ impl<T> Link<T> {
         let request = Request { id, command: call.command.clone() };
         self.decoder.expect(&request);
         self.out.push_back(request.emit());
-        self.outstanding = Some(Outstanding { call, id, until: now + DEADLINE });
+        self.sent_at = Some(now);
+        let until = now + call.urgency.deadline();
+        self.outstanding.push(Outstanding { call, id, until });
     }
 }

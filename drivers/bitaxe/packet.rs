@@ -221,6 +221,11 @@ pub enum Refusal {
     /// In its own words, made safe to show.
     #[error("the firmware says {0:?}")]
     Text(String),
+    /// So many bytes that are no words.
+    #[error(
+        "{0} bytes of garbage came from the control port; check that it is the board's control port, and its cable"
+    )]
+    Garbage(usize),
 }
 
 /// What came back.
@@ -244,7 +249,8 @@ pub enum Dialect {
 /// Finds replies among the bytes of the port.
 ///
 /// No checksum protects them. So a reply is only taken for one when its id is of a request, and its size the one that
-/// this request leads to; all else is passed over byte by byte. The dialect shows in the first reply.
+/// this request leads to; all else is passed over byte by byte. A refusal, which has no size to be known by, is only taken for
+/// one when all bytes since the last silence made sense. The dialect shows in the first reply.
 #[derive(Debug)]
 pub struct ReplyDecoder {
     buffer: Vec<u8>,
@@ -253,6 +259,8 @@ pub struct ReplyDecoder {
     expected: [Option<u8>; 256],
     dialect: Option<Dialect>,
     skipped: u64,
+    /// Whether there was noise among the bytes since the last silence.
+    is_noisy: bool,
 }
 
 /// What the first bytes of the buffer are.
@@ -264,7 +272,14 @@ enum Head {
 
 impl Default for ReplyDecoder {
     fn default() -> Self {
-        Self { buffer: Vec::new(), last_byte: None, expected: [None; 256], dialect: None, skipped: 0 }
+        Self {
+            buffer: Vec::new(),
+            last_byte: None,
+            expected: [None; 256],
+            dialect: None,
+            skipped: 0,
+            is_noisy: false,
+        }
     }
 }
 
@@ -276,6 +291,9 @@ impl ReplyDecoder {
 
     /// Takes in what a read returned.
     pub fn feed(&mut self, bytes: &[u8], now: Instant) {
+        if self.is_over(now) {
+            self.is_noisy = !self.buffer.is_empty();
+        }
         self.buffer.extend(bytes);
         let surplus = self.buffer.len().saturating_sub(MOST_BYTES);
         self.skip(surplus);
@@ -284,7 +302,7 @@ impl ReplyDecoder {
 
     /// The next reply, `None` when more bytes are needed.
     pub fn next_reply(&mut self, now: Instant) -> Option<Reply> {
-        let is_over = self.last_byte.is_some_and(|at| now.saturating_duration_since(at) >= GIVE_UP);
+        let is_over = self.is_over(now);
         loop {
             match self.head(is_over) {
                 Head::Whole { size, reply, dialect } => {
@@ -325,13 +343,20 @@ impl ReplyDecoder {
     fn skip(&mut self, count: usize) {
         self.buffer.drain(..count);
         self.skipped += count as u64;
+        self.is_noisy |= count > 0;
+    }
+
+    /// Whether no more bytes come that belong to the last ones.
+    fn is_over(&self, now: Instant) -> bool {
+        self.last_byte.is_some_and(|at| now.saturating_duration_since(at) >= GIVE_UP)
     }
 
     /// `is_over`: no more bytes come.
     fn head(&self, is_over: bool) -> Head {
         let &[low, high, id, ref rest @ ..] = self.buffer.as_slice() else { return Head::Partial };
         let length = usize::from(u16::from_le_bytes([low, high]));
-        let error = error_at(length, id, rest);
+        // Among noise there is no telling where a packet begins, and four bytes are soon found.
+        let error = if self.is_noisy { Head::Nothing } else { error_at(length, id, rest) };
         if id == NO_REQUEST {
             return error;
         }
@@ -366,7 +391,7 @@ fn error_at(length: usize, id: u8, rest: &[u8]) -> Head {
         (0x11, 4) => Refusal::Invalid,
         (0x12, 4) => Refusal::Overflow,
         (CODE_TEXT, _) => match rest.get(1..length - 3) {
-            Some(said) => Refusal::Text(text::shown(said)),
+            Some(said) => text::shown(said).map_or(Refusal::Garbage(said.len()), Refusal::Text),
             None => return Head::Partial,
         },
         _ => return Head::Nothing,

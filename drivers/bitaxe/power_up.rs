@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::boards::{BoardKind, CoreVoltage, FanPart, Parts, Regulator};
 use super::fan;
 use super::link::CallError;
-use super::packet::Command;
-use super::regulator::{Tps546, tps546_faults};
+use super::packet::{Command, Refusal};
+use super::regulator::{Tps546, steps_of_volts, tps546_faults};
 
 /// The pin of the chips' reset on every board: low holds it.
 const RESET_PIN: u8 = 0;
@@ -49,6 +49,8 @@ pub enum Check {
     RegulatorId,
     /// How a TPS546 counts voltages.
     RegulatorMode,
+    /// The limit that a TPS546 keeps by itself: at most so many steps of its voltage.
+    RegulatorLimit(u16),
     /// A status without a complaint.
     RegulatorStatus,
 }
@@ -57,16 +59,31 @@ pub enum Check {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PowerUpError {
     /// A call failed.
-    #[error("{what}: {error}")]
+    #[error("{what}: {error}{}", remedy(error, *has_answered))]
     Call {
         /// Which step.
         what: &'static str,
         /// Why.
         error: CallError,
+        /// Whether any call before it was answered.
+        has_answered: bool,
     },
     /// An answer was not the one that this board gives.
     #[error("{0}")]
     Answer(String),
+}
+
+/// What the operator may do about a call that has failed.
+fn remedy(error: &CallError, has_answered: bool) -> &'static str {
+    match error {
+        CallError::NoAnswer if !has_answered => {
+            "; is the first port the control port, and the second the one of the chips?"
+        }
+        CallError::Refused(Refusal::Timeout) => {
+            "; if it is another board, name its kind, or bitaxe, which finds out"
+        }
+        CallError::NoAnswer | CallError::Refused(_) => "",
+    }
 }
 
 impl Check {
@@ -78,6 +95,9 @@ impl Check {
             )),
             Self::RegulatorId => Tps546::check_id(answer).map_err(|error| error.to_string()),
             Self::RegulatorMode => Tps546::check_mode(answer).map_err(|error| error.to_string()),
+            Self::RegulatorLimit(most) => {
+                Tps546::check_limit(answer, most).map_err(|error| error.to_string())
+            }
             Self::RegulatorStatus => match tps546_faults(answer).as_slice() {
                 [] => Ok(()),
                 faults => {
@@ -108,6 +128,14 @@ pub fn drive_fan(kind: &BoardKind, percent: u8) -> Option<Command> {
     Some(fan::emc2101_drive(address, percent))
 }
 
+/// Makes the controller of the fan ready, where there is one.
+pub fn set_up_fan(kind: &BoardKind) -> Vec<Command> {
+    match kind.parts.fan {
+        Some(FanPart::Emc2101 { address }) => fan::emc2101_set_up(address).to_vec(),
+        None => Vec::new(),
+    }
+}
+
 /// The voltages between two, without the first and with the last. Errors are none: what lies between two voltages that a
 /// board bears, it bears.
 pub fn voltage_steps(
@@ -132,7 +160,7 @@ pub fn steps(kind: &BoardKind, voltage: CoreVoltage) -> Vec<Step> {
     let mut steps = vec![Step::Tell(reset_line(true)), Step::Tell(Command::I2cSpeed(I2C_HERTZ))];
     if let Some(FanPart::Emc2101 { address }) = *fan {
         steps.push(Step::Ask(fan::emc2101_id(address), Check::FanId));
-        steps.extend(fan::emc2101_set_up(address).map(Step::Tell));
+        steps.extend(set_up_fan(kind).into_iter().map(Step::Tell));
         steps.push(Step::Tell(fan::emc2101_drive(address, 100)));
     }
     let sensors = chip_sensor.iter().chain(board_sensor);
@@ -145,6 +173,8 @@ pub fn steps(kind: &BoardKind, voltage: CoreVoltage) -> Vec<Step> {
             steps.push(Step::Ask(part.id(), Check::RegulatorId));
             steps.push(Step::Ask(part.mode(), Check::RegulatorMode));
             steps.extend(part.set_up(lowest, kind.highest_voltage()).into_iter().map(Step::Tell));
+            let most = steps_of_volts(kind.highest_voltage().rail_volts());
+            steps.push(Step::Ask(part.limit(), Check::RegulatorLimit(most)));
             steps.extend([Step::Voltage(lowest), Step::Tell(part.on()), Step::Wait(SWITCHED_ON)]);
             steps.extend(ramp);
             steps.push(Step::Ask(part.status(), Check::RegulatorStatus));
@@ -164,17 +194,41 @@ pub fn steps(kind: &BoardKind, voltage: CoreVoltage) -> Vec<Step> {
     steps
 }
 
-/// What takes the power away, the most urgent first. The fan is left at full speed: the heat is still there.
-pub fn switch_off(kind: &BoardKind) -> Vec<Command> {
-    let power = match kind.parts.regulator {
-        Some(Regulator::Tps546(part)) => vec![part.off()],
-        Some(Regulator::Ds4432u(part)) => vec![part.lowest()],
+/// One of the orders that take the power away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OffOrder {
+    /// What follows it, for a sentence about it.
+    pub part: &'static str,
+    /// The order.
+    pub command: Command,
+    /// Whether the board may have power, or chips that hash, as long as it is not followed.
+    pub is_needed: bool,
+}
+
+/// What takes the power away, the most urgent first: where one order is enough, that one. The fan is left at full speed: the
+/// heat is still there.
+pub fn switch_off(kind: &BoardKind) -> Vec<OffOrder> {
+    let order = |part, command, is_needed| OffOrder { part, command, is_needed };
+    let reset = |is_needed| order("the reset of its chips", reset_line(true), is_needed);
+    let regulator = |command| order("its regulator", command, true);
+    let mut orders = match kind.parts.regulator {
+        Some(Regulator::Tps546(part)) => vec![regulator(part.off()), reset(false)],
+        // It cannot be switched off: what stops the chips is their reset.
+        Some(Regulator::Ds4432u(part)) => vec![reset(true), regulator(part.lowest())],
+        // Pins of chips that have lost their supply are not to be driven high.
         Some(Regulator::Switched(pins)) => {
-            [pins.io_pin, pins.core_pin].map(|pin| Command::SetPin { pin, high: false }).to_vec()
+            let low = |pin| regulator(Command::SetPin { pin, high: false });
+            vec![reset(false), low(pins.io_pin), low(pins.core_pin)]
         }
-        None => Vec::new(),
+        None => vec![reset(true)],
     };
-    [reset_line(true)].into_iter().chain(power).chain(drive_fan(kind, 100)).collect()
+    orders.extend(drive_fan(kind, 100).map(|command| order("its fan", command, false)));
+    orders
+}
+
+/// The same of a board that has not been given any power yet.
+pub fn reset_alone() -> Vec<OffOrder> {
+    vec![OffOrder { part: "the reset of its chips", command: reset_line(true), is_needed: true }]
 }
 
 /// The steps on their way.
@@ -185,13 +239,14 @@ pub struct PowerUp {
     asked: Option<Step>,
     wait_until: Instant,
     has_switched: bool,
+    has_answered: bool,
 }
 
 impl PowerUp {
     /// Begins now.
     pub fn new(kind: &BoardKind, voltage: CoreVoltage, now: Instant) -> Self {
         let rest = steps(kind, voltage).into();
-        Self { voltage, rest, asked: None, wait_until: now, has_switched: false }
+        Self { voltage, rest, asked: None, wait_until: now, has_switched: false, has_answered: false }
     }
 
     /// What the chips have at its end.
@@ -233,7 +288,9 @@ impl PowerUp {
             Step::Tell(Command::SetPin { .. }) => "pins",
             Step::Tell(_) | Step::Wait(_) => "parts of the board",
         };
-        let answer = outcome.map_err(|error| PowerUpError::Call { what, error })?;
+        let has_answered = self.has_answered;
+        let answer = outcome.map_err(|error| PowerUpError::Call { what, error, has_answered })?;
+        self.has_answered = true;
         match step {
             Step::Ask(_, check) => check.judge(&answer).map_err(PowerUpError::Answer),
             Step::Tell(_) | Step::Voltage(_) | Step::Wait(_) => Ok(()),

@@ -76,6 +76,16 @@ pub enum WrongRegulator {
     /// Voltages would be misunderstood.
     #[error("the regulator counts voltages in mode {0:02x?}, this program in 17; it is left off")]
     Mode(Vec<u8>),
+    /// It would let its output go beyond what the board bears.
+    #[error(
+        "the regulator keeps its output below {got:02x?} (VOUT_MAX), not {most:#06x} as it was told; it is left off"
+    )]
+    Limit {
+        /// What it answers.
+        got: Vec<u8>,
+        /// Steps that it was told.
+        most: u16,
+    },
 }
 
 impl Tps546 {
@@ -130,6 +140,21 @@ impl Tps546 {
             self.linear(pmbus::OT_FAULT_LIMIT, TPS546_FAULT_CELSIUS),
             self.write(pmbus::CLEAR_FAULTS, &[]),
         ]
+    }
+
+    /// Asks for the limit of its output that it keeps by itself.
+    pub fn limit(&self) -> Command {
+        Command::read_register(self.address, pmbus::VOUT_MAX, 2)
+    }
+
+    /// Errors: it is another one than [`Self::set_up`] has told it, and not a lower one. Shape: `most` in steps of
+    /// [`steps_of_volts`].
+    pub fn check_limit(limit: &[u8], most: u16) -> Result<(), WrongRegulator> {
+        let kept = limit.try_into().map(u16::from_le_bytes).ok();
+        match kept {
+            Some(1..) if kept <= Some(most) => Ok(()),
+            _ => Err(WrongRegulator::Limit { got: limit.to_vec(), most }),
+        }
     }
 
     /// Sets its output.
@@ -320,6 +345,10 @@ mod tests {
         }
         assert!(Tps546::check_id(&[6, 1, 2, 3, 4, 5, 6]).unwrap_err().to_string().contains("no TPS546"));
         assert_eq!(Tps546::check_mode(&[0x17]), Ok(()));
+        for (limit, is_kept) in [(640_u16, true), (639, true), (641, false), (0, false), (0xffff, false)] {
+            assert_eq!(Tps546::check_limit(&limit.to_le_bytes(), 640).is_ok(), is_kept, "{limit}");
+        }
+        assert!(Tps546::check_limit(&[0], 640).is_err());
         assert_eq!(Tps546::check_mode(&[0x16]), Err(WrongRegulator::Mode(vec![0x16])));
     }
 

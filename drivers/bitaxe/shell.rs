@@ -18,9 +18,9 @@ use crate::bm13xx::board::Running;
 use crate::caught::caught;
 use crate::cpu::outbox::{Delivery, Outbox};
 use crate::order::{Controls, ORDER_CAPACITY, OrderRequest};
-use crate::port::{Port, PortError};
+use crate::port::{ORDERS_WITHIN, Port, PortError};
 use crate::status::StatusTimes;
-use crate::{BoardEvent, BoardHandle, ChipJob, EVENT_CAPACITY};
+use crate::{BoardEndError, BoardEvent, BoardHandle, ChipJob, EVENT_CAPACITY};
 
 /// Bytes taken from a port at once.
 const BUFFER: usize = 4096;
@@ -28,7 +28,8 @@ const BUFFER: usize = 4096;
 const RETRY: Duration = Duration::from_millis(10);
 /// How long it tries to hand over its last events.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
-/// How long taking the power away may last when a board ends: three calls, with room for lost ones.
+/// How long taking the power away may last when a board ends: several rounds of orders, each of which may be late, and then
+/// the last word to its chips.
 pub const POWER_OFF: Duration = Duration::from_secs(5);
 
 /// Opens a port. It may block.
@@ -163,20 +164,24 @@ enum Which {
 }
 
 impl Shell {
-    async fn run(mut self) -> Option<PortError> {
+    async fn run(mut self) -> Option<BoardEndError> {
         let end = caught(Box::pin(self.drive())).await;
         if let Err(panic) = &end {
             self.outbox.push(BoardEvent::Fault(format!("{panic}; its power is taken away")));
             self.board.abandon(now());
         }
         self.power_off().await;
+        let may_have_power = self.board.may_have_power();
+        if may_have_power {
+            self.outbox.push(BoardEvent::Fault(BoardEndError::MayHavePower.to_string()));
+        }
         let give_up_at = Instant::now() + LAST_EVENTS;
         while self.outbox.report() == Delivery::Waiting && Instant::now() < give_up_at {
             sleep(RETRY).await;
         }
         match end {
-            Ok(End::Stopped) => None,
-            Ok(End::Port(error)) => Some(error),
+            Ok(End::Stopped) => may_have_power.then_some(BoardEndError::MayHavePower),
+            Ok(End::Port(error)) => Some(error.into()),
             Err(panic) => panic.resume(),
         }
     }
@@ -237,15 +242,11 @@ impl Shell {
     async fn power_off(&mut self) {
         self.board.shut_down(now());
         let (mut control, mut data) = ([0; BUFFER], [0; BUFFER]);
-        let end = Instant::now() + POWER_OFF;
+        let end = Instant::now() + POWER_OFF.saturating_sub(ORDERS_WITHIN);
         while !self.board.is_off() && Instant::now() < end {
             // What one port does not take any more the other may.
             _ = self.carry_out().await;
             if self.control.is_none() {
-                // There will be no answer, and a ramp down takes longer than the time that is left.
-                if let Some(data) = &mut self.data {
-                    data.say_last(&self.board.last_orders()).await;
-                }
                 break;
             }
             let due = self.board.poll_timeout().map_or(end, |due| Instant::from_std(due).min(end));
@@ -260,6 +261,10 @@ impl Shell {
                 },
                 () = sleep_until(due) => self.board.handle_timeout(now()),
             }
+        }
+        // There is no time left for a ramp down.
+        if let (true, Some(data)) = (self.board.may_have_power(), &mut self.data) {
+            data.say_last(&self.board.last_orders()).await;
         }
         self.tell();
     }

@@ -48,7 +48,7 @@ const POWER_SETTLES: Duration = Duration::from_secs(5);
 /// °C of a regulator at which the power is cut: where a TPS546 itself warns. Source: ESP-Miner and mujina for a Gamma.
 const REGULATOR_LIMIT: f64 = 105.0;
 /// From which on the chips are held back, and down to which. Ours.
-const REGULATOR_HOT: f64 = 95.0;
+pub const REGULATOR_HOT: f64 = 95.0;
 const REGULATOR_COOL: f64 = 90.0;
 /// Time without a reading of the chips after which the fan runs at full speed: nobody knows what it should do.
 const FAN_BLIND_AFTER: Duration = Duration::from_secs(3);
@@ -219,6 +219,11 @@ impl Thermal {
         self.steer(now);
     }
 
+    /// What the power was last is of no use any more.
+    pub fn forget_watts(&mut self) {
+        self.speed.watts = None;
+    }
+
     /// Whether the power has to be off, and why. Once it had to, it stays so until [`Self::may_start`].
     pub fn cut_off(&self, now: Instant) -> Option<CutOff> {
         let Watch { read_at, celsius, hot } = self.watch;
@@ -272,7 +277,7 @@ impl Thermal {
         self.watch.celsius
     }
 
-    /// The last power read, watts.
+    /// The last power read, watts; `None` if it is too old.
     pub fn watts(&self) -> Option<f64> {
         self.speed.watts
     }

@@ -22,7 +22,7 @@ use crate::cpu::outbox::{Delivery, Outbox};
 use crate::order::{Controls, ORDER_CAPACITY, Order, OrderError, OrderRequest};
 use crate::port::{Port, PortError};
 use crate::status::StatusTimes;
-use crate::{BoardEvent, BoardHandle, ChipJob, EVENT_CAPACITY};
+use crate::{BoardEndError, BoardEvent, BoardHandle, ChipJob, EVENT_CAPACITY};
 
 /// Bytes taken from the port at once: a third of a second at 115 200 baud.
 const BUFFER: usize = 4096;
@@ -47,9 +47,9 @@ pub enum BoardError {
     Port(#[from] PortError),
 }
 
-/// A board that runs: what the engine gets, and what tells how it ended. Shape: `None` when the engine has stopped it,
-/// else what became of its port.
-pub type Running = (BoardHandle, JoinHandle<Option<PortError>>);
+/// A board that runs: what the engine gets, and what tells how it ended. Shape: `None` when the engine has stopped it, and
+/// all is well.
+pub type Running = (BoardHandle, JoinHandle<Option<BoardEndError>>);
 
 /// Opens the port and starts the board; its chips are brought up in its own task. What is wrong with them is a
 /// [`BoardEvent::Fault`], and they are tried again; the board ends when its port does.
@@ -93,7 +93,7 @@ impl fmt::Debug for Board {
 }
 
 impl Board {
-    async fn run(mut self) -> Option<PortError> {
+    async fn run(mut self) -> Option<BoardEndError> {
         let ended = caught(Box::pin(self.drive())).await;
         self.close().await;
         if let Err(panic) = &ended {
@@ -103,7 +103,7 @@ impl Board {
         while self.outbox.report() == Delivery::Waiting && Instant::now() < give_up_at {
             sleep(RETRY).await;
         }
-        ended.unwrap_or_else(|panic| panic.resume()).err()
+        ended.unwrap_or_else(|panic| panic.resume()).err().map(BoardEndError::from)
     }
 
     /// Closes the port. Chips that are not reset by that would hash on what they have, and nobody watches their heat.

@@ -5,6 +5,7 @@
 use std::ops::RangeInclusive;
 
 use super::frame::Form;
+use crate::order::short;
 
 /// A chip.
 #[derive(Debug, PartialEq)]
@@ -45,7 +46,7 @@ pub static MODELS: &[Model] = &[
 /// A frequency that a stick cannot have.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
-    "frequency {mhz} MHz is not between {least} and {most} MHz, the limits of {model}; choose one of these"
+    "frequency {} MHz is not between {least} and {most} MHz, the limits of {model}; choose one of these", short(*mhz)
 )]
 pub struct FrequencyError {
     /// What was asked for.

@@ -4,6 +4,7 @@
 
 use super::model::{Clock, Model};
 use crate::bm13xx::crc::crc5_of_bits;
+use crate::order::short;
 
 /// What the makers' programs send for each frequency. The formula in cgminer gives other words for some of them; these are
 /// the ones that devices were run with. Unit: MHz. Source: bfgminer `driver-antminer.c`, cgminer `driver-icarus.c`.
@@ -31,7 +32,7 @@ pub enum ClockError {
     #[error("{0} has a fixed clock; leave frequency out")]
     Fixed(&'static str),
     /// It is outside the limits of the device.
-    #[error("frequency {mhz} MHz is not between {least} and {most} MHz, the limits of {model}")]
+    #[error("frequency {} MHz is not between {least} and {most} MHz, the limits of {model}", short(*mhz))]
     OutOfReach {
         /// What was asked for.
         mhz: f64,

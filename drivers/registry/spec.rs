@@ -16,7 +16,7 @@ use crate::bm13xx::pll::Frequency;
 use crate::bm13xx::ticket::ALWAYS_ZERO;
 use crate::gekko::{self, FrequencyError, Gekko, GekkoConfig};
 use crate::icarus::{self, ClockError, Icarus, IcarusConfig};
-use crate::order::{Goal, Order, Results};
+use crate::order::{Goal, Order, Results, short};
 use crate::usb::SerialPort;
 
 /// A board as it is named, `KIND:PORT[,chips=N][,frequency=MHZ][,baud=B][,zero-bits=Z]`, and with two ports
@@ -356,7 +356,7 @@ fn within_most(megahertz: f64) -> Result<(), SpecError> {
     if megahertz <= MOST_MEGAHERTZ {
         return Ok(());
     }
-    let (option, value) = ("frequency".to_owned(), megahertz.to_string());
+    let (option, value) = ("frequency".to_owned(), short(megahertz));
     Err(SpecError::Value {
         option,
         value,

@@ -13,7 +13,7 @@ use crate::caught::caught;
 use crate::cpu::outbox::{Delivery, Outbox};
 use crate::port::{Port, PortError};
 use crate::status::StatusTimes;
-use crate::{BoardEvent, BoardHandle, ChipJob, Controls, EVENT_CAPACITY};
+use crate::{BoardEndError, BoardEvent, BoardHandle, ChipJob, Controls, EVENT_CAPACITY};
 
 /// Bytes taken from the port at once.
 const BUFFER: usize = 4096;
@@ -53,7 +53,7 @@ struct Shell<D> {
 }
 
 impl<D: Device> Shell<D> {
-    async fn run(mut self) -> Option<PortError> {
+    async fn run(mut self) -> Option<BoardEndError> {
         let ended = caught(Box::pin(self.drive())).await;
         self.port.say_last(&self.device.last_orders()).await;
         if let Err(panic) = &ended {
@@ -63,7 +63,7 @@ impl<D: Device> Shell<D> {
         while self.outbox.report() == Delivery::Waiting && Instant::now() < give_up_at {
             sleep(RETRY).await;
         }
-        ended.unwrap_or_else(|panic| panic.resume()).err()
+        ended.unwrap_or_else(|panic| panic.resume()).err().map(BoardEndError::from)
     }
 
     /// Runs until the engine lets go of the device, or the port does.

@@ -176,9 +176,9 @@ impl Finding {
 /// A judgement of a run that took place and was not cut short.
 fn run(run: Option<&Run>, judge: impl FnOnce(&Run) -> Finding) -> Finding {
     match run {
-        None => Finding::skipped("it was not come to: Ctrl-C"),
+        None => Finding::skipped("it was not come to: a signal ended the run"),
         Some(run) if run.interrupted && run.measured_seconds <= 0.0 => {
-            Finding::skipped("nothing was measured before Ctrl-C")
+            Finding::skipped("nothing was measured before a signal ended the run")
         }
         Some(run) => judge(run).with(json!({ "interrupted": run.interrupted })),
     }
@@ -188,7 +188,9 @@ fn enumerate(board: &Board, evidence: &Evidence) -> Finding {
     if board.played().is_some() {
         return Finding::skipped("virtual: pseudo-terminals are no serial ports");
     }
-    let Some(listing) = &evidence.listing else { return Finding::skipped("it was not come to: Ctrl-C") };
+    let Some(listing) = &evidence.listing else {
+        return Finding::skipped("it was not come to: a signal ended the run");
+    };
     let (listed, missing): (Vec<_>, Vec<_>) =
         board.ports().iter().partition(|port| listing.listed.contains(port.as_path()));
     let measured = format!("{} of {} ports listed", listed.len(), board.ports().len());
@@ -231,7 +233,9 @@ fn identify(board: &Board, evidence: &Evidence) -> Finding {
 }
 
 fn known_nonce(board: &Board, evidence: &Evidence) -> Finding {
-    let Some(known) = &evidence.known else { return Finding::skipped("it was not come to: Ctrl-C") };
+    let Some(known) = &evidence.known else {
+        return Finding::skipped("it was not come to: a signal ended the run");
+    };
     let limit = format!("nonce 7c2bac1d within {:.0} s", board.limits.known_nonce_seconds);
     let figures = json!({ "attempts": known.attempts, "seconds": known.found_after });
     let wrong = known.wrong.first();
@@ -362,7 +366,9 @@ fn pool_shares(run: &Run) -> Finding {
 }
 
 fn replug(board: &Board, evidence: &Evidence) -> Finding {
-    let Some(replug) = &evidence.replug else { return Finding::skipped("it was not come to: Ctrl-C") };
+    let Some(replug) = &evidence.replug else {
+        return Finding::skipped("it was not come to: a signal ended the run");
+    };
     if replug.nobody {
         return Finding::skipped("nobody is there to unplug it: run this on a terminal, without --yes");
     }

@@ -69,7 +69,7 @@ fn what_is_missing_is_skipped_and_says_so() {
         let finding = check.judge(&board, &Evidence::default());
         assert_eq!(
             (finding.status, finding.reason.as_str()),
-            (Status::Skipped, "it was not come to: Ctrl-C")
+            (Status::Skipped, "it was not come to: a signal ended the run")
         );
     }
     assert_eq!(of_load("thermal", &board, mined(&board, 1.0)).reason, "nobody tells its temperature");

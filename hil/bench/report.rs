@@ -29,7 +29,7 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// How long all of it took. Unit: seconds.
     pub seconds: f64,
-    /// Whether Ctrl-C cut it short.
+    /// Whether a signal cut it short.
     pub interrupted: bool,
 }
 
@@ -76,7 +76,7 @@ impl Report {
         }
         let counts = [Status::Passed, Status::Failed, Status::Skipped]
             .map(|status| format!("{} {}", self.count(status), status.word()));
-        let cut = if self.interrupted { ", cut short by Ctrl-C" } else { "" };
+        let cut = if self.interrupted { ", cut short by a signal" } else { "" };
         writeln!(text, "{}{cut}; {:.0} s", counts.join(", "), self.seconds).expect("a String takes all");
         text
     }
@@ -202,7 +202,10 @@ mod tests {
                 .max();
             assert!(longest <= Some(width.into()), "{table}");
             assert!(table.contains("no port") && table.contains("b: hash-rate failed: \"<&"), "{table}");
-            assert!(table.ends_with("1 passed, 1 failed, 1 skipped, cut short by Ctrl-C; 7 s\n"), "{table}");
+            assert!(
+                table.ends_with("1 passed, 1 failed, 1 skipped, cut short by a signal; 7 s\n"),
+                "{table}"
+            );
         }
     }
 

@@ -133,13 +133,13 @@ const fn bitaxe(
 /// Chips on a serial line and nothing else.
 const fn stick(
     (name, summary): (&'static str, &'static str),
-    chip: &'static ChipKind,
+    (chip, chips): (&'static ChipKind, usize),
     joules_per_terahash: f64,
     (megahertz, core_volts): (f64, f64),
 ) -> BoardKind {
     let model = Model::Chain(ChainModel {
         chip,
-        chips: 1,
+        chips,
         joules_per_terahash,
         megahertz,
         core_volts,
@@ -179,28 +179,22 @@ pub static BOARDS: &[BoardKind] = &[
             control: Some(ControlModel { firmware: Firmware::V1, parts: EMBERONE }),
         }),
     },
-    stick(("compac-f", "GekkoScience Compac F"), BM1397, 40.0, (200.0, 1.4)),
-    stick(("compac-a1", "GekkoScience Compac A1"), BM1362, 28.0, (400.0, 1.2)),
-    stick(("compac-a2", "GekkoScience Compac A2"), BM1370, 15.0, (400.0, 1.15)),
+    stick(("compac-f", "GekkoScience Compac F"), (BM1397, 1), 40.0, (200.0, 1.4)),
+    stick(("r909", "GekkoScience R909"), (BM1397, 6), 40.0, (400.0, 1.4)),
+    stick(("compac-a1", "GekkoScience Compac A1"), (BM1362, 1), 28.0, (400.0, 1.2)),
+    stick(("compac-a2", "GekkoScience Compac A2"), (BM1370, 1), 15.0, (400.0, 1.15)),
     old_stick("newpac", "GekkoScience NewPac", GekkoKind { chip: &gekko::BM1387, chips: 2 }),
     old_stick("2pac", "GekkoScience 2Pac", GekkoKind { chip: &gekko::BM1384, chips: 2 }),
     old_stick("compac", "GekkoScience Compac", GekkoKind { chip: &gekko::BM1384, chips: 1 }),
-    stick(("bm1397", "a chain of BM1397"), BM1397, 40.0, (425.0, 1.4)),
-    stick(("bm1362", "a chain of BM1362"), BM1362, 28.0, (525.0, 1.2)),
-    stick(("bm1366", "a chain of BM1366"), BM1366, 22.0, (485.0, 1.2)),
-    stick(("bm1368", "a chain of BM1368"), BM1368, 17.0, (490.0, 1.166)),
-    stick(("bm1370", "a chain of BM1370"), BM1370, 15.0, (525.0, 1.15)),
-    icarus(
-        "icarus",
-        "Icarus, two FPGAs",
-        IcarusKind {
-            devices: 2,
-            hashes_per_second: 1e9 / 2.6316,
-            megahertz: None,
-            answer_size: 4,
-            continues: false,
-        },
-    ),
+    stick(("bm1397", "a chain of BM1397"), (BM1397, 1), 40.0, (425.0, 1.4)),
+    stick(("bm1362", "a chain of BM1362"), (BM1362, 1), 28.0, (525.0, 1.2)),
+    stick(("bm1366", "a chain of BM1366"), (BM1366, 1), 22.0, (485.0, 1.2)),
+    stick(("bm1368", "a chain of BM1368"), (BM1368, 1), 17.0, (490.0, 1.166)),
+    stick(("bm1370", "a chain of BM1370"), (BM1370, 1), 15.0, (525.0, 1.15)),
+    stick(("s21-pro", "a hash board of an Antminer S21 Pro"), (BM1370, 65), 15.0, (400.0, 1.15)),
+    icarus("icarus", "Icarus, two FPGAs", fpgas(2, 2.6316)),
+    icarus("cairnsmore", "Cairnsmore1, one of its FPGAs", fpgas(1, 2.7)),
+    icarus("lancelot", "Lancelot, two FPGAs", fpgas(2, 2.5)),
     icarus(
         "block-erupter",
         "Block Erupter Sapphire",
@@ -227,6 +221,17 @@ pub static BOARDS: &[BoardKind] = &[
         },
     ),
 ];
+
+/// Shape: how many share the range, and nanoseconds for a hash of all of them.
+const fn fpgas(devices: u32, nanoseconds: f64) -> IcarusKind {
+    IcarusKind {
+        devices,
+        hashes_per_second: 1e9 / nanoseconds,
+        megahertz: None,
+        answer_size: 4,
+        continues: false,
+    }
+}
 
 const fn antminer(megahertz: f64, hashes_per_megahertz: f64) -> IcarusKind {
     IcarusKind {

@@ -29,7 +29,7 @@ Members of a share: notify (the parameters of mining.notify), extranonce1, extra
 version rolling was agreed version_bits, version_mask and version_rule (none, or, xor, replace). Others are ignored.
 A list of such objects gives a list of answers.
 
-Exit codes: 0 decoded, 1 the input cannot be decoded.";
+Exit codes: 0 decoded, 1 the input cannot be decoded, or the nonce is none of the job.";
 
 /// Rebuild what was hashed from what was said.
 #[derive(Debug, clap::Args)]
@@ -74,7 +74,17 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     let answer = match args.what {
         What::Share { file } => shares(&file)?,
         What::Frame(args) => chip::frames(&args)?,
-        What::Nonce(args) => chip::nonce(&args)?,
+        What::Nonce(args) => {
+            let (answer, is_verified) = chip::nonce(&args)?;
+            print(&format!("{answer:#}\n"))?;
+            if is_verified {
+                return Ok(exit::DONE);
+            }
+            eprintln!(
+                "signalcore: the hash does not even meet difficulty 1: --nonce is not of --job, or it is of a virtual board"
+            );
+            return Ok(exit::FAILURE);
+        }
     };
     print(&format!("{answer:#}\n"))?;
     Ok(exit::DONE)

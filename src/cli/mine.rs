@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N|auto|off", allow_negative_numbers = true)]
     cpu_threads: Option<String>,
     /// Board to open, KIND:PORT[,chips=N][,frequency=MHZ][,baud=B][,zero-bits=Z], auto or none; repeatable.
-    #[arg(short = 'S', long = "device", alias = "scan-serial", value_name = "SPEC")]
+    #[arg(short = 'S', long = "device", alias = "scan-serial", value_name = "SPEC", value_parser = device)]
     devices: Vec<String>,
     /// Share difficulty to ask pools for: a number, auto (by the hash rate, where a pool's own does not suit) or off.
     #[arg(long, alias = "suggest-diff", value_name = "D|auto|off", allow_negative_numbers = true)]
@@ -270,6 +270,14 @@ fn flags(args: Args) -> anyhow::Result<Flags> {
         blocks: args.stop.blocks,
         require_upstream: args.stop.require_upstream,
     })
+}
+
+/// Errors: nothing is named.
+fn device(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() {
+        return Err("it is empty; write KIND:PORT, such as bm1370:/dev/ttyACM1, or auto, or none");
+    }
+    Ok(text.to_owned())
 }
 
 fn pools(args: PoolArgs) -> anyhow::Result<Vec<PoolFlags>> {

@@ -82,8 +82,14 @@ fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
 
 /// The exit code for how mining ended; says why where that is not what was asked for.
 fn exit_code(outcome: &Outcome) -> u8 {
+    let is_on = !outcome.powered.is_empty();
+    if is_on {
+        let boards = outcome.powered.join(", ");
+        eprintln!("signalcore: may still have power: {boards}; take the supply away, or start again");
+    }
     let complaint = match &outcome.end {
         End::Time if !outcome.had_work => "no pool gave any work in this time",
+        End::Asked | End::Time | End::Shares | End::Blocks if is_on => return exit::FAILURE,
         End::Asked | End::Time | End::Shares | End::Blocks => return exit::DONE,
         End::NoUpstream => "every pool has failed, and --require-upstream is set",
         End::NoBoard => "no board is left",

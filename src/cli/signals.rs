@@ -96,7 +96,8 @@ pub(crate) fn first(reload: Option<Reload>, powered: Powered) -> anyhow::Result<
             }
         }
         if powered.is_any() {
-            eprintln!("signalcore: ended at once; boards may still have power");
+            let boards = powered.names().join(", ");
+            eprintln!("signalcore: ended at once; boards may still have power: {boards}");
         }
         std::process::exit(code);
     });

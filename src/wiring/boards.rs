@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use signalcore_drivers::port::PortError;
 use signalcore_drivers::registry::{self, BoardSpec, Found};
 use signalcore_drivers::usb::serial_ports;
-use signalcore_drivers::{BoardHandle, Controls, Order, OrderError, OrderRequest};
+use signalcore_drivers::{BoardEndError, BoardHandle, Controls, Order, OrderError, OrderRequest};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::sleep;
@@ -129,10 +128,13 @@ impl Kept {
         let (handle, ended) =
             self.board.open(known.results().clone()).await.map_err(|error| error.to_string())?;
         // Not of this task, which may be gone before the board has switched off.
-        let on = self.around.powered.one_more();
+        let on = self.around.powered.one_more(self.board.name());
         let mut ended = tokio::spawn(async move {
-            let _on = on;
-            ended.await
+            let ended = ended.await;
+            if matches!(ended, Ok(Some(BoardEndError::MayHavePower))) {
+                on.stays_on();
+            }
+            ended
         });
         let mut controls = handle.controls.clone();
         // The engine may have ended meanwhile; then nobody needs a board.
@@ -163,7 +165,7 @@ impl Kept {
 }
 
 /// Tells how a board has ended, and leaves one alone for a while whose driver has failed.
-async fn tell_end(name: &str, ended: Result<Option<PortError>, JoinError>) {
+async fn tell_end(name: &str, ended: Result<Option<BoardEndError>, JoinError>) {
     match ended {
         Ok(None) => {}
         Ok(Some(error)) => tracing::warn!("board {name}: {error}"),

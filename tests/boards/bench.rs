@@ -8,7 +8,7 @@ use signalcore_drivers::bitaxe::board::{
 };
 use signalcore_drivers::bitaxe::boards::{BoardKind, board};
 use signalcore_drivers::bitaxe::packet::{Command, Request};
-use signalcore_drivers::bitaxe::regulator::{Ds4432u, volts_of_steps};
+use signalcore_drivers::bitaxe::regulator::{Ds4432u, steps_of_volts, volts_of_steps};
 use signalcore_drivers::bitaxe::tuner::{Goal, Results, default_point};
 use signalcore_drivers::{BoardEvent, ChipJob, ChipJobId};
 use signalcore_hil::virtual_board::{
@@ -40,8 +40,20 @@ pub(crate) struct Bench {
     pub(crate) nonces: u64,
     pub(crate) told: Vec<(Duration, BoardEvent)>,
     pub(crate) played_events: Vec<(Duration, Event)>,
-    /// Whether the regulator takes no voltage.
-    pub(crate) refuses_voltage: bool,
+    /// What is answered as of a part that is not there, and not done.
+    pub(crate) refuses: fn(&Command) -> bool,
+    /// Volts that the output of a gamma's regulator is read as, if not what they are.
+    pub(crate) reads_volts: Option<f64>,
+}
+
+/// Whether this reads the output voltage of a gamma's regulator, by itself and not for its power.
+fn reads_output(command: &Command) -> bool {
+    matches!(command, Command::I2cWriteRead { address: 0x24, bytes, count: 2 } if bytes == &[0x8b])
+}
+
+/// Whether this sets the voltage of a gamma.
+pub(crate) fn sets_voltage(command: &Command) -> bool {
+    matches!(command, Command::I2cWrite { bytes, .. } if bytes.first() == Some(&VOUT_COMMAND))
 }
 
 pub(crate) fn kind(name: &str) -> &'static BoardKind {
@@ -82,7 +94,8 @@ impl Bench {
             nonces: 0,
             told: Vec::new(),
             played_events: Vec::new(),
-            refuses_voltage: false,
+            refuses: |_| false,
+            reads_volts: None,
         };
         bench.give_job();
         bench
@@ -175,8 +188,11 @@ impl Bench {
                 is_quiet = false;
                 let Request { id, command } = Request::parse(&bytes).unwrap();
                 self.check(&command);
-                let sets_voltage = matches!(&command, Command::I2cWrite { bytes, .. } if bytes.first() == Some(&VOUT_COMMAND));
-                if self.refuses_voltage && sets_voltage {
+                let output = self.reads_volts.filter(|_| reads_output(&command));
+                if let Some(volts) = output {
+                    let [low, high] = steps_of_volts(volts).to_le_bytes();
+                    self.driver.handle_control(&[2, 0, id, low, high], self.instant());
+                } else if (self.refuses)(&command) {
                     self.driver.handle_control(&[4, 0, id, NO_PART], self.instant());
                 } else {
                     self.played.receive(Port::Control, &bytes, self.baud, self.now);

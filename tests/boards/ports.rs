@@ -10,7 +10,7 @@ use signalcore_drivers::bitaxe::board::LineSettings;
 use signalcore_drivers::bitaxe::shell::{OpenError, Ports, open};
 use signalcore_drivers::bm13xx::board::Running;
 use signalcore_drivers::port::{Port, PortFault};
-use signalcore_drivers::{BoardEvent, BoardHandle, ChipJob, ChipJobId, Order, OrderError};
+use signalcore_drivers::{BoardEndError, BoardEvent, BoardHandle, ChipJob, ChipJobId, Order, OrderError};
 use signalcore_hil::virtual_board::{Board, BoardConfig, BoardKind, Event, Fault, Pace, Shell};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -155,7 +155,10 @@ async fn an_unplugged_board_ends_with_the_port_that_is_gone_and_can_be_opened_ag
     assert!(matches!(played.open().await, Err(OpenError::Port(error)) if error.fault == PortFault::Busy));
     nonces(&mut board, 5).await;
     let ended = timeout(PATIENCE, ended).await.expect("the board ends").unwrap();
-    assert_eq!(ended.unwrap().fault, PortFault::Gone);
+    assert!(
+        matches!(&ended, Some(BoardEndError::Port(error)) if error.fault == PortFault::Gone),
+        "{ended:?}"
+    );
     while board.events.recv().await.is_some() {}
     let again = async {
         loop {

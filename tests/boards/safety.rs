@@ -1,12 +1,14 @@
 //! What must not stay powered, and what must get its power back: regulators that give up, sensors that lie, chips that hang.
 
-use signalcore_drivers::BoardState;
 use signalcore_drivers::bitaxe::board::OffReason;
+use signalcore_drivers::bitaxe::packet::Command;
 use signalcore_drivers::bitaxe::thermal::CutOff;
+use signalcore_drivers::bitaxe::tuner::{Goal, Results};
+use signalcore_drivers::{BoardEvent, BoardState, Order};
 use signalcore_hil::virtual_board::Event;
 
 use crate::bench::Bench;
-use crate::whole_board::{BRING_UP, hashing};
+use crate::whole_board::{BRING_UP, hashing, set};
 
 /// Whether core power came and went since this second, in order.
 fn switched_since(bench: &Bench, second: f64) -> Vec<bool> {
@@ -125,4 +127,185 @@ fn a_regulator_that_warms_is_held_back_first_and_loses_its_power_at_its_limit() 
     bench.run(50.0);
     assert!(bench.off().is_some(), "{:?}", bench.status());
     assert!(bench.until(120.0, Bench::is_hashing), "{:?}", bench.faults());
+}
+
+/// Whether this switches the regulator of a gamma off.
+fn is_off_order(command: &Command) -> bool {
+    matches!(command, Command::I2cWrite { address: 0x24, bytes } if bytes == &[0x01, 0x00])
+}
+
+#[test]
+fn late_answers_keep_no_order_back_and_the_power_is_off_within_the_time_of_an_exit() {
+    for name in ["gamma", "ultra", "emberone"] {
+        let mut bench = hashing(name, &["late-control=1500@60"]);
+        bench.run(60.5 - bench.seconds());
+        bench.driver.shut_down(bench.instant());
+        let found = bench.nonces;
+        assert!(bench.until(4.0, |bench| bench.driver.is_off()), "{name}: {:?}", bench.status());
+        assert!(!bench.driver.may_have_power() && bench.nonces <= found + 3, "{name}");
+        assert!(name == "ultra" || switched_since(&bench, 60.0) == [false], "{name}");
+    }
+}
+
+#[test]
+fn a_firmware_that_refuses_to_move_pins_does_not_keep_the_regulator_on() {
+    let mut bench = hashing("gamma", &["hot=80@60"]);
+    bench.refuses = |command| matches!(command, Command::SetPin { .. });
+    assert!(bench.until(60.0, |bench| bench.off().is_some()), "{:?}", bench.faults());
+    assert_eq!(switched_since(&bench, 60.0), [false]);
+}
+
+#[test]
+fn a_regulator_that_refuses_to_be_switched_off_is_told_so_for_ever_and_the_operator_hears_of_it_once() {
+    let mut bench = hashing("gamma", &[]);
+    let start = bench.seconds();
+    bench.refuses = is_off_order;
+    bench.driver.shut_down(bench.instant());
+    bench.run(60.0);
+    assert!(bench.driver.may_have_power() && !bench.driver.is_off());
+    let told = "the power may still be on: its regulator has not followed its order (no part answers at that address)";
+    assert_told(&bench, told);
+    assert_eq!(bench.faults().len(), 1);
+    bench.refuses = |_| false;
+    assert!(bench.until(1.5, |bench| bench.driver.is_off()));
+    assert_eq!(switched_since(&bench, start), [false]);
+    let recovered = BoardEvent::Recovered("its power is off".to_owned());
+    assert_eq!(bench.told.last().map(|(_, event)| event), Some(&recovered));
+}
+
+/// Whether this reads a gamma's output current, without which its power is not known.
+fn reads_current(command: &Command) -> bool {
+    matches!(command, Command::I2cWriteRead { address: 0x24, bytes, .. } if bytes == &[0x8c])
+}
+
+fn reads_regulator_temperature(command: &Command) -> bool {
+    matches!(command, Command::I2cWriteRead { address: 0x24, bytes, .. } if bytes == &[0x8d])
+}
+
+#[test]
+fn without_its_power_meter_a_board_is_held_where_its_limit_was_kept_last_and_told_so_once() {
+    let mut bench = hashing("gamma", &[]);
+    bench.driver.order(Order::LimitPower(Some(12.0)), bench.instant()).unwrap();
+    bench.run(600.0);
+    let before = bench.status().settings.allowed_megahertz;
+    bench.refuses = reads_current;
+    bench.run(12.0);
+    let held = bench.status().settings.allowed_megahertz;
+    assert!(held <= before && held > 200.0, "{held} of {before} MHz");
+    assert_told(&bench, &format!("and its limit not be kept: the chips are held at {held:.0} MHz"));
+    assert_eq!((bench.driver.state(), bench.status().readings.watts), (BoardState::Throttled, None));
+    bench.run(600.0);
+    assert_eq!(bench.status().settings.allowed_megahertz, held, "it does not climb");
+    bench.driver.order(set(600, 1250), bench.instant()).unwrap();
+    let lower = bench.status().settings.allowed_megahertz;
+    assert!(lower < held * 0.86, "at 1250 mV the same frequency takes more: {lower} of {held} MHz");
+    bench.driver.order(Order::LimitPower(Some(5.0)), bench.instant()).unwrap();
+    assert!(bench.status().settings.allowed_megahertz < 100.0, "{:?}", bench.status());
+    assert_eq!(bench.faults().len(), 2, "{:?}", bench.faults());
+    bench.driver.order(Order::LimitPower(Some(12.0)), bench.instant()).unwrap();
+    bench.refuses = |_| false;
+    bench.run(600.0);
+    let status = bench.status();
+    assert!(
+        status.readings.watts.unwrap() <= 12.0 && status.settings.allowed_megahertz > 250.0,
+        "{status:?}"
+    );
+    let recovered = BoardEvent::Recovered("the power can be read again".to_owned());
+    assert!(bench.told.iter().any(|(_, event)| *event == recovered), "{:?}", bench.told);
+}
+
+#[test]
+fn a_power_meter_that_never_spoke_leaves_the_slowest_clock_and_one_that_is_well_all_of_it() {
+    let mut bench = Bench::new("gamma", &[]);
+    bench.refuses = reads_current;
+    assert!(bench.until(BRING_UP, Bench::is_hashing));
+    bench.run(20.0);
+    assert!(bench.status().settings.allowed_megahertz < 100.0, "{:?}", bench.status());
+    bench.refuses = |_| false;
+    bench.run(20.0);
+    assert_eq!(bench.status().settings.allowed_megahertz, 525.0);
+    assert_eq!(bench.driver.state(), BoardState::Hashing);
+}
+
+#[test]
+fn a_tuner_learns_nothing_while_nobody_knows_the_power() {
+    let mut bench = Bench::tuning("gamma", Goal::HashRate, Results::default());
+    bench.run(60.0);
+    bench.refuses = reads_current;
+    bench.run(1800.0);
+    assert_eq!(bench.driver.tuning_results().outcomes, []);
+    bench.refuses = |_| false;
+    bench.run(900.0);
+    assert!(!bench.driver.tuning_results().outcomes.is_empty());
+}
+
+#[test]
+fn a_regulator_whose_temperature_is_lost_while_it_is_cool_is_given_no_more_to_do() {
+    let mut bench = hashing("gamma", &["hot-regulator=120@90"]);
+    bench.run(60.0);
+    bench.refuses = reads_regulator_temperature;
+    bench.run(12.0);
+    assert_told(&bench, "the temperature of the regulator cannot be read for 10 s");
+    bench.driver.order(set(600, 1200), bench.instant()).unwrap();
+    let held = bench.status().settings.allowed_megahertz;
+    assert!((480.0..490.0).contains(&held), "525 MHz at 1150 mV make {held} at 1200 mV");
+    assert_eq!(bench.driver.report(bench.instant()).heat.regulator_celsius, None);
+    bench.refuses = |_| false;
+    bench.run(60.0);
+    assert!(
+        matches!(bench.off(), Some(OffReason::CutOff(CutOff::RegulatorTooHot { .. }))),
+        "{:?}",
+        bench.status()
+    );
+}
+
+#[test]
+fn a_fan_that_has_forgotten_its_drive_turns_again_while_its_board_waits_for_the_next_power_up() {
+    let mut bench = hashing("gamma", &["trip@60+60", "brownout@130+3"]);
+    bench.run(128.0 - bench.seconds());
+    assert!(matches!(bench.off(), Some(OffReason::Failed { .. })), "{:?}", bench.faults());
+    let report = bench.driver.report(bench.instant());
+    assert!(report.heat.fan_rpm.unwrap() > 1000.0 && report.heat.chip_celsius.is_some(), "{report:?}");
+    bench.run(4.0);
+    assert_eq!(bench.driver.report(bench.instant()).heat.fan_rpm, Some(0.0));
+    bench.run(4.0);
+    let report = bench.driver.report(bench.instant());
+    assert!(report.heat.fan_rpm.unwrap() > 1000.0 && report.heat.fan_percent >= Some(30.0), "{report:?}");
+    assert!(matches!(report.state, BoardState::Parked { .. }) && switched_since(&bench, 125.0) == [false; 0]);
+}
+
+#[test]
+fn a_fan_that_cannot_be_told_anything_is_a_fault_and_no_drive_of_it_is_shown() {
+    let mut bench = hashing("gamma", &[]);
+    bench.run(10.0);
+    assert!(bench.driver.report(bench.instant()).heat.fan_percent.is_some());
+    bench.refuses = |command| matches!(command, Command::I2cWrite { address: 0x4c, .. });
+    bench.run(120.0);
+    assert_eq!(bench.driver.report(bench.instant()).heat.fan_percent, None);
+    assert_eq!(
+        bench.faults(),
+        ["the fan cannot be driven: no part answers at that address; check its controller"]
+    );
+}
+
+#[test]
+fn a_core_voltage_beyond_what_the_board_bears_is_believed_at_its_second_reading_and_ends_the_power() {
+    let mut bench = hashing("gamma", &[]);
+    bench.run(10.0);
+    let switched_on = bench.seconds();
+    bench.reads_volts = Some(1.28);
+    bench.run(10.0);
+    assert_eq!(switched_since(&bench, switched_on), [false; 0], "within the tolerance");
+    bench.reads_volts = Some(1.3);
+    bench.run(0.9);
+    bench.reads_volts = None;
+    bench.run(5.0);
+    assert_eq!(switched_since(&bench, switched_on), [false; 0], "one reading");
+    bench.reads_volts = Some(1.3);
+    bench.run(2.5);
+    assert!(matches!(bench.off(), Some(OffReason::Failed { .. })), "{:?}", bench.faults());
+    assert_told(
+        &bench,
+        "regulator: its output is read as 1.299 V, and the board bears 1.250 V; check that it is a Bitaxe Gamma",
+    );
 }

@@ -225,6 +225,7 @@ fn a_mistake_on_the_command_line_names_flag_value_and_remedy() {
         (&["--pool", "a:1", "--userpass", "nocolon"], 2, "NAME:WORD"),
         (&["--pool", "a:1", "--nonsense"], 2, "--nonsense"),
         (&["--pool", "a:1", "--cpu-threads", "0"], 69, "--cpu-threads"),
+        (&["--pool", "a:1", "--device", ""], 2, "it is empty; write KIND:PORT"),
         (&["--pool", "a:1", "--device", "/dev/ttyACM0"], 78, "/dev/ttyACM0"),
         (&["--pool", "a:1", "--device", "bm1371:/dev/x"], 78, "no kind \"bm1371\", choose one of bm1370"),
         (&["--pool", "a:1", "--device", "bm1370:/dev/x,frequency=9000"], 78, "at most 650"),

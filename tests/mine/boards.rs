@@ -433,6 +433,19 @@ fn a_board_that_is_slow_to_switch_off_is_waited_for_at_an_orderly_end() {
 }
 
 #[test]
+fn a_board_that_answers_too_late_for_any_call_is_switched_off_all_the_same() {
+    let (ended, took, has_power) = end_of_gamma("late-control=1500", &[Signal::TERM]);
+    assert_eq!((ended.code, has_power), (Some(0), false), "{took:?} {}", ended.errors);
+}
+
+#[test]
+fn a_board_that_does_not_switch_off_is_named_and_makes_the_end_a_failure() {
+    let (ended, took, has_power) = end_of_gamma("silent-control", &[Signal::TERM]);
+    assert_eq!((ended.code, has_power), (Some(1), true), "{took:?} {}", ended.errors);
+    assert!(ended.errors.contains("may still have power: gamma:gamma-data; take"), "{}", ended.errors);
+}
+
+#[test]
 fn a_second_signal_leaves_boards_the_time_to_switch_off_and_says_so() {
     let (ended, took, has_power) = end_of_gamma(SLOW, &[Signal::TERM, Signal::INT]);
     assert_eq!((ended.code, has_power), (Some(130), false), "{took:?} {}", ended.errors);

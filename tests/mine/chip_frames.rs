@@ -80,6 +80,7 @@ fn every_recorded_nonce_is_rebuilt_to_the_hash_that_proves_it() {
                 &text(&vector["hex"]),
             ]);
             expect_proof(&decoded, vector);
+            assert_eq!(decoded["verified"], true, "{vector}");
             if kind != "nonce-result" {
                 assert_eq!(decoded["is_for_job"], true, "{vector}");
             }
@@ -179,4 +180,26 @@ fn input_that_cannot_be_decoded_is_refused_with_what_is_wrong() {
         let refusal = refusal(arguments);
         assert!(refusal.contains(said), "{refusal}");
     }
+}
+
+#[test]
+fn a_nonce_that_is_of_another_job_is_shown_as_not_verified_and_is_a_failure() {
+    let vectors = vectors();
+    let nonce = vectors.iter().find(|vector| vector["kind"] == "nonce-result");
+    let nonce = nonce.unwrap();
+    let root = |job: &Value| job["fields"]["merkle_root_header"].as_str().map(str::to_owned);
+    let header = text(&nonce["fields"]["header"]);
+    let is_other = |job: &&Value| {
+        job["kind"] == "job"
+            && job["chip"] == nonce["chip"]
+            && root(job).is_some_and(|root| !header.contains(&root))
+    };
+    let job = vectors.iter().find(is_other).unwrap();
+    let (chip, job, nonce) = (text(&nonce["chip"]), text(&job["hex"]), text(&nonce["hex"]));
+    let arguments = ["decode", "nonce", "--chip", &chip, "--job", &job, "--nonce", &nonce];
+    let output = signalcore(&arguments).output().unwrap();
+    let (decoded, said): (Value, _) =
+        (serde_json::from_slice(&output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!((output.status.code(), &decoded["verified"]), (Some(1), &Value::Bool(false)), "{decoded}");
+    assert!(said.contains("does not even meet difficulty 1: --nonce is not of --job"), "{said}");
 }

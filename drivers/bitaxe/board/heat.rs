@@ -1,12 +1,13 @@
 //! What a board measures, of its heat above all, and its fan.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::belief::{Belief, Witness};
 use super::super::boards::BoardKind;
 use super::super::link::CallError;
-use super::super::power_up::drive_fan;
+use super::super::power_up::{drive_fan, set_up_fan};
 use super::super::thermal::Thermal;
+use super::meter_watch::MeterWatch;
 use super::monitor::{Monitor, Quantity, Unread};
 use super::regulator_watch::RegulatorWatch;
 use super::status::Readings;
@@ -14,6 +15,9 @@ use super::{Ask, Board, State};
 
 /// Readings in a row that have to fail before the operator hears of it.
 const TELL_AFTER: u32 = 5;
+/// How often the fan is told what to do although nothing has changed, and after it has refused.
+const FAN_AGAIN: Duration = Duration::from_secs(10);
+const FAN_RETRY: Duration = Duration::from_secs(1);
 /// Drive in percent at which every fan turns.
 const FAN_SURELY_TURNS: u8 = 30;
 
@@ -24,17 +28,36 @@ pub(super) struct Heat {
     pub(super) thermal: Thermal,
     pub(super) belief: Belief,
     pub(super) regulator: RegulatorWatch,
+    pub(super) meters: Vec<MeterWatch>,
     pub(super) readings: Readings,
     pub(super) fan: FanDrive,
     complaints: Vec<Complaint>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FanDrive {
+    /// What its controller has taken, in percent.
     pub(super) told: Option<u8>,
-    pub(super) is_asked: bool,
+    /// When it is told again also if nothing is to change: after a dip of its supply it has forgotten all.
+    again_at: Instant,
+    is_asked: bool,
+    /// Words in a row that it has not taken.
+    refused: u32,
     /// Readings in a row without a turn.
     still: u32,
+}
+
+impl FanDrive {
+    /// Nothing is known of it.
+    fn new(now: Instant) -> Self {
+        Self { told: None, again_at: now, is_asked: false, refused: 0, still: 0 }
+    }
+
+    /// What it was being told may not have come to it: it is told as soon as it may be.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.again_at = now;
+        self.is_asked = false;
+    }
 }
 
 /// Readings of a quantity in a row that failed.
@@ -51,8 +74,9 @@ impl Heat {
             thermal,
             belief: Belief::default(),
             regulator: RegulatorWatch::default(),
+            meters: MeterWatch::all(kind, now),
             readings: Readings::default(),
-            fan: FanDrive::default(),
+            fan: FanDrive::new(now),
             complaints: Vec::new(),
         }
     }
@@ -77,12 +101,35 @@ impl Board {
     pub(super) fn drive_fan(&mut self, now: Instant) {
         let percent = self.heat.thermal.fan_percent();
         let fan = &mut self.heat.fan;
-        if fan.is_asked || fan.told == Some(percent) {
+        let is_due = fan.again_at <= now;
+        let is_other = fan.told.is_some_and(|told| told != percent);
+        if fan.is_asked || !is_due && !is_other {
             return;
         }
         if let Some(command) = drive_fan(self.kind, percent) {
             fan.is_asked = true;
+            for command in is_due.then(|| set_up_fan(self.kind)).into_iter().flatten() {
+                self.link.call(Ask::FanSetUp, command, now);
+            }
             self.link.call(Ask::Fan(percent), command, now);
+        }
+    }
+
+    /// The fan has been told what to do, or not.
+    pub(super) fn fan_told(&mut self, percent: u8, outcome: Result<Vec<u8>, CallError>, now: Instant) {
+        let fan = &mut self.heat.fan;
+        fan.is_asked = false;
+        fan.told = outcome.is_ok().then_some(percent);
+        fan.again_at = now + if outcome.is_ok() { FAN_AGAIN } else { FAN_RETRY };
+        match outcome {
+            Ok(_) => fan.refused = 0,
+            Err(error) => {
+                fan.refused = fan.refused.saturating_add(1);
+                // A silent port has been told of already.
+                if fan.refused == TELL_AFTER && error != CallError::NoAnswer {
+                    self.out.fault(format!("the fan cannot be driven: {error}; check its controller"));
+                }
+            }
         }
     }
 
@@ -100,7 +147,7 @@ impl Board {
 
     fn read(&mut self, quantity: Quantity, value: f64, now: Instant) {
         let is_hashing = matches!(&self.state, State::Running(running) if running.chain.is_hashing());
-        let Heat { thermal, belief, readings, complaints, .. } = &mut self.heat;
+        let Heat { belief, complaints, .. } = &mut self.heat;
         if quantity == Quantity::ChipCelsius
             && let Err(error) = belief.judge(value, is_hashing, now)
         {
@@ -110,6 +157,8 @@ impl Board {
         if let Some(witness) = quantity.witness() {
             belief.handle_witness(witness, value, now);
         }
+        self.meter_read(quantity, value, now);
+        let Heat { thermal, readings, .. } = &mut self.heat;
         match quantity {
             Quantity::ChipCelsius => {
                 readings.chip_celsius = Some(value);
@@ -131,12 +180,18 @@ impl Board {
                 thermal.handle_watts(value, now);
             }
             Quantity::InputVolts => readings.input_volts = Some(value),
-            Quantity::RailVolts => readings.rail_volts = Some(value),
+            Quantity::RailVolts => {
+                readings.rail_volts = Some(value);
+                self.take_rail_volts(value, now);
+            }
             Quantity::FanRpm => {
                 readings.fan_rpm = Some(value);
                 let fan = &mut self.heat.fan;
                 let is_still = value == 0.0 && fan.told.is_some_and(|told| told >= FAN_SURELY_TURNS);
                 fan.still = if is_still { fan.still.saturating_add(1) } else { 0 };
+                if is_still {
+                    fan.again_at = now;
+                }
                 if fan.still == TELL_AFTER {
                     self.out.fault("the fan does not turn; check its plug and what blocks it");
                 }

@@ -10,6 +10,10 @@ use super::{Board, State};
 /// Readings in a row that have to agree: the control port has no checksum.
 const SURE_AFTER: u32 = 2;
 
+/// How far above a board's highest voltage its output may be read: there is an error in what it makes and one in what it
+/// measures. Ours; no source has a figure.
+const OVER_VOLTAGE: f64 = 1.03;
+
 /// What the last readings have said.
 #[derive(Debug, Default)]
 pub(super) struct RegulatorWatch {
@@ -17,6 +21,8 @@ pub(super) struct RegulatorWatch {
     lost: u32,
     /// The same of the warning that is in them.
     warned: (u16, u32),
+    /// Readings in a row of an output that is too high.
+    too_high: u32,
 }
 
 impl Board {
@@ -48,6 +54,21 @@ impl Board {
         watch.lost = if lost.is_empty() { 0 } else { watch.lost + 1 };
         if watch.lost >= SURE_AFTER {
             self.fail(&format!("regulator: {lost}"), now);
+        }
+    }
+
+    /// What its output was read to be, volts.
+    pub(super) fn take_rail_volts(&mut self, volts: f64, now: Instant) {
+        let State::Running(_) = &self.state else { return };
+        let most = self.kind.highest_voltage().rail_volts();
+        let watch = &mut self.heat.regulator;
+        watch.too_high = if volts > most * OVER_VOLTAGE { watch.too_high + 1 } else { 0 };
+        if watch.too_high >= SURE_AFTER {
+            let why = format!(
+                "regulator: its output is read as {volts:.3} V, and the board bears {most:.3} V; check that it is a {}",
+                self.kind.title
+            );
+            self.fail(&why, now);
         }
     }
 }

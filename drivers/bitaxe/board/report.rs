@@ -15,7 +15,9 @@ impl Board {
         match &self.state {
             State::PoweringUp(_) => BoardState::Starting,
             State::Running(running) => match running.chain.state() {
-                BoardState::Hashing if self.heat.thermal.speed() < 1.0 => BoardState::Throttled,
+                BoardState::Hashing if self.heat.thermal.speed() < 1.0 || self.is_held_back() => {
+                    BoardState::Throttled
+                }
                 BoardState::Hashing if self.is_tuning(running) => BoardState::Tuning,
                 state => state,
             },
@@ -65,7 +67,7 @@ impl Board {
                 regulator_celsius: readings.regulator_celsius,
                 board_celsius: readings.board_celsius,
                 fan_rpm: readings.fan_rpm,
-                fan_percent: self.kind.parts.fan.map(|_| self.heat.thermal.fan_percent().into()),
+                fan_percent: self.heat.fan.told.map(f64::from),
             },
             power: PowerStatus {
                 watts: readings.watts,

@@ -142,6 +142,7 @@ impl Board {
         self.heat.belief.handle_power(true);
         self.heat.regulator = RegulatorWatch::default();
         self.heat.monitor.restart(now);
+        self.heat.meters.iter_mut().for_each(|meter| meter.restart(now));
         if let Some(tuner) = self.wanted.search.tuner() {
             tuner.handle_pause(now);
         }
@@ -159,8 +160,18 @@ impl Board {
         self.run(now);
     }
 
-    /// What the chips may run at: what is asked for, less what heat and power take.
+    /// What the chips may run at: what is asked for, less what heat and power take, and less what is beyond what is known.
     pub(super) fn allowed_frequency(&self) -> Frequency {
+        let throttled = self.throttled_frequency();
+        self.held_frequency().map_or(throttled, |held| held.min(throttled))
+    }
+
+    /// Whether they are slower than what is asked for.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.allowed_frequency() < Frequency::from_mhz(self.wanted.point.megahertz.into())
+    }
+
+    fn throttled_frequency(&self) -> Frequency {
         let asked = f64::from(self.wanted.point.megahertz);
         let share = self.heat.thermal.speed();
         if share >= 1.0 {
@@ -174,12 +185,12 @@ impl Board {
         if let Some(why) = self.heat.thermal.cut_off(now) {
             self.out.fault(why.to_string());
             self.heat.thermal.handle_cut_off(&why, now);
-            self.heat.belief.handle_power(false);
             if why.is_heat() {
                 self.fail_point(Fault::Limit, now);
             }
             return self.switch_off(OffReason::CutOff(why), now);
         }
+        self.watch_meters(now);
         self.set_frequency(now);
         self.step_voltage(now);
         if let State::Running(running) = &mut self.state {
@@ -297,11 +308,12 @@ impl Board {
 
     /// Once a round: lets the tuner see how the board does.
     pub(super) fn tune(&mut self, now: Instant) {
+        let held = self.held_frequency();
         let (State::Running(running), Some(tuner)) = (&self.state, self.wanted.search.tuner()) else {
             return;
         };
-        // At another voltage than that of the point nothing of it can be measured.
-        let is_there = running.voltage.millivolts() == self.wanted.point.millivolts;
+        // At another voltage than that of the point nothing of it can be measured, nor without a meter that its limits need.
+        let is_there = running.voltage.millivolts() == self.wanted.point.millivolts && held.is_none();
         if !running.chain.is_hashing() || self.wanted.job.is_none() || !is_there {
             return tuner.handle_pause(now);
         }

@@ -97,7 +97,24 @@ fn refusals_are_told_from_data_of_the_same_length() {
     assert_eq!(replies(&[], &[4, 0, 0xff, 0x12]), [refused(None, Refusal::Overflow)]);
     let text = [&[11, 0, 3, 0xff], &b"no \x1bbus"[..]].concat();
     assert_eq!(replies(&[(3, 1)], &text), [refused(Some(3), Refusal::Text("no ?bus".to_owned()))]);
+    let garbage = [&[10, 0, 3, 0xff][..], &[0x80, b'a', 0x81, 0x82, b'b', 0xfe]].concat();
+    assert_eq!(replies(&[(3, 1)], &garbage), [refused(Some(3), Refusal::Garbage(6))]);
     assert_eq!(replies(&[(3, 4)], &[4, 0, 3, 0x77]), [], "a code that nobody knows");
+}
+
+#[test]
+fn a_refusal_among_noise_is_noise_until_the_line_was_silent() {
+    let now = Instant::now();
+    let mut decoder = ReplyDecoder::default();
+    decoder.expect(&Request { id: 3, command: Command::Pin(0) });
+    let refusal = [4, 0, 0xff, 0x11];
+    decoder.feed(&[&[9, 9, 9][..], &refusal, &[4, 0, 3, 0x10]].concat(), now);
+    assert_eq!(decoder.next_reply(now), None);
+    decoder.feed(&refusal, now + ms(49));
+    assert_eq!((decoder.next_reply(now + ms(49)), decoder.skipped()), (None, 13));
+    assert_eq!(decoder.next_reply(now + ms(99)), None, "what is left is no beginning of anything");
+    decoder.feed(&refusal, now + ms(99));
+    assert_eq!(decoder.next_reply(now + ms(99)), Some(refused(None, Refusal::Invalid)));
 }
 
 #[test]
@@ -252,6 +269,32 @@ fn a_refusal_is_asked_again_twice_and_then_told() {
     link.handle_bytes(&[4, 0, 0xff, 0x11], now);
     let error = Err(CallError::Refused(Refusal::Invalid));
     assert_eq!(events(&mut link), [LinkEvent::Ended { call: 1, outcome: error }]);
+}
+
+#[test]
+fn orders_wait_for_no_reply_and_take_late_ones() {
+    let start = Instant::now();
+    let (mut link, _) = calling(&[1], start);
+    link.drop_calls();
+    for name in 2..5 {
+        link.order(name, Command::Pin(name), start);
+    }
+    let mut ids = vec![sent(&mut link).unwrap().id];
+    for at in [50, 100] {
+        assert_eq!(link.poll_timeout(), Some(start + ms(at)));
+        link.handle_timeout(start + ms(at - 1));
+        assert_eq!(sent(&mut link), None);
+        link.handle_timeout(start + ms(at));
+        ids.push(sent(&mut link).unwrap().id);
+    }
+    link.handle_bytes(&level(ids[2], 1), start + ms(2900));
+    link.handle_bytes(&[4, 0, 0xff, 0x11], start + ms(2950));
+    assert_eq!(events(&mut link), [answered(4, 1)], "a refusal of nobody knows which order is of none");
+    link.handle_bytes(&level(ids[0], 1), start + ms(2999));
+    link.handle_timeout(start + ms(3050));
+    let silent = LinkEvent::Ended { call: 3, outcome: Err(CallError::NoAnswer) };
+    assert_eq!(events(&mut link), [answered(2, 1), silent], "each is written once");
+    assert!(link.is_idle());
 }
 
 #[test]

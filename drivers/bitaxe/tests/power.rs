@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::boards::{BoardKind, CoreVoltage, board, boards};
+use super::super::boards::{BoardKind, CoreVoltage, Regulator, board, boards};
 use super::super::link::CallError;
 use super::super::packet::{Command, Refusal};
 use super::super::power_up::{Check, PowerUp, Step, steps, switch_off, voltage_steps};
@@ -14,6 +14,7 @@ fn answer(check: Check) -> Vec<u8> {
         Check::FanId => vec![0x16],
         Check::RegulatorId => vec![6, 0x54, 0x49, 0x54, 0x6b, 0x24, 0x41],
         Check::RegulatorMode => vec![0x17],
+        Check::RegulatorLimit(most) => most.to_le_bytes().to_vec(),
         Check::RegulatorStatus => vec![0, 0],
     }
 }
@@ -103,7 +104,8 @@ fn an_ember_one_gets_its_core_power_before_that_of_its_pins_and_loses_it_after()
         commands.iter().filter_map(pin).collect()
     };
     assert_eq!(pins(&told), [(0, false), (1, true), (2, true)]);
-    assert_eq!(pins(&switch_off(kind)), [(0, false), (2, false), (1, false)]);
+    let off: Vec<_> = switch_off(kind).into_iter().map(|order| order.command).collect();
+    assert_eq!(pins(&off), [(0, false), (2, false), (1, false)]);
     assert!(told.contains(&Command::I2cWrite { address: 0x49, bytes: vec![0x11, 0xf9] }), "-7 K");
 }
 
@@ -114,12 +116,18 @@ fn a_board_with_other_parts_or_a_complaint_gets_no_further() {
         (Check::FanId, Ok(vec![0x2e]), "which is no EMC2101"),
         (Check::RegulatorId, Ok(vec![6; 7]), "which is no TPS546"),
         (Check::RegulatorMode, Ok(vec![0x14]), "counts voltages in mode [14]"),
+        (
+            Check::RegulatorLimit(640),
+            Ok(vec![0x00, 0x03]),
+            "keeps its output below [00, 03] (VOUT_MAX), not 0x0280",
+        ),
         (Check::RegulatorStatus, Ok(vec![0, 0x20]), "complains of input"),
         (
             Check::RegulatorId,
             Err(CallError::Refused(Refusal::Timeout)),
-            "regulator: no part answers at that address",
+            "regulator: no part answers at that address; if it is another board, name its kind, or bitaxe, which",
         ),
+        (Check::FanId, Err(CallError::NoAnswer), "fan controller: the control port does not answer"),
     ];
     for (wrong, reply, said) in cases {
         let asked = steps(kind, kind.lowest_voltage()).into_iter().find_map(|step| match step {
@@ -138,15 +146,23 @@ fn a_board_with_other_parts_or_a_complaint_gets_no_further() {
 }
 
 #[test]
-fn taking_the_power_away_begins_with_the_reset_line_and_leaves_the_fan_at_full_speed() {
+fn what_takes_the_power_away_comes_first_the_reset_line_is_held_and_the_fan_left_at_full_speed() {
     for kind in boards().iter().filter(|kind| kind.parts.regulator.is_some()) {
         let off = switch_off(kind);
-        assert_eq!(off[0], Command::SetPin { pin: 0, high: false }, "{}", kind.name);
-        assert!(off.len() > 1, "{}", kind.name);
-        if kind.parts.fan.is_some() {
-            let full = Command::I2cWrite { address: 0x4c, bytes: vec![0x4c, 63] };
-            assert_eq!(off.last(), Some(&full), "{}", kind.name);
-        }
+        let (fan, power): (Vec<_>, Vec<_>) = off.iter().partition(|order| order.part == "its fan");
+        let needed: Vec<_> = power.iter().filter(|order| order.is_needed).map(|order| order.part).collect();
+        let (reset, regulator) = ("the reset of its chips", "its regulator");
+        let (first, expected) = match kind.parts.regulator {
+            Some(Regulator::Tps546(_)) => (regulator, vec![regulator]),
+            Some(Regulator::Ds4432u(_)) => (reset, vec![reset, regulator]),
+            _ => (reset, vec![regulator, regulator]),
+        };
+        assert_eq!((off[0].part, needed), (first, expected), "{}", kind.name);
+        let held = Command::SetPin { pin: 0, high: false };
+        assert!(off.iter().any(|order| order.command == held), "{}", kind.name);
+        let full = Command::I2cWrite { address: 0x4c, bytes: vec![0x4c, 63] };
+        assert!(fan.iter().all(|order| order.command == full && !order.is_needed), "{}", kind.name);
+        assert_eq!(fan.len(), usize::from(kind.parts.fan.is_some()), "{}", kind.name);
     }
 }
 
@@ -160,4 +176,18 @@ fn voltages_go_up_and_down_by_25_millivolts_at_most() {
     assert_eq!(millivolts(1150, 1210), [1175, 1200, 1210]);
     assert_eq!(millivolts(1150, 1100), [1125, 1100]);
     assert_eq!(millivolts(1150, 1150), [0_u32; 0]);
+}
+
+#[test]
+fn a_control_port_that_never_answers_is_asked_whether_it_is_one_and_a_later_silence_is_not() {
+    let kind = board("gamma").unwrap();
+    let (_, _, outcome) = power_up(kind, |_| Err(CallError::NoAnswer));
+    let asked = "is the first port the control port, and the second the one of the chips?";
+    assert_eq!(outcome, Err(format!("pins: the control port does not answer; {asked}")));
+    let well = well(kind);
+    let (_, _, outcome) = power_up(kind, |command| match command {
+        Command::SetPin { .. } => well(command),
+        _ => Err(CallError::NoAnswer),
+    });
+    assert_eq!(outcome, Err("parts of the board: the control port does not answer".to_owned()));
 }

@@ -23,7 +23,9 @@ use super::proofs::gamma;
 use crate::order::{Goal, Order, OrderError, Results};
 use crate::port::{Port, PortError, PortFault};
 use crate::registry::BoardSpec;
-use crate::{BoardEvent, BoardHandle, BoardState, BoardStatus, ChipJob, ChipJobId, EVENT_CAPACITY};
+use crate::{
+    BoardEndError, BoardEvent, BoardHandle, BoardState, BoardStatus, ChipJob, ChipJobId, EVENT_CAPACITY,
+};
 
 /// One BM1370 behind a line, which finds the recorded nonce of each job.
 #[derive(Clone)]
@@ -289,7 +291,8 @@ async fn a_board_whose_port_goes_ends_and_says_what_became_of_the_port() {
     chips.log().unplugged = true;
     board.job.send_replace(Some(job(2)));
     while next(&mut board.events).await.is_some() {}
-    assert_eq!(ended.await.unwrap().unwrap().fault, PortFault::Gone);
+    let end = ended.await.unwrap();
+    assert!(matches!(&end, Some(BoardEndError::Port(error)) if error.fault == PortFault::Gone), "{end:?}");
     let config = ChainConfig {
         bring_up: &BM1370_LIST,
         chips: 1,
@@ -418,5 +421,6 @@ async fn a_board_that_is_named_by_its_port_brings_nonces_over_a_terminal_and_end
     player.abort();
     assert!(player.await.unwrap_err().is_cancelled());
     while next(&mut board.events).await.is_some() {}
-    assert_eq!(ended.await.unwrap().unwrap().fault, PortFault::Gone);
+    let end = ended.await.unwrap();
+    assert!(matches!(&end, Some(BoardEndError::Port(error)) if error.fault == PortFault::Gone), "{end:?}");
 }

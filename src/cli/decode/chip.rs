@@ -189,8 +189,8 @@ fn nonce_json(chip: &Chip, raw: &RawNonce) -> Value {
     })
 }
 
-/// The header, its hash, and where it was found, as JSON.
-pub(super) fn nonce(args: &NonceArgs) -> anyhow::Result<Value> {
+/// The header, its hash, and where it was found, as JSON. Shape: that, and whether the hash is one that chips report.
+pub(super) fn nonce(args: &NonceArgs) -> anyhow::Result<(Value, bool)> {
     let chip = args.chip;
     let job = hex_bytes("--job", &args.job)?;
     let Frame::Job(job) = Frame::parse(&job).context("--job is no job frame")? else {
@@ -223,17 +223,21 @@ pub(super) fn nonce(args: &NonceArgs) -> anyhow::Result<Value> {
         JobFrame::Midstates(job) => job.job_byte,
     };
     let is_for_job = has_tag.then(|| origin.job_number == job_byte >> chip.layout.job_shift);
-    Ok(json!({
+    let difficulty = Target::from_le_bytes(hash.0).difficulty().value();
+    let is_verified = difficulty >= 1.0;
+    let answer = json!({
         "chip": chip.name,
         "nonce": format!("{:08x}", u32::from_le_bytes(raw.nonce)),
         "version": header.map(|header| format!("{:08x}", header.version)),
         "header": header.map(|header| hex::encode(header.to_bytes())),
         "hash": hash.to_string(),
-        "difficulty": Target::from_le_bytes(hash.0).difficulty().value(),
+        "difficulty": difficulty,
+        "verified": is_verified,
         "core": origin.core,
         "chip_address": origin.address,
         "is_for_job": is_for_job,
-    }))
+    });
+    Ok((answer, is_verified))
 }
 
 /// A nonce, and whether job number and sub-core came with it.
