@@ -147,6 +147,11 @@ impl Decider {
         if let Some(other) = self.last_resort(table) {
             return self.go_to(other, running, line, Reason::Left(why));
         }
+        // A job on an older block may yet be paid for; one that its upstream takes no shares of is not.
+        let is_free = running.void.is_some() && !self.settings.strategy.is_shared();
+        if let Some(other) = self.least_late(table, running.upstream).filter(|_| is_free) {
+            return self.flush(other, line, Reason::Left(why));
+        }
         let since = self.hashing.nothing_since.unwrap_or(now);
         // The last job may still be paid for when its upstream is back, but not one that is wrong itself.
         let is_wrong = matches!(why, Worthless::Rejected(_));

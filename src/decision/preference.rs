@@ -1,12 +1,12 @@
 //! Whom the operator wants hashed for, among those that are worth something.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::time::Instant;
 
 use super::choose::Choice;
-use super::input::{Repute, UpstreamId};
+use super::input::{Repute, Scheme, UpstreamId};
 use super::lanes::Running;
-use super::output::Reason;
+use super::output::{Reason, Worthless};
 use super::settings::Strategy;
 use super::weigh::{Readiness, Table};
 use super::{Decider, weigh::Weighed};
@@ -25,14 +25,35 @@ impl Decider {
             return None;
         }
         let doubtful = (0..table.of.len()).map(UpstreamId).filter(|id| table.of[id.0].is_doubtful());
-        let worth = |id: UpstreamId| table.of[id.0].index_on_tip(self.settings.moves.optimism);
-        doubtful.reduce(|first, other| {
-            let is_better = match self.settings.strategy {
-                Strategy::Value => worth(other) > worth(first),
-                _ => self.place(other) < self.place(first),
+        doubtful.reduce(|first, other| if self.is_worthier(table, other, first) { other } else { first })
+    }
+
+    /// Beside `current`, who builds on an older block than others, has nothing else wrong, and pays for shares: the one
+    /// least behind.
+    pub(super) fn least_late(&self, table: &Table, current: UpstreamId) -> Option<UpstreamId> {
+        let behind = |id: UpstreamId| match table.of[id.0].why {
+            Some(Worthless::Behind(blocks)) if self.upstreams[id.0].terms.scheme == Scheme::Pps => {
+                Some(blocks)
+            }
+            _ => None,
+        };
+        let others = (0..table.of.len()).map(UpstreamId).filter(|id| *id != current);
+        others.filter(|id| behind(*id).is_some()).reduce(|first, other| {
+            let is_better = match behind(other).cmp(&behind(first)) {
+                Ordering::Equal => self.is_worthier(table, other, first),
+                order => order == Ordering::Less,
             };
             if is_better { other } else { first }
         })
+    }
+
+    /// Whether `a` would be turned to rather than `b` if both were worth something.
+    fn is_worthier(&self, table: &Table, a: UpstreamId, b: UpstreamId) -> bool {
+        let worth = |id: UpstreamId| table.of[id.0].index_on_tip(self.settings.moves.optimism);
+        match self.settings.strategy {
+            Strategy::Value => worth(a) > worth(b),
+            _ => self.place(a) < self.place(b),
+        }
     }
 
     /// Whether `a` is turned to rather than `b`.

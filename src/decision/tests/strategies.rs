@@ -226,6 +226,18 @@ fn a_job_that_waits_for_its_check_voids_what_runs_on_another_block() {
 }
 
 #[test]
+fn a_pool_that_is_late_is_better_than_one_that_has_left_the_job_that_runs() {
+    let mut world = on_the_second(Scheme::Pps, 2);
+    world.job(1.0, clean(0, 1, 100));
+    world.quiet(30.0, 60.0, &[1], 2, 101);
+    assert_eq!(world.hashed_for(), [0]);
+    world.pass(60.5);
+    assert_eq!(world.hashed_for(), [1], "a minute behind");
+    world.job(61.0, Told { checked: Checked::Hold("height"), ..clean(1, 1, 100) });
+    assert_eq!(world.hashed_for(), [0], "what ran for the other one is void");
+}
+
+#[test]
 fn when_all_pools_go_back_a_block_they_are_followed_and_that_block_is_the_tip_again() {
     for scheme in [Scheme::Pps, Scheme::Pplns] {
         let mut world = on_the_second(scheme, 2);
