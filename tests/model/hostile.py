@@ -118,6 +118,7 @@ def everything(secret):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     tell("descriptors", " ".join(sorted(fd for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}"))))
     tell("environment", " ".join(sorted(os.environ)))
+    tell("scheduling", str(os.sched_getscheduler(0)))
     attempt("read the system's files", lambda: open("/etc/ld.so.cache", "rb").read(4))
     attempt("write to the scratch folder", lambda: write("own"))
     attempt("pair of sockets", lambda: socket.socketpair())

@@ -9,7 +9,7 @@ use super::{Part, Plan};
 const OPEN_FILES: u64 = 64;
 /// Largest file it may write. Unit: bytes.
 const FILE_SIZE: u64 = 16 << 20;
-/// How much it gives way to others; hashing gives way still more.
+/// How much it gives way to others, where there is no better way.
 const NICE: i32 = 10;
 
 /// Sets all of them.
@@ -20,12 +20,30 @@ pub(super) fn set(plan: &Plan) -> Vec<Part> {
         ("file size", limit(Resource::Fsize, FILE_SIZE)),
         ("memory", limit(Resource::As, plan.memory)),
         ("processes", limit(Resource::Nproc, others() + 1 + plan.processes)),
-        ("priority", nice(NICE).map(drop).map_err(io::Error::from)),
+        ("priority", nice(NICE).map(drop).map_err(io::Error::from).and_then(|()| give_way())),
     ];
     if let Some(seconds) = plan.cpu_seconds {
         parts.push(("CPU time", limit(Resource::Cpu, seconds)));
     }
     parts
+}
+
+/// Lets all others go first, at once: one that only has a low priority is let end its turn of milliseconds, which the miner
+/// would wait for with a new job in hand. Source: Linux, sched(7), SCHED_IDLE.
+#[cfg(target_os = "linux")]
+fn give_way() -> io::Result<()> {
+    use thread_priority::unix::{
+        NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+    };
+
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    set_thread_priority_and_policy(thread_native_id(), thread_priority::ThreadPriority::Min, idle)
+        .map_err(|error| io::Error::other(format!("{error:?}")))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_way() -> io::Result<()> {
+    Ok(())
 }
 
 fn limit(resource: Resource, most: u64) -> io::Result<()> {
