@@ -13,13 +13,16 @@ use crate::model::output::Word;
 /// Least time between two questions for no other reason than that something happened.
 const SOFT_PAUSE: Duration = Duration::from_secs(5);
 
+/// From whatever happened to the question about it: until then the boards have their work.
+const AFTER_WORK: Duration = Duration::from_millis(20);
+
 /// When a model is asked, and what came of it.
 #[derive(Debug, Default)]
 pub(super) struct Asking {
     terms: Option<AskTerms>,
     asked_at: Option<Instant>,
-    /// Something happened that may be weighed otherwise.
-    is_due: bool,
+    /// Since when something has happened that may be weighed otherwise.
+    due_since: Option<Instant>,
     counts: AdviceCounts,
 }
 
@@ -71,27 +74,27 @@ impl Engine {
 
     /// When the next question is due.
     pub(super) fn next_question(&self) -> Option<Instant> {
-        let terms = self.asking.terms?;
-        let pause = if self.asking.is_due { SOFT_PAUSE } else { terms.every };
-        Some(self.asking.asked_at? + pause.min(terms.every))
+        let every = self.asking.terms?.every;
+        let asked_at = self.asking.asked_at?;
+        let soft =
+            self.asking.due_since.map(|since| (since + AFTER_WORK).max(asked_at + SOFT_PAUSE.min(every)));
+        soft.into_iter().chain([asked_at + every]).min()
     }
 
-    /// Something happened that may be weighed otherwise.
-    pub(super) fn soft_event(&mut self) {
-        self.asking.is_due = true;
+    /// Something happened that may be weighed otherwise. The first such thing is what the time of questions counts from.
+    pub(super) fn soft_event(&mut self, now: Instant) {
+        self.asking.due_since.get_or_insert(now);
+        self.asking.asked_at.get_or_insert(now);
     }
 
     /// Asks, when it is time to.
     pub(super) fn ask(&mut self, now: Instant) {
         let Some(terms) = self.asking.terms else { return };
-        if self.asking.asked_at.is_none() {
-            self.asking.asked_at = Some(now);
-        }
-        if self.next_question().is_some_and(|at| now < at) {
+        if self.next_question().is_none_or(|at| now < at) {
             return;
         }
         let occasion =
-            if std::mem::take(&mut self.asking.is_due) { Occasion::Soft } else { Occasion::Periodic };
+            if self.asking.due_since.take().is_some() { Occasion::Soft } else { Occasion::Periodic };
         self.asking.asked_at = Some(now);
         if let Some(question) = self.question(occasion, terms.deadline, now) {
             self.asking.counts.questions += 1;

@@ -11,13 +11,17 @@ use crate::decision::{Action, Decision, Reason};
 impl Engine {
     /// Does what was decided.
     pub(super) fn carry_out(&mut self, decisions: &[Decision], now: Instant) {
-        self.tell_moment();
         while let Some(warning) = self.value.decider_mut().poll_warning() {
             self.report(Report::Warned(warning));
         }
-        if self.is_stopped {
-            return;
+        if !self.is_stopped {
+            self.follow(decisions, now);
         }
+        // A model can wait until the boards have their work.
+        self.tell_moment();
+    }
+
+    fn follow(&mut self, decisions: &[Decision], now: Instant) {
         let mut next = self.active.clone();
         let (mut cause, mut newer) = (None, Vec::new());
         for decision in decisions {

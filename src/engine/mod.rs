@@ -310,8 +310,7 @@ impl Engine {
         if self.active.contains(&upstream) {
             self.report(Report::Job { upstream, job, clean });
         }
-        self.soft_event();
-        self.ask(now);
+        self.soft_event(now);
     }
 
     /// An upstream has failed or lost its connection, for a `reason` where one is known: its job lives on only as the

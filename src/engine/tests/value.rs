@@ -225,6 +225,20 @@ fn a_model_is_asked_in_figures_and_its_advice_is_followed_inside_the_envelope() 
 }
 
 #[test]
+fn a_model_is_asked_about_a_job_once_the_boards_have_it() {
+    let (mut mine, _) = asked();
+    let before = mine.questions.len();
+    mine.job(POOL, &on("c", 2, 1));
+    assert_eq!((mine.hashed_by(CPU), mine.questions.len()), ("c".to_owned(), before));
+    let due = mine.engine.poll_timeout().unwrap();
+    assert!((1..=20).contains(&due.duration_since(mine.now).as_millis()), "it is not in the same turn");
+    mine.now += Duration::from_millis(20);
+    mine.engine.handle_timeout(mine.now);
+    mine.drain();
+    assert_eq!(mine.questions.len(), before + 1);
+}
+
+#[test]
 fn what_hashing_was_worth_is_counted_from_the_first_job_on() {
     let mut mine = Mine::of_value(&[0.01]);
     mine.goes_on(10);
