@@ -20,6 +20,7 @@ const SHELL: &[&str] =
 /// to that of the outer one.
 const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("clock", &[], &["clock", "tokio"]),
+    ("priority", &[], PURE),
     ("work", &[], PURE),
     ("work::payout", &["bitcoin"], PURE),
     ("work::template::raw_transaction", &["bitcoin"], PURE), // its tests, as the other reader
@@ -46,11 +47,11 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("model::features", &["decision"], PURE),
     ("model::learned", &["decision"], PURE),
     ("model::attempts", &["backoff"], PURE),
-    ("model::sandbox", &[], &["std::env", "std::fs", "std::io", "std::process"]),
+    ("model::sandbox", &["priority"], &["std::env", "std::fs", "std::io", "std::process"]),
     ("model::process", &["clock", "protocol"], SHELL),
     ("model::http", &["reqwest"], &["tokio"]),
     ("model::backend", &["clock"], PURE),
-    ("model::task", &["clock"], &["tokio"]),
+    ("model::task", &["clock", "priority"], &["std::io", "std::thread", "tokio"]),
     ("replay", &["decision", "model"], PURE),
     ("engine", &["work", "validate", "decision", "model", "signalcore_drivers"], PURE),
     ("engine::task", &["clock", "upstream"], &["tokio"]),

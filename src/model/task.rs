@@ -1,9 +1,9 @@
-//! The shell around an advisor and its back end: a task of its own, for which nobody waits.
+//! The shell around an advisor and its back end: a thread of its own, for which nobody waits.
 
 use std::time::Duration;
+use std::{io, thread};
 
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::advisor::{Advised, Advisor, Demotion, Mode, Question};
 use super::backend::{Backend, Health};
@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::sandbox::Report;
 use super::statistics::Figures;
 use crate::clock::{now, sleep_until};
+use crate::priority::give_way;
 
 /// Pieces of advice that may wait to be taken; a full queue loses the newest, which is no loss.
 const WAITING: usize = 4;
@@ -45,14 +46,29 @@ pub struct Condition {
     pub demoted: Option<Demotion>,
 }
 
-/// Starts a model. What comes beside the handle ends once the model has.
-pub fn start(advisor: Advisor, backend: Backend) -> (ModelHandle, JoinHandle<()>) {
+/// Becomes ready, or fails, once a model has ended.
+pub type ModelEnd = oneshot::Receiver<()>;
+
+/// Starts a model on a thread that gives way to all others: what a program says to it, however much, is read when the boards
+/// have their work. Errors: the system has no thread, or nothing to wait for input and output with.
+pub fn start(advisor: Advisor, backend: Backend) -> io::Result<(ModelHandle, ModelEnd)> {
     let (questions, question) = watch::channel(None);
     let (moment, moments) = watch::channel(0);
     let (advise, advice) = mpsc::channel(WAITING);
     let (conditions, condition) = watch::channel(Condition { mode: advisor.mode(), ..Condition::default() });
+    let (ended, end) = oneshot::channel();
     let task = Task { advisor, backend, question, moments, advise, conditions };
-    (ModelHandle { questions, moment, advice, condition }, tokio::spawn(task.run()))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name("model".to_owned()).spawn(move || {
+        if let Err(error) = give_way() {
+            tracing::debug!("the model's thread keeps its priority: {error}");
+        }
+        runtime.block_on(task.run());
+        // A name that is still being resolved must not hold up the end.
+        runtime.shutdown_background();
+        ended.send(()).ok();
+    })?;
+    Ok((ModelHandle { questions, moment, advice, condition }, end))
 }
 
 struct Task {

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::task::JoinHandle;
 
 use super::PlanError;
 use crate::config::{self, Config};
@@ -15,7 +14,7 @@ use crate::model::dialect::{Dialect, Terms};
 use crate::model::envelope::Envelope;
 use crate::model::http::{Server, check_base};
 use crate::model::process::Program;
-use crate::model::task::{self, ModelHandle};
+use crate::model::task::{self, ModelEnd, ModelHandle};
 
 /// A model that is configured.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,11 +53,11 @@ impl ModelPlan {
 }
 
 impl ModelPlan {
-    /// Starts it. Errors: its server's address cannot be used.
-    pub(super) fn start(&self) -> anyhow::Result<(ModelHandle, JoinHandle<()>)> {
+    /// Starts it. Errors: its server's address cannot be used, or there is no thread for it.
+    pub(super) fn start(&self) -> anyhow::Result<(ModelHandle, ModelEnd)> {
         let backend = Backend::new(self.choice.clone()).context("reach the model")?;
         let advisor = Advisor::new(self.mode, self.choice.who(), self.deadline);
-        Ok(task::start(advisor, backend))
+        task::start(advisor, backend).context("start the model's thread")
     }
 
     /// How the engine asks it.

@@ -10,8 +10,8 @@ use signalcore::model::advisor::{Advisor, Demotion, Mode};
 use signalcore::model::backend::{Backend, Choice};
 use signalcore::model::dialect::Dialect;
 use signalcore::model::process::Program;
-use signalcore::model::task::{self, ModelHandle};
-use tokio::task::{JoinHandle, JoinSet};
+use signalcore::model::task::{self, ModelEnd, ModelHandle};
+use tokio::task::JoinSet;
 
 use crate::script::{Played, Setting, play};
 use crate::server::{Answer, Fake, Got, nowhere, open_ai, server_at};
@@ -98,8 +98,8 @@ impl Failing {
     }
 }
 
-fn started(choice: &Choice, mode: Mode, deadline: Duration) -> (ModelHandle, JoinHandle<()>) {
-    task::start(Advisor::new(mode, choice.who(), deadline), Backend::new(choice.clone()).unwrap())
+fn started(choice: &Choice, mode: Mode, deadline: Duration) -> (ModelHandle, ModelEnd) {
+    task::start(Advisor::new(mode, choice.who(), deadline), Backend::new(choice.clone()).unwrap()).unwrap()
 }
 
 fn setting(strategy: Strategy, start: Instant) -> Setting {

@@ -35,9 +35,9 @@ async fn asked(handle: &mut ModelHandle, done: impl Fn(&Figures) -> bool) -> (Fi
     }
 }
 
-fn started(choice: Choice) -> (ModelHandle, tokio::task::JoinHandle<()>) {
+fn started(choice: Choice) -> (ModelHandle, task::ModelEnd) {
     let advisor = Advisor::new(Mode::Advise, choice.who(), DEADLINE);
-    task::start(advisor, Backend::new(choice).unwrap())
+    task::start(advisor, Backend::new(choice).unwrap()).unwrap()
 }
 
 #[tokio::test]
