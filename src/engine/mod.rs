@@ -16,6 +16,7 @@ pub mod gate;
 pub mod inflight;
 pub mod meter;
 mod nonces;
+pub mod odds;
 pub mod pace;
 pub mod policy;
 pub mod snapshot;
@@ -46,6 +47,7 @@ use self::throttle::Throttle;
 use self::upstreams::Upstreams;
 use self::value::Value;
 pub use crate::decision::UpstreamId;
+use crate::decision::luck::{Luck, LuckWatch};
 use crate::decision::quota::Ledger;
 use crate::decision::{Event, Warning};
 use crate::model::advisor::Question;
@@ -104,6 +106,8 @@ pub enum Report {
     Judged(UpstreamId, Verdict),
     /// Something about an upstream that changes nothing by itself.
     Warned(Warning),
+    /// Far fewer blocks were in our hashing for an upstream than there should be.
+    Unlucky(UpstreamId, Luck),
     /// A model would have another upstream hashed for, or this one kept.
     Advice {
         /// Which.
@@ -165,6 +169,8 @@ pub struct Engine {
     in_flight: InFlight,
     next_chip_job: u64,
     throttle: Throttle,
+    /// By upstream.
+    luck: Vec<LuckWatch>,
     gate: Gate,
     /// By upstream.
     paces: Vec<Pace>,
@@ -204,6 +210,7 @@ impl Engine {
             in_flight: InFlight::default(),
             next_chip_job: 0,
             throttle: Throttle::new(now),
+            luck: vec![LuckWatch::default(); terms.len()],
             gate: Gate::new(policy.validation, terms.len()),
             paces: terms.iter().map(|terms| Pace::new(terms.vouches)).collect(),
             review_at: None,

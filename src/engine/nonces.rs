@@ -17,6 +17,7 @@ impl Engine {
         if let Some(upstream) = place.hashing_for {
             self.ledger.count(upstream, hashes);
             self.upstreams.find_mut(upstream).account.hashes += hashes;
+            self.count_chances(board, upstream, hashes, now);
         }
     }
 
@@ -56,6 +57,9 @@ impl Engine {
                 let solves_block = share.solves_block();
                 if let Some(changed) = &changed {
                     self.distrust(upstream, changed, now);
+                }
+                if solves_block {
+                    self.count_block(board, upstream, &share, now);
                 }
                 // A block is worth sending also with a fault: nothing is lost by it.
                 if changed.is_none() || solves_block {

@@ -11,6 +11,7 @@ use super::boards::{Board, BoardState};
 use super::crosscheck::Verdict;
 use super::gate::CheckCounts;
 use super::meter::{BoardCounts, ShareCounts};
+use super::odds::Odds;
 use super::{BoardId, Engine, UpstreamId};
 use crate::decision::{Counts, Earned, Record};
 use crate::model::task::Condition;
@@ -69,6 +70,8 @@ pub struct UpstreamSnapshot {
     pub failure: Option<String>,
     /// Its value rate: the share of an ideal second's revenue that a second of hashing for it earns.
     pub value: f64,
+    /// How likely a block of ours is, and how many there were.
+    pub odds: Odds,
     /// Bytes that came from it, over all its connections.
     pub bytes_read: u64,
     /// Bytes that went to it.
@@ -137,6 +140,7 @@ impl Engine {
         };
         let upstream = |(index, upstream): (usize, &super::upstreams::Upstream)| UpstreamSnapshot {
             value: self.value.decider().value(UpstreamId(index), now),
+            odds: self.odds(UpstreamId(index), now),
             checks: self.gate.counts(UpstreamId(index)),
             search_space_bits: upstream.source.as_ref().map(|source| search_space_bits(&source.job)),
             account: upstream.account.clone(),

@@ -1,4 +1,5 @@
 mod gate;
+mod luck;
 mod upstreams;
 mod value;
 

@@ -6,10 +6,12 @@ use bitcoin::Network;
 use serde_json::{Map, Value, json};
 
 use super::{Context, boards, decisions, outcome_reason, outcome_word, solo};
+use crate::decision::luck::Luck;
 use crate::engine::account::Times;
 use crate::engine::advice::AdviceEnd;
 use crate::engine::crosscheck::Verdict;
 use crate::engine::meter::ShareCounts;
+use crate::engine::odds::Odds;
 use crate::engine::snapshot::{BoardSnapshot, Snapshot, UpstreamSnapshot};
 use crate::engine::task::{End, Finish, Notice, NoticeEvent};
 use crate::engine::{BoardReport, Report, UpstreamId};
@@ -47,6 +49,11 @@ pub fn line(context: &Context, notice: &Notice) -> String {
         NoticeEvent::Engine(Report::Warned(warning)) => {
             let members = json!({ "state": "warning", "reason": warning.to_string() });
             ("upstream", [pool(warning.upstream()), members])
+        }
+        NoticeEvent::Engine(Report::Unlucky(upstream, luck)) => {
+            let mut members = json!({ "state": "unlucky" });
+            merge(&mut members, luck_members(luck));
+            ("upstream", [pool(*upstream), members])
         }
         NoticeEvent::Engine(Report::Advice { upstream, word, reason, end }) => {
             let (result, refused) = match end {
@@ -150,6 +157,7 @@ fn upstream_figures(upstream: &UpstreamSnapshot) -> Value {
         "state": state,
         "reason": reason,
         "value": upstream.value,
+        "odds": odds_members(&upstream.odds),
         "hashes": account.hashes,
         "jobs": account.jobs,
         "job_gap_seconds": { "p50": seconds(0.5), "p95": seconds(0.95), "p99": seconds(0.99), "max": seconds(1.0) },
@@ -167,6 +175,16 @@ fn upstream_figures(upstream: &UpstreamSnapshot) -> Value {
         "bytes_read": upstream.bytes_read,
         "bytes_written": upstream.bytes_written,
     })
+}
+
+fn luck_members(luck: &Luck) -> Value {
+    json!({ "blocks_found": luck.found, "blocks_expected": luck.expected, "chance_of_so_few": luck.chance() })
+}
+
+fn odds_members(odds: &Odds) -> Value {
+    let mut members = json!({ "block_seconds": odds.seconds, "chance_a_day": odds.within_a_day() });
+    merge(&mut members, luck_members(&odds.luck));
+    members
 }
 
 fn check_members(finding: &Finding) -> Value {

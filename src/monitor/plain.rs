@@ -6,6 +6,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::{Context, boards, outcome_reason, solo};
+use crate::decision::luck::Luck;
 use crate::engine::advice::AdviceEnd;
 use crate::engine::crosscheck::Verdict;
 use crate::engine::snapshot::Tally;
@@ -66,6 +67,17 @@ pub fn line(context: &Context, notice: &Notice) -> Option<Line> {
         NoticeEvent::Engine(Report::Warned(warning)) => {
             let upstream = warning.upstream();
             (Tone::Warning, format!("Pool {} {}: {warning}", upstream.0, context.upstream(upstream)))
+        }
+        NoticeEvent::Engine(Report::Unlucky(upstream, luck)) => {
+            let Luck { found, expected } = luck;
+            let text = format!(
+                "Pool {} {}: {found} blocks found where {expected:.1} are usual; the chance of so few is {:.1e}, so look \
+                 whether the boards that hash for it find what they should",
+                upstream.0,
+                context.upstream(*upstream),
+                luck.chance()
+            );
+            (Tone::Warning, text)
         }
         NoticeEvent::Engine(Report::Advice { upstream, word, reason, end }) => {
             advice_text(context.upstream(*upstream), word.name(), reason, end)?

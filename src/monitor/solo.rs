@@ -25,7 +25,11 @@ fn blocks_a_day(rate: HashRate, difficulty: f64) -> f64 {
 
 /// How long a block takes on average, in words.
 fn wait_for_a_block(rate: HashRate, difficulty: f64) -> Option<String> {
-    let seconds = DAY / blocks_a_day(rate, difficulty);
+    long_time(DAY / blocks_a_day(rate, difficulty))
+}
+
+/// Seconds in words; `None` for what never ends.
+pub(super) fn long_time(seconds: f64) -> Option<String> {
     match seconds {
         s if !s.is_finite() => None,
         s if s < 120.0 => Some(format!("{s:.1} s")),

@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{Context, boards, decisions};
+use super::{Context, boards, decisions, solo};
+use crate::decision::luck::Luck;
 use crate::engine::UpstreamId;
+use crate::engine::odds::Odds;
 use crate::engine::task::Finish;
 use crate::work::Difficulty;
+
+/// Blocks that are worth a word when so many are to be expected.
+const LEAST_TOLD: f64 = 0.01;
 
 /// The summary of a run.
 pub fn text(context: &Context, finish: &Finish, dropped: u64) -> String {
@@ -81,6 +86,11 @@ pub fn text(context: &Context, finish: &Finish, dropped: u64) -> String {
             ms(worst)
         ));
     }
+    for (index, upstream) in snapshot.upstreams.iter().enumerate() {
+        if let Some(line) = odds(&upstream.odds, context.is_solo(UpstreamId(index))) {
+            add(&format!("odds at pool {index}: {line}"));
+        }
+    }
     for line in decisions::summary(snapshot) {
         add(&line);
     }
@@ -88,6 +98,23 @@ pub fn text(context: &Context, finish: &Finish, dropped: u64) -> String {
         add(&format!("{dropped} lines were not shown because nobody read them"));
     }
     text
+}
+
+/// How likely blocks of ours are, and how many there were; `None` where there is little hope and nobody counts on it.
+fn odds(odds: &Odds, is_solo: bool) -> Option<String> {
+    let Luck { found, expected } = odds.luck;
+    if !is_solo && found == 0 && expected < LEAST_TOLD {
+        return None;
+    }
+    let wait = solo::long_time(odds.seconds?)?;
+    let today = 100.0 * odds.within_a_day()?;
+    let today = if today >= 0.01 { format!("{today:.2}") } else { format!("{today:.1e}") };
+    let mut text = format!("a block every {wait} on average, {today} % within a day; {found} found");
+    if expected >= LEAST_TOLD {
+        let luck = 100.0 * found as f64 / expected;
+        write!(text, " where {expected:.2} are usual, luck {luck:.0} %").expect("to a string");
+    }
+    Some(text)
 }
 
 fn ms(time: Duration) -> f64 {
@@ -114,6 +141,17 @@ pub(super) fn table(header: &[&str]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn odds_are_told_to_those_who_count_on_blocks_and_where_there_is_one() {
+        let poor = Odds { luck: Luck { found: 0, expected: 1e-9 }, seconds: Some(4.0e13) };
+        assert_eq!(odds(&poor, false), None);
+        let told = "a block every 1.3e6 years on average, 2.2e-7 % within a day; 0 found";
+        assert_eq!(odds(&poor, true).unwrap(), told);
+        let rich = Odds { luck: Luck { found: 3, expected: 2.5 }, seconds: Some(7200.0) };
+        let told = "a block every 2.0 hours on average, 100.00 % within a day; 3 found where 2.50 are usual, luck 120 %";
+        assert_eq!(odds(&rich, false).unwrap(), told);
+    }
 
     #[test]
     fn uptimes_are_written_as_operators_do() {
