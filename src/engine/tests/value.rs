@@ -1,9 +1,10 @@
 //! The strategy `value`: whom the value rule has the engine hash for, and when boards change over.
 
 use super::*;
-use crate::decision::{Reason, Scheme, Terms};
+use crate::decision::{JobKey, Reason, Scheme, Terms};
 use crate::engine::advice::AskTerms;
 use crate::model::advisor::Advised;
+use crate::model::learned;
 use crate::model::output::Word;
 use crate::validate::Level;
 use crate::work::{Outcome, Reject, RejectKind};
@@ -358,4 +359,51 @@ fn a_model_that_never_answers_changes_nothing_that_the_engine_does() {
             assert!(with == without, "{strategy:?}, seed {seed}");
         }
     }
+}
+
+#[test]
+fn after_some_bad_spells_a_probe_comes_when_they_usually_end() {
+    let policy = Policy {
+        strategy: Strategy::Value,
+        learns_spells: true,
+        validation: Level::NONE,
+        ..Policy::default()
+    };
+    let mut mine = Mine::with_policy(policy, &[1, 1]);
+    mine.add_board(CPU);
+    mine.job(POOL, &on("a", 1, 0));
+    mine.job(SPARE, &on("b", 1, 0));
+    let judged = |mine: &mut Mine, shares: u64, accepted: bool| {
+        for share in 0..shares {
+            mine.now += Duration::from_secs(1);
+            let job = JobKey(1);
+            let code = (!accepted).then_some(20);
+            let event = Event::Answered { upstream: POOL, share, job, accepted, code, weight: 1.0 };
+            mine.engine.value_event(event, mine.now);
+        }
+    };
+    let works = |mine: &Mine| mine.engine.value.decider().works(mine.now)[POOL.0];
+    let until_probed = |mine: &mut Mine| {
+        judged(mine, 300, true);
+        assert!(works(mine));
+        judged(mine, 12, false);
+        assert!(!works(mine), "an alarm");
+        let alarmed_at = mine.engine.value.decider().spells(POOL).last().unwrap().start;
+        while !works(mine) {
+            mine.goes_on(1);
+        }
+        mine.now.duration_since(alarmed_at).as_secs()
+    };
+    // A probe after ten minutes finds three of them over.
+    for _ in 0..3 {
+        assert!((600..=601).contains(&until_probed(&mut mine)));
+    }
+    judged(&mut mine, 300, true);
+    let probed = until_probed(&mut mine);
+    let spells = mine.engine.value.decider().spells(POOL);
+    let planned = learned::not_before(spells).unwrap().duration_since(spells[3].start).as_secs();
+    assert!(
+        planned.abs_diff(600) > 60 && (planned..=planned + 1).contains(&probed),
+        "{probed}, planned {planned}"
+    );
 }
