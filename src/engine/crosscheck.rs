@@ -160,7 +160,7 @@ impl CrossCheck {
         (watched.is_live, watched.apart_since) = (false, None);
     }
 
-    /// What a job of this upstream is to be held against. For how long its parent has been unknown to others is left out: the
+    /// What a job of this upstream is to be held against. Jobs that wait, and for how long its parent has been unknown to others, are left out: the
     /// rules for that are here.
     pub fn chain(&self, upstream: UpstreamId) -> Chain {
         let tips = || {
@@ -190,6 +190,7 @@ impl CrossCheck {
             network: None,
             node: tips().find(|(vouches, _)| *vouches).and_then(|(_, tip)| node(tip)),
             others: tips().filter(|(vouches, _)| !vouches).map(|(_, tip)| other(tip)).collect(),
+            waiting: Vec::new(),
             before: before.map(|tip| LastJob { height: tip.height, nbits: tip.nbits }),
             parent_alone: None,
         }

@@ -234,6 +234,9 @@ impl Engine {
     /// What is known of the chain and this machine when a job is judged.
     pub(super) fn context(&self, upstream: UpstreamId, job: &Job, now: Instant, unix: u64) -> Context {
         let mut chain = self.upstreams.chain(upstream);
+        let others = self.gate.doors.iter().enumerate().filter(|(index, _)| *index != upstream.0);
+        let waiting = others.filter_map(|(_, door)| height(&door.held.as_ref()?.job.coinbase.coinb1));
+        chain.waiting = waiting.collect();
         if self.upstreams.find(upstream).vouches() {
             chain.node = height(&job.coinbase.coinb1).map(|height| NodeView {
                 prev_hash: job.header.prev_hash,

@@ -41,6 +41,8 @@ pub struct Chain {
     pub node: Option<NodeView>,
     /// The newest jobs of the other upstreams.
     pub others: Vec<OtherJob>,
+    /// Heights of jobs of the other upstreams that wait for a check, so that their blocks do not count for anything else.
+    pub waiting: Vec<u32>,
     /// The last job that was taken of this upstream.
     pub before: Option<LastJob>,
     /// For how long nobody but this upstream has named its parent.

@@ -122,8 +122,10 @@ pub(super) fn height(test: &JobUnderTest<'_>, context: &Context) -> Judgement {
     }
     let before = chain.before.and_then(|before| before.height);
     if let Some(before) = before.filter(|before| *before > height) {
-        let went_back = chain.others.iter().any(|other| other.height.is_some_and(|other| other <= height))
-            || chain.node.is_some_and(|node| node.height <= height);
+        let mut others =
+            chain.others.iter().filter_map(|other| other.height).chain(chain.waiting.iter().copied());
+        let went_back =
+            others.any(|other| other <= height) || chain.node.is_some_and(|node| node.height <= height);
         let expected = format!("{before} or above, as this upstream had, or others who went back too");
         return if went_back {
             Judgement::pass(found, expected)

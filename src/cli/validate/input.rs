@@ -189,6 +189,7 @@ fn context(given: ContextText, unix: u64) -> Result<Context> {
         network: given.network.as_deref().map(network).transpose()?,
         node: given.node.as_ref().map(node).transpose()?,
         others: given.others.iter().map(|given| other(given, unix)).collect::<Result<_>>()?,
+        waiting: Vec::new(),
         before: given.before.as_ref().map(before).transpose()?,
         parent_alone: given
             .parent_alone_seconds

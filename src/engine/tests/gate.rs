@@ -1,6 +1,7 @@
 //! Which jobs the staged checks let in, and what becomes of upstreams whose jobs may not be hashed.
 
 use super::*;
+use crate::decision::{Scheme, Terms};
 use crate::validate::context::{NodeAnswer, NodeQuestion};
 use crate::validate::digest::Stamp;
 use crate::validate::{Finding, Outcome as Found};
@@ -254,6 +255,42 @@ fn small_coinbase(sats: u64) -> Coinbase {
 }
 
 /// Two connections to one pool and a node of our own, in this order.
+/// One block lower.
+fn lower(id: &str) -> Job {
+    let mut job = named(id, &real());
+    let mut coinb1 = job.coinbase.coinb1.to_vec();
+    coinb1[43] -= 1;
+    job.coinbase.coinb1 = coinb1.into();
+    job
+}
+
+#[test]
+fn two_pools_that_go_back_to_one_block_are_believed_once_both_have() {
+    let pays = Terms { fee: 0.01, payout_factor: 1.0, scheme: Scheme::Pps, kappa: None, vouches: false };
+    let terms = UpstreamTerms { value: pays, ..UpstreamTerms::pool(1) };
+    let mut mine = Mine::with_terms(Policy::default(), &[terms, terms]);
+    mine.add_board(CPU);
+    let back = |id: &str| {
+        let job = lower(id);
+        let mut prev_hash = job.header.prev_hash;
+        prev_hash[0] ^= 1; // another block, whose hash has its work at the other end
+        let header = JobHeader { prev_hash, ..job.header };
+        Job { header, epoch: Epoch { session: 1, tip: 2 }, ..job }
+    };
+    let of_spare = |job: Job| {
+        let extranonce1 = Extranonce1::new(vec![9, 9, 9, 9]).unwrap();
+        Job { coinbase: Coinbase { extranonce1, ..job.coinbase.clone() }, ..job }
+    };
+    mine.gives(POOL, &named("a", &real()));
+    mine.gives(SPARE, &of_spare(named("b", &real())));
+    mine.gives(POOL, &back("c"));
+    let hashed = |mine: &Mine| mine.engine.in_flight.newest(CPU).unwrap().work.job().id.to_string();
+    assert_eq!(hashed(&mine), "b", "it may be wrong, and its shares on the old block are stale");
+    mine.gives(SPARE, &of_spare(back("d")));
+    assert!(["c", "d"].contains(&hashed(&mine).as_str()), "{} is stale at both", hashed(&mine));
+    assert_eq!(mine.engine.upstreams.find(POOL).newest_job().unwrap().id, JobId::Text("c".into()));
+}
+
 fn two_of_one_pool() -> Mine {
     let pool = UpstreamTerms { pool: Some(0), ..UpstreamTerms::pool(1) };
     let node = UpstreamTerms::own_node(1, Duration::ZERO);
@@ -314,13 +351,6 @@ fn work_that_a_board_has_had_is_never_given_again() {
 #[test]
 fn a_job_that_was_held_and_turns_out_wrong_is_refused_with_a_strike_and_told() {
     let mut mine = two_of_one_pool();
-    let lower = |id: &str| {
-        let mut job = named(id, &real());
-        let mut coinb1 = job.coinbase.coinb1.to_vec();
-        coinb1[43] -= 1;
-        job.coinbase.coinb1 = coinb1.into();
-        job
-    };
     mine.gives(POOL, &named("a", &real()));
     mine.gives(POOL, &lower("b"));
     assert_eq!(mine.found().last().map(|(_, found)| found.code), Some("height-fell"));

@@ -284,6 +284,11 @@ fn a_height_9000_that_falls_holds_the_job_unless_others_went_back_too() {
     let mut fell = context(&job);
     fell.chain.before = Some(LastJob { height: Some(900_001), nbits: job.header.nbits });
     assert_eq!(judged(9000, &job, &fell), (Outcome::Hold, "height-fell"));
+    fell.chain.waiting = vec![900_001];
+    assert_eq!(judged(9000, &job, &fell), (Outcome::Hold, "height-fell"));
+    fell.chain.waiting = vec![900_000];
+    assert_eq!(judged(9000, &job, &fell).0, Outcome::Pass, "another one waits for the same reason");
+    fell.chain.waiting.clear();
     fell.chain.others = vec![OtherJob { prev_hash: [1; 32], ..other(&job) }];
     assert_eq!(judged(9000, &job, &fell).0, Outcome::Pass);
     fell.chain.before = Some(LastJob { height: Some(900_000), nbits: job.header.nbits });
