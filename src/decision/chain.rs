@@ -200,6 +200,11 @@ impl Chain {
         self.find(hash)?.height
     }
 
+    /// How many upstreams have named a block.
+    pub(super) fn sources(&self, hash: &ParentHash) -> usize {
+        self.find(hash).map_or(0, |parent| parent.sources.len())
+    }
+
     /// What follows from all of it at one moment.
     pub(super) fn survey<'a>(&'a self, builders: &'a [Builder], now: Instant) -> Survey<'a> {
         let can_be_tip = |parent: &&Parent| self.can_be_tip(parent, now);

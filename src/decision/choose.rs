@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Decider;
 use super::flush::{Renew, Renewal};
-use super::input::UpstreamId;
+use super::input::{ParentHash, UpstreamId};
 use super::lanes::Running;
 use super::output::{Reason, Worthless};
 use super::settings::Strategy;
@@ -129,7 +129,9 @@ impl Decider {
         if newest.as_ref().is_some_and(is_late)
             && let Some(newest) = self.upstreams[running.upstream.0].jobs.newest
             && newest.facts.parent != running.facts.parent
-            && (!self.is_lower(running, &newest) || self.gives_up_at(running).is_some_and(|at| now >= at))
+            && (!self.is_lower(running, &newest)
+                || self.gives_up_at(running).is_some_and(|at| now >= at)
+                || self.is_left_by_several(&running.facts.parent))
         {
             return self.flush(running.upstream, 4, Reason::NewParent(running.upstream));
         }
@@ -274,6 +276,12 @@ impl Decider {
             (Some(newest), Some(running)) => newest < running,
             _ => false,
         }
+    }
+
+    /// Whether all who named a block, several of them, have left it: one that has gone back alone may come to its senses, and
+    /// one that never came has nothing to go back from.
+    fn is_left_by_several(&self, parent: &ParentHash) -> bool {
+        self.chain.sources(parent) > 1 && !self.builders().iter().any(|(_, builds_on)| builds_on == parent)
     }
 
     pub(super) fn dwell_ends(&self) -> Option<Instant> {

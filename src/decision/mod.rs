@@ -129,6 +129,9 @@ impl Decider {
         self.advance(now);
         let is_ours = self.learn(event, now);
         self.find_dead(now);
+        // A block that all have left by this event is left from now on.
+        let builders = self.builders();
+        self.chain.advance(&builders, now);
         self.decide(is_ours, now)
     }
 
