@@ -49,7 +49,7 @@ pub struct PoolConfig {
     pub refused_users: Vec<String>,
     /// Shares are answered this much later.
     pub answer_delay: Duration,
-    /// The same seed makes the same chain, session ids and extranonces.
+    /// The same seed makes the same chain, and on the same port of `listen` the same session ids and extranonces.
     pub seed: u64,
 }
 

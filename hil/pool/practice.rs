@@ -85,7 +85,11 @@ impl Practice {
         };
         Self {
             chain: Chain::new(chain, now, unix_time),
-            library: Library::new(config.extranonce2_size, config.seed),
+            // Two pools of one chain must not give two connections the same work.
+            library: Library::new(
+                config.extranonce2_size,
+                config.seed ^ u64::from(config.listen.port()) << 32,
+            ),
             sessions: BTreeMap::new(),
             connected: 0,
             deadlines: Deadlines { job: now + config.job_every, block: now + config.block_every * PATIENCE },

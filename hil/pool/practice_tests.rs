@@ -252,6 +252,18 @@ fn configure_answers_the_common_bits_and_says_no_to_what_is_unknown() {
 }
 
 #[test]
+fn pools_of_one_chain_on_two_ports_give_out_different_extranonces() {
+    let extranonce1 = |port: u16| {
+        let mut table = Table::new(PoolConfig { listen: ([127, 0, 0, 1], port).into(), ..easy_config() });
+        let id = table.join(false);
+        (table.miners[&id].extranonce1.clone(), table.miners[&id].job().notify[1].clone())
+    };
+    let (one, other) = (extranonce1(3333), extranonce1(3334));
+    assert!(one.0 != other.0 && one.1 == other.1, "{one:?} {other:?}");
+    assert_eq!(one, extranonce1(3333));
+}
+
+#[test]
 fn each_connection_has_an_extranonce1_of_its_own_and_a_resumed_session_its_old_one() {
     let mut table = Table::new(easy_config());
     let (first, second) = (table.join(false), table.join(false));

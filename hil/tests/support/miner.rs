@@ -19,7 +19,7 @@ pub(crate) struct Job {
     pub(crate) version_bits: Option<u32>,
     extranonce1: Vec<u8>,
     extranonce2_size: usize,
-    notify: Vec<Value>,
+    pub(crate) notify: Vec<Value>,
 }
 
 /// The state of one connection as a miner sees it.
