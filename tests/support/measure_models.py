@@ -7,7 +7,8 @@ in every way.
 Each is a run of its own of measure_fleet.py with fewer chains: the practice pool, virtual chains, the miner with the
 strategy value and the model in front of it, asked as often as can be. The runs go around the list several times, so
 that what else the machine does hits all of them. What is compared are medians of all clean jobs, as ratios to those
-without a model.
+without a model. A program that burns a core slows the machine down for everybody: what of that is the miner's doing shows
+beside "a stranger burns a core", the same without a model while the same program runs that the miner knows nothing of.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -24,6 +26,7 @@ from pathlib import Path
 
 import measure_fleet
 
+STRANGER = "a stranger burns a core"
 HELLO = 'import json, sys, time; print(json.dumps({"hello": 1, "name": "m", "version": "1"}), flush=True)'
 # What a model does with its questions. Answers to a question name it by its number.
 MODELS = {
@@ -31,6 +34,7 @@ MODELS = {
     "never answers": HELLO + "\nfor line in sys.stdin: pass",
     "floods": HELLO + "\nwhile True: print('x' * 8000, flush=True)",
     "burns a core": HELLO + "\nwhile True: pass",
+    STRANGER: None,
     "lies": HELLO + "\nfor line in sys.stdin:\n    question = json.loads(line)\n"
     "    print(json.dumps({'v': 1, 'id': question['id'], 'state_id': question['state_id'], 'decision': 'SWITCH',"
     " 'target': 'c15', 'confidence': 1, 'valid_for_ms': 300000, 'reason': 'because'}), flush=True)",
@@ -64,6 +68,12 @@ def kill_each_second(marker: str, stop: threading.Event) -> None:
                 continue
 
 
+def burn() -> subprocess.Popen:
+    """A program as idle as a model is, that burns a core."""
+    idle = lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    return subprocess.Popen([sys.executable, "-c", "while True: pass"], preexec_fn=idle)
+
+
 def run(name: str, options: argparse.Namespace) -> dict:
     program, stop = MODELS[name], threading.Event()
     with tempfile.TemporaryDirectory() as folder:
@@ -73,10 +83,14 @@ def run(name: str, options: argparse.Namespace) -> dict:
                                    seconds=options.seconds, settle=3, more=["--config", str(file)])
         if name == "is killed every second":
             threading.Thread(target=kill_each_second, args=(f"{folder}/model.py", stop), daemon=True).start()
+        stranger = burn() if name == STRANGER else None
         try:
             return measure_fleet.run(fleet, folder)
         finally:
             stop.set()
+            if stranger:
+                stranger.kill()
+                stranger.wait()
 
 
 def main() -> None:
@@ -93,18 +107,22 @@ def main() -> None:
         for name, runs in found.items():
             print(f"round {turn + 1} of {options.rounds}: {name}", file=sys.stderr)
             runs.append(run(name, options))
-    mean = lambda runs, which: sum(run["clean_job_ms"]["last"][which] for run in runs) / len(runs)
-    rows = {name: {"p50_ms": mean(runs, "p50"), "p99_ms": mean(runs, "p99"),
-                   "ratio": mean(runs, "p50") / mean(found["none"], "p50"),
+    mean = lambda runs, port, which: sum(run["clean_job_ms"][port][which] for run in runs) / len(runs)
+    rows = {name: {"first_p50_ms": mean(runs, "first", "p50"), "first_p99_ms": mean(runs, "first", "p99"),
+                   "first_ratio": mean(runs, "first", "p50") / mean(found["none"], "first", "p50"),
+                   "p50_ms": mean(runs, "last", "p50"), "p99_ms": mean(runs, "last", "p99"),
+                   "ratio": mean(runs, "last", "p50") / mean(found["none"], "last", "p50"),
                    "jobs": sum(run["clean_job_ms"]["jobs"] for run in runs),
                    "rejected": sum(run["rejected"] for run in runs),
                    "lost": sum(run["lost"] for run in runs)} for name, runs in found.items()}
     if options.json:
         return print(json.dumps(rows))
-    print(f"{'model':24}{'median ms':>12}{'99 % ms':>12}{'ratio':>8}{'jobs':>7}{'rejected':>10}{'lost':>6}")
+    print(f"{'':24}{'first port, median ms':>24}{'99 %':>8}{'ratio':>8}{'last port, median ms':>23}{'99 %':>8}{'ratio':>8}"
+          f"{'jobs':>7}{'rejected':>10}{'lost':>6}")
     for name, row in rows.items():
-        print(f"{name:24}{row['p50_ms']:12.2f}{row['p99_ms']:12.2f}{row['ratio']:8.3f}{row['jobs']:7}"
-              f"{row['rejected']:10}{row['lost']:6}")
+        print(f"{name:24}{row['first_p50_ms']:24.2f}{row['first_p99_ms']:8.2f}{row['first_ratio']:8.3f}"
+              f"{row['p50_ms']:23.2f}{row['p99_ms']:8.2f}{row['ratio']:8.3f}"
+              f"{row['jobs']:7}{row['rejected']:10}{row['lost']:6}")
 
 
 if __name__ == "__main__":
