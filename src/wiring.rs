@@ -23,6 +23,7 @@
 //! [`Job::epoch`]: crate::work::Job::epoch
 
 mod boards;
+pub mod log_file;
 pub mod model;
 pub mod powered;
 pub mod promotion;
@@ -289,10 +290,11 @@ pub async fn run(
         board_sender.blocking_send(board).ok();
         Ok::<_, cpu::CpuError>(())
     });
-    let terms: Vec<_> = upstreams.iter().map(|(_, terms)| terms.value).collect();
+    let terms: Vec<_> = upstreams.iter().map(|(_, terms)| *terms).collect();
+    let engine = EngineTask::new(upstreams, plan.policy, plan.limits, |notice| monitor.notify(notice));
     // A log is no reason not to mine.
     let records = plan.records.and_then(|file| {
-        let started = records::start(&file, &terms);
+        let started = records::start(&file, &plan.policy, &terms, engine.started());
         started
             .inspect_err(|error| tracing::warn!("decisions are not recorded in {}: {error}", file.display()))
             .ok()
@@ -304,8 +306,8 @@ pub async fn run(
         }
         None => (None, None),
     };
-    let engine = EngineTask::new(upstreams, plan.policy, plan.limits, |notice| monitor.notify(notice));
-    let finish = engine.with_model(model).with_records(records).run(boards, stop).await;
+    let engine = engine.with_model(model).with_records(records);
+    let finish = engine.run(boards, stop).await;
     if let Some(end) = model_end {
         // It is asked to end and then killed, within a few seconds.
         end.await.ok();

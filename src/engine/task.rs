@@ -18,7 +18,7 @@ use super::policy::{Policy, UpstreamTerms};
 use super::snapshot::{Snapshot, Tally};
 use super::{Action, BoardAbout, BoardId, Engine, Report, UpstreamId};
 use crate::clock::{now, sleep_until, unix_now};
-use crate::decision::Event;
+use crate::decision::Call;
 use crate::model::advisor::Advised;
 use crate::model::task::ModelHandle;
 use crate::upstream::solo::SoloFigures;
@@ -107,7 +107,7 @@ fn any_number() -> u128 {
 }
 
 /// Who writes down what decisions are made by.
-pub type Records = std::sync::mpsc::SyncSender<(Event, Instant)>;
+pub type Records = std::sync::mpsc::SyncSender<(Call, Instant)>;
 
 /// The next advice; never without a model, nor once it has ended.
 async fn advice(model: &mut Option<ModelHandle>) -> Option<Advised> {
@@ -201,6 +201,11 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             task.rates.push(upstream.rate);
         }
         task
+    }
+
+    /// When its engine was made.
+    pub fn started(&self) -> Instant {
+        self.engine.started()
     }
 
     /// Asks a model, which nobody waits for.
@@ -374,10 +379,10 @@ impl<N: FnMut(Notice)> EngineTask<N> {
                         model.moment.send_replace(moment);
                     }
                 }
-                Action::Record(event) => {
+                Action::Record(call) => {
                     // Full, it loses a line: hashing does not wait for a disk.
                     if let Some(records) = &self.records {
-                        records.try_send((*event, now())).ok();
+                        records.try_send(*call).ok();
                     }
                 }
                 Action::Ask(question) => {
