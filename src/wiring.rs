@@ -28,6 +28,7 @@ pub mod model;
 pub mod powered;
 pub mod promotion;
 mod records;
+mod review;
 mod solo;
 
 use std::future::Future;
@@ -47,6 +48,7 @@ use tokio::task::AbortHandle;
 use self::boards::{Around, Boards};
 use self::model::ModelPlan;
 use self::powered::Powered;
+use self::review::Reviews;
 use crate::config::{self, Config, Environment, Pool, Secret, Stratum, Threads, Upstreams};
 use crate::decision::{self, Bounds, Scheme, StalePolicy};
 use crate::engine::policy::{Policy, Strategy, UpstreamTerms};
@@ -84,6 +86,8 @@ pub struct Plan {
     limits: Limits,
     model: Option<ModelPlan>,
     records: Option<PathBuf>,
+    /// `None` for never.
+    review_every: Option<Duration>,
     memory: Option<PathBuf>,
     journal: Option<PathBuf>,
     changes: Option<watch::Receiver<Config>>,
@@ -172,6 +176,7 @@ impl Plan {
             },
             model: ModelPlan::new(config)?,
             records: config.upstreams.record_decisions.clone(),
+            review_every: review::period(config.upstreams.review_hours),
             memory: None,
             journal: None,
             changes: None,
@@ -209,6 +214,12 @@ impl Plan {
             }
         }
         self
+    }
+
+    /// Reviews its log of decisions each time so long after the last, in tests that wait for no hour.
+    #[must_use]
+    pub fn with_review_every(self, every: Option<Duration>) -> Self {
+        Self { review_every: every.or(self.review_every), ..self }
     }
 
     /// Keeps found blocks in this file.
@@ -292,9 +303,10 @@ pub async fn run(
     });
     let terms: Vec<_> = upstreams.iter().map(|(_, terms)| *terms).collect();
     let engine = EngineTask::new(upstreams, plan.policy, plan.limits, |notice| monitor.notify(notice));
+    let (reviews, reviewed) = plan.review_every.map(Reviews::every).unzip();
     // A log is no reason not to mine.
     let records = plan.records.and_then(|file| {
-        let started = records::start(&file, &plan.policy, &terms, engine.started());
+        let started = records::start(&file, &plan.policy, &terms, engine.started(), reviews);
         started
             .inspect_err(|error| tracing::warn!("decisions are not recorded in {}: {error}", file.display()))
             .ok()
@@ -306,7 +318,7 @@ pub async fn run(
         }
         None => (None, None),
     };
-    let engine = engine.with_model(model).with_records(records);
+    let engine = engine.with_model(model).with_records(records).with_reviews(reviewed);
     let finish = engine.run(boards, stop).await;
     if let Some(end) = model_end {
         // It is asked to end and then killed, within a few seconds.

@@ -53,10 +53,10 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("model::task", &["clock"], &["tokio"]),
     ("replay", &["decision", "model"], PURE),
     ("engine", &["work", "validate", "decision", "model", "signalcore_drivers"], PURE),
-    ("engine::task", &["clock", "upstream"], &["tokio"]),
+    ("engine::task", &["clock", "upstream", "replay"], &["tokio"]),
     (
         "monitor",
-        &["work", "protocol", "validate", "decision", "model", "engine", "upstream", "bitcoin"],
+        &["work", "protocol", "validate", "decision", "model", "replay", "engine", "upstream", "bitcoin"],
         SHELL,
     ),
     ("monitor::boards", &["signalcore_drivers"], PURE),

@@ -21,6 +21,7 @@ use crate::clock::{now, sleep_until, unix_now};
 use crate::decision::Call;
 use crate::model::advisor::Advised;
 use crate::model::task::ModelHandle;
+use crate::replay::review::Reviewed;
 use crate::upstream::solo::SoloFigures;
 use crate::upstream::{Arrival, MadeOf, SoloHandle, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::work::{Answered, HashRate, LostReason, Outcome, Share};
@@ -51,6 +52,8 @@ pub enum NoticeEvent {
     Stats(Box<Snapshot>, Option<Box<SoloFigures>>),
     /// The engine has something to report.
     Engine(Report),
+    /// What a policy would have made of the time since the start.
+    Reviewed(Reviewed),
     /// An upstream has.
     Upstream(UpstreamId, UpstreamNews),
 }
@@ -117,6 +120,14 @@ async fn advice(model: &mut Option<ModelHandle>) -> Option<Advised> {
     }
 }
 
+/// The next word of a review; never without any.
+async fn review(reviews: &mut Option<mpsc::Receiver<Reviewed>>) -> Option<Reviewed> {
+    match reviews {
+        Some(reviews) => reviews.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The events of a board, and a `None` when it is gone.
 type BoardEvents = Pin<Box<dyn Stream<Item = Option<BoardEvent>> + Send>>;
 
@@ -141,6 +152,7 @@ pub struct EngineTask<N> {
     upstreams: UpstreamStreams,
     model: Option<ModelHandle>,
     records: Option<Records>,
+    reviews: Option<mpsc::Receiver<Reviewed>>,
     progress: Progress,
 }
 
@@ -185,6 +197,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             upstreams: UpstreamStreams { jobs: StreamMap::new(), events: StreamMap::new() },
             model: None,
             records: None,
+            reviews: None,
             progress: Progress {
                 failures: vec![None; upstreams.len()],
                 boards_to_come: true,
@@ -222,6 +235,12 @@ impl<N: FnMut(Notice)> EngineTask<N> {
         Self { engine: self.engine.recorded(), records: Some(records), ..self }
     }
 
+    /// Tells what reviews of that come to.
+    #[must_use]
+    pub fn with_reviews(self, reviews: Option<mpsc::Receiver<Reviewed>>) -> Self {
+        Self { reviews, ..self }
+    }
+
     /// Runs until `stop` is ready or a limit is reached; then stops in order: boards idle and hand over their last
     /// nonces, upstreams bring the last shares home. `boards` yields each board once it is ready.
     pub async fn run(
@@ -247,6 +266,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
                 Some((upstream, arrival)) = self.upstreams.jobs.next() => self.take_job(upstream, arrival),
                 Some((board, event)) = self.board_events.next() => self.take_board_event(board, event),
                 Some(advised) = advice(&mut self.model) => self.engine.handle_advice(&advised, now()),
+                Some(reviewed) = review(&mut self.reviews) => self.notify(NoticeEvent::Reviewed(reviewed)),
                 board = boards.recv(), if self.progress.boards_to_come => match board {
                     Some(board) => self.add_board(board),
                     None => self.progress.boards_to_come = false,

@@ -39,6 +39,26 @@ pub struct Plan {
     pub require: bool,
 }
 
+/// Lets all others go before the calling thread, and what it starts, at once: one that only has a low priority is let end its turn of milliseconds, which the miner
+/// would wait for with a new job in hand. Source: Linux, sched(7), SCHED_IDLE. Errors: the
+/// system forbids it.
+#[cfg(target_os = "linux")]
+pub fn give_way() -> io::Result<()> {
+    use thread_priority::unix::{
+        NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+    };
+
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    set_thread_priority_and_policy(thread_native_id(), thread_priority::ThreadPriority::Min, idle)
+        .map_err(|error| io::Error::other(format!("{error:?}")))
+}
+
+/// Only Linux knows how.
+#[cfg(not(target_os = "linux"))]
+pub fn give_way() -> io::Result<()> {
+    Ok(())
+}
+
 /// How much of the plan holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]

@@ -181,6 +181,7 @@ pub struct Reader {
     last_ms: f64,
     measured_from: Duration,
     has_truth: bool,
+    has_gap: bool,
 }
 
 /// A job that was told.
@@ -199,6 +200,16 @@ impl Reader {
         entered.map_err(|fault| LogError::Line { line: self.lines_read, fault })
     }
 
+    /// Whether anything has happened yet; what comes before describes the miner.
+    pub fn has_begun(&self) -> bool {
+        !self.lines.is_empty()
+    }
+
+    /// Leaves out lines here: figures count from the next one on.
+    pub fn skip(&mut self) {
+        self.has_gap = true;
+    }
+
     fn enter(&mut self, line: &str) -> Result<(), Fault> {
         if line.len() > MOST_BYTES {
             return Err(Fault::Long(line.len()));
@@ -211,6 +222,9 @@ impl Reader {
             return Err(Fault::Time { found: entry.t_ms, least: self.last_ms });
         }
         self.last_ms = entry.t_ms;
+        if std::mem::take(&mut self.has_gap) {
+            self.measured_from = from_millis(entry.t_ms);
+        }
         if let Some(what) = self.take(entry)? {
             self.has_truth |= matches!(what, What::Truth(_));
             self.lines.push(Line { at: from_millis(self.last_ms), what });

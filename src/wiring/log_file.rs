@@ -1,7 +1,7 @@
 //! Files of decision logs, read line by line: what stands in memory is the world, and of the text one line.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _};
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use crate::replay::log::{LogError, MOST_BYTES, Reader};
@@ -30,6 +30,23 @@ pub fn read(path: &Path) -> Result<World, LogFileError> {
     let mut reader = Reader::default();
     while lines.next_to(&mut reader)? {}
     if lines.left == 0 { Err(LogFileError::Long) } else { Ok(reader.finish()?) }
+}
+
+/// The world of the first `written` bytes of a log, the end of a whole line: its head, and its last `most` bytes where it
+/// is longer. Gives too whether it was. Errors: see [`LogFileError`].
+pub(super) fn read_last(path: &Path, written: u64, most: u64) -> Result<(World, bool), LogFileError> {
+    let mut lines = Lines::new(File::open(path)?, written);
+    let mut reader = Reader::default();
+    while !reader.has_begun() && lines.next_to(&mut reader)? {}
+    let is_cut = lines.left > most;
+    if is_cut {
+        lines.file.seek(SeekFrom::Start(written - most))?;
+        lines.left = most;
+        lines.next()?; // the rest of a line
+        reader.skip();
+    }
+    while lines.next_to(&mut reader)? {}
+    Ok((reader.finish()?, is_cut))
 }
 
 struct Lines {
@@ -67,8 +84,10 @@ impl Lines {
 mod tests {
     use std::fmt::Write as _;
     use std::fs;
+    use std::time::Duration;
 
     use super::*;
+    use crate::decision::Settings;
     use crate::replay::log;
 
     const HEAD: &str = r#"{"t_ms":0,"k":"settings","strategy":"failover"}
@@ -88,11 +107,32 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_as_its_text_is() {
+    fn a_file_is_read_as_its_text_is_and_as_far_as_it_has_been_written() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = written(50);
         fs::write(&file, &text).unwrap();
         assert_eq!(read(file.path()).unwrap(), log::read(&text).unwrap());
+        let half_a_line = format!("{text}{{\"t_ms\":50000,\"k\":\"no");
+        fs::write(&file, half_a_line).unwrap();
+        let found = read_last(file.path(), text.len() as u64, 1 << 20).unwrap();
+        assert_eq!(found, (log::read(&text).unwrap(), false));
+        assert!(
+            read(file.path()).unwrap_err().to_string().starts_with("line 54: "),
+            "a whole one is asked for"
+        );
+    }
+
+    #[test]
+    fn of_a_long_file_the_head_and_the_last_part_are_read_and_that_part_is_measured() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = written(1000);
+        fs::write(&file, &text).unwrap();
+        let (world, is_cut) = read_last(file.path(), text.len() as u64, 5000).unwrap();
+        assert!(is_cut && world.rules.settings != Settings::default() && world.upstreams.len() == 1);
+        let from = world.measured_from;
+        let lines = world.lines.iter().filter(|line| line.at >= from).count() as u64;
+        assert_eq!((world.end, lines), (Duration::from_secs(999), 1000 - from.as_secs()));
+        assert!((Duration::from_secs(940)..Duration::from_secs(970)).contains(&from), "{from:?}");
     }
 
     #[test]

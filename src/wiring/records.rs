@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::log_file::MOST_LOG;
+use super::review::Reviews;
 use crate::clock::now;
 use crate::decision::{Call, Scheme, Terms};
 use crate::engine::policy::{Policy, UpstreamTerms};
@@ -29,6 +30,7 @@ pub(super) fn start(
     policy: &Policy,
     terms: &[UpstreamTerms],
     started: Instant,
+    reviews: Option<Reviews>,
 ) -> io::Result<Records> {
     let (mut file, path) = create(path)?;
     let rules = Rules { settings: policy.settings(), learned: policy.learns_spells, taken_at_once: true };
@@ -41,7 +43,7 @@ pub(super) fn start(
     file.write_all(head.as_bytes())?;
     let (records, calls) = sync_channel(WAITING);
     tracing::info!("what decisions are made by is recorded in {}", path.display());
-    let mut log = Log { file: BufWriter::new(file), path, bytes: head.len() as u64, recorder };
+    let mut log = Log { file: BufWriter::new(file), path, bytes: head.len() as u64, recorder, reviews };
     thread::Builder::new().name("records".to_owned()).spawn(move || {
         if let Err(error) = log.write(&calls) {
             tracing::warn!("no more decisions are recorded in {}: {error}", log.path.display());
@@ -80,6 +82,7 @@ struct Log {
     /// All that was written, on the disk or on its way there.
     bytes: u64,
     recorder: Recorder,
+    reviews: Option<Reviews>,
 }
 
 impl Log {
@@ -91,12 +94,21 @@ impl Log {
                 self.file.flush()?;
                 flush_at = now() + FLUSH_EVERY;
             }
-            match calls.recv_timeout(FLUSH_EVERY) {
+            if let Some(reviews) = self.reviews.as_mut().filter(|reviews| now() >= reviews.due()) {
+                self.file.flush()?;
+                reviews.begin(&self.path, self.bytes);
+            }
+            match calls.recv_timeout(self.wait()) {
                 Ok((call, at)) => self.call(&call, at)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.file.flush(),
             }
         }
+    }
+
+    fn wait(&self) -> Duration {
+        let due = self.reviews.as_ref().map(|reviews| reviews.due().saturating_duration_since(now()));
+        due.map_or(FLUSH_EVERY, |due| due.min(FLUSH_EVERY))
     }
 
     fn call(&mut self, call: &Call, at: Instant) -> io::Result<()> {
@@ -118,7 +130,7 @@ mod tests {
 
     fn begin(path: &Path, terms: &[UpstreamTerms]) -> Records {
         let policy = Policy { risk_aversion: 1e-9, ..Policy::default() };
-        start(path, &policy, terms, now()).unwrap()
+        start(path, &policy, terms, now(), None).unwrap()
     }
 
     #[test]

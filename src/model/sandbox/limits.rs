@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 
-use super::{Part, Plan};
+use super::{Part, Plan, give_way};
 
 const OPEN_FILES: u64 = 64;
 /// Largest file it may write. Unit: bytes.
@@ -26,24 +26,6 @@ pub(super) fn set(plan: &Plan) -> Vec<Part> {
         parts.push(("CPU time", limit(Resource::Cpu, seconds)));
     }
     parts
-}
-
-/// Lets all others go first, at once: one that only has a low priority is let end its turn of milliseconds, which the miner
-/// would wait for with a new job in hand. Source: Linux, sched(7), SCHED_IDLE.
-#[cfg(target_os = "linux")]
-fn give_way() -> io::Result<()> {
-    use thread_priority::unix::{
-        NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
-    };
-
-    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    set_thread_priority_and_policy(thread_native_id(), thread_priority::ThreadPriority::Min, idle)
-        .map_err(|error| io::Error::other(format!("{error:?}")))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn give_way() -> io::Result<()> {
-    Ok(())
 }
 
 fn limit(resource: Resource, most: u64) -> io::Result<()> {
