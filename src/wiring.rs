@@ -9,6 +9,8 @@
 //!  node task ──NodeEvent, mpsc 64: node waits──▶ solo task, which stands where a pool task does
 //!     └───found blocks, 16 at most──▶ journal thread, which alone touches the journal
 //!  openers ─Order, mpsc 8: waits─▶ board task; ◀─Results, watch: latest wins
+//!  engine ─Call, sync 1024: full = a line lost──▶ records thread, which alone writes the log of decisions ─▶ review thread, weekly
+//!  engine ─Question, watch: latest wins──▶ model thread ─Advised, mpsc 4: full = dropped──▶ engine
 //!  openers ─BoardHandle, mpsc 8────────────────▶   │ ──Notice, sync 1024: full = dropped, counted──▶ monitor thread
 //! ```
 //!
@@ -23,10 +25,13 @@
 //! [`Job::epoch`]: crate::work::Job::epoch
 
 mod boards;
+pub mod log_file;
 pub mod model;
+mod pools;
 pub mod powered;
 pub mod promotion;
 mod records;
+mod review;
 mod solo;
 
 use std::future::Future;
@@ -45,26 +50,23 @@ use tokio::task::AbortHandle;
 
 use self::boards::{Around, Boards};
 use self::model::ModelPlan;
+use self::pools::pool_options;
 use self::powered::Powered;
-use crate::config::{self, Config, Environment, Pool, Secret, Stratum, Threads, Upstreams};
+use self::review::Reviews;
+use crate::config::{self, Config, Environment, Pool, Threads, Upstreams};
 use crate::decision::{self, Bounds, Scheme, StalePolicy};
 use crate::engine::policy::{Policy, Strategy, UpstreamTerms};
 use crate::engine::task::{End, EngineTask, Limits};
 use crate::memory::{Memory, Recollection};
 use crate::model::advisor::Mode;
 use crate::monitor::{Context, Display, Monitor, UpstreamAbout};
-use crate::protocol::payout_watch::PayoutTerms;
-use crate::protocol::redirect::Destination;
-use crate::protocol::session_config::{Credentials, Deadlines, SessionConfig, Suggestion};
+use crate::protocol::session_config::SessionConfig;
 use crate::upstream;
 use crate::upstream::journal::{Journal, Opened};
 use crate::upstream::pool::{self, PoolOptions};
-use crate::upstream::proxy::Proxy;
 use crate::upstream::solo::SoloOptions;
-use crate::upstream::tls::{Tls, TlsError, Trust};
-use crate::upstream::transport::Route;
+use crate::upstream::tls::TlsError;
 use crate::validate::Level;
-use crate::work::Difficulty;
 
 /// How long boards on serial ports may take to end: to switch off, and to see that nobody hears them any more.
 const BOARDS_OFF: Duration = POWER_OFF.saturating_add(Duration::from_secs(1));
@@ -83,6 +85,8 @@ pub struct Plan {
     limits: Limits,
     model: Option<ModelPlan>,
     records: Option<PathBuf>,
+    /// `None` for never.
+    review_every: Option<Duration>,
     memory: Option<PathBuf>,
     journal: Option<PathBuf>,
     changes: Option<watch::Receiver<Config>>,
@@ -171,6 +175,7 @@ impl Plan {
             },
             model: ModelPlan::new(config)?,
             records: config.upstreams.record_decisions.clone(),
+            review_every: review::period(config.upstreams.review_hours),
             memory: None,
             journal: None,
             changes: None,
@@ -208,6 +213,12 @@ impl Plan {
             }
         }
         self
+    }
+
+    /// Reviews its log of decisions each time so long after the last, in tests that wait for no hour.
+    #[must_use]
+    pub fn with_review_every(self, every: Option<Duration>) -> Self {
+        Self { review_every: every.or(self.review_every), ..self }
     }
 
     /// Keeps found blocks in this file.
@@ -289,10 +300,12 @@ pub async fn run(
         board_sender.blocking_send(board).ok();
         Ok::<_, cpu::CpuError>(())
     });
-    let terms: Vec<_> = upstreams.iter().map(|(_, terms)| terms.value).collect();
+    let terms: Vec<_> = upstreams.iter().map(|(_, terms)| *terms).collect();
+    let engine = EngineTask::new(upstreams, plan.policy, plan.limits, |notice| monitor.notify(notice));
+    let (reviews, reviewed) = plan.review_every.map(Reviews::every).unzip();
     // A log is no reason not to mine.
     let records = plan.records.and_then(|file| {
-        let started = records::start(&file, &terms);
+        let started = records::start(&file, &plan.policy, &terms, engine.started(), reviews);
         started
             .inspect_err(|error| tracing::warn!("decisions are not recorded in {}: {error}", file.display()))
             .ok()
@@ -304,8 +317,8 @@ pub async fn run(
         }
         None => (None, None),
     };
-    let engine = EngineTask::new(upstreams, plan.policy, plan.limits, |notice| monitor.notify(notice));
-    let finish = engine.with_model(model).with_records(records).run(boards, stop).await;
+    let engine = engine.with_model(model).with_records(records).with_reviews(reviewed);
+    let finish = engine.run(boards, stop).await;
     if let Some(end) = model_end {
         // It is asked to end and then killed, within a few seconds.
         end.await.ok();
@@ -433,63 +446,4 @@ fn cpu_options(config: &Config) -> Option<CpuOptions> {
             pause_on_battery: config.cpu.pause_on_battery,
         },
     })
-}
-
-fn pool_options(pool: &Pool, stratum: &Stratum) -> Result<PoolOptions, PlanError> {
-    let timeouts = &stratum.timeouts;
-    let route = route(pool, timeouts.connect)?;
-    // NiceHash reconnects at each change of order unless asked this way.
-    let nicehash = route.to.host == "nicehash.com" || route.to.host.ends_with(".nicehash.com");
-    Ok(PoolOptions {
-        name: pool.url.to_string(),
-        route,
-        session: SessionConfig {
-            credentials: credentials(&pool.user, &pool.password),
-            user_agent: stratum.user_agent.clone(),
-            version_rolling: pool.terms.version_rolling.unwrap_or(stratum.version_rolling),
-            extranonce_subscribe: pool
-                .terms
-                .extranonce_subscribe
-                .unwrap_or(stratum.extranonce_subscribe || nicehash),
-            suggest_difficulty: match stratum.suggest_difficulty {
-                config::Suggestion::Auto => Suggestion::Auto,
-                config::Suggestion::Off => Suggestion::Off,
-                config::Suggestion::Difficulty(wish) => Suggestion::Fixed(
-                    Difficulty::new(wish).expect("the range of the setting lies within that of difficulties"),
-                ),
-            },
-            payout: PayoutTerms {
-                addresses: pool.terms.expect_payout.clone(),
-                min_share: pool.terms.min_share,
-            },
-            deadlines: Deadlines {
-                handshake: timeouts.handshake,
-                first_job: timeouts.first_job,
-                silence: timeouts.silence,
-                answer: timeouts.answer,
-            },
-        },
-        follow_redirect: stratum.follow_redirect,
-        reconnect_max: timeouts.reconnect_max,
-    })
-}
-
-fn route(pool: &Pool, patience: Duration) -> Result<Route, PlanError> {
-    let trust =
-        Trust { authorities: pool.tls.authorities.clone(), pin: pool.tls.pin.map(config::TlsPin::bytes) };
-    let tls = pool.url.is_tls().then(|| Tls::new(&trust)).transpose();
-    let proxy = pool.proxy.as_ref().map(|proxy| Proxy {
-        at: Destination { host: proxy.host(), port: proxy.port() },
-        login: proxy.login().map(|(user, password)| credentials(user.expose(), password)),
-    });
-    Ok(Route {
-        to: Destination { host: pool.url.host(), port: pool.url.port() },
-        tls: tls.map_err(|error| PlanError::Tls { url: pool.url.to_string(), error })?,
-        proxy,
-        patience,
-    })
-}
-
-fn credentials(user: &str, password: &Secret) -> Credentials {
-    Credentials { user: user.to_owned(), password: password.expose().to_owned() }
 }

@@ -9,6 +9,8 @@ mod chance;
 mod job_book;
 #[path = "whole_way/pool.rs"]
 mod pool;
+#[path = "whole_way/replayed.rs"]
+mod replayed;
 #[path = "whole_way/world.rs"]
 mod world;
 

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use signalcore::config::{self, Config, Environment, Flags, NodeLists, PoolFlags, PoolLists, Secret, State};
 use signalcore::monitor::{Display, Style};
@@ -127,6 +128,9 @@ struct OutputArgs {
     /// Log debugging details.
     #[arg(short = 'D', long)]
     debug: bool,
+    /// Review the log of decisions every so many seconds: for tests, which wait for no hour.
+    #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    review_seconds: Option<u64>,
     /// File for the log.
     #[arg(long, value_name = "FILE")]
     log_file: Option<String>,
@@ -152,7 +156,7 @@ struct StopArgs {
 
 /// Runs `signalcore mine`; gives the exit code.
 pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
-    let OutputArgs { json, quiet, debug, .. } = args.output;
+    let OutputArgs { json, quiet, debug, review_seconds, .. } = args.output;
     let flags = match flags(args) {
         Ok(flags) => flags,
         Err(error) => {
@@ -182,6 +186,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
             })
             .with_memory(memory)
             .with_journal(journal)
+            .with_review_every(review_seconds.map(Duration::from_secs))
             .with_changes(changes),
         Err(error) => {
             eprintln!("signalcore: {error}");

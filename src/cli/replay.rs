@@ -4,23 +4,25 @@ mod asker;
 mod explain;
 mod table;
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, IsTerminal, Read as _};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use signalcore::decision::Settings;
+use signalcore::replay::plot;
 use signalcore::replay::policy::Kind;
 use signalcore::replay::scenario::{self, SCENARIOS, Scenario};
-use signalcore::replay::score::{Sample, Score};
-use signalcore::replay::world::World;
-use signalcore::replay::{log, oracle, plot, simulation};
+use signalcore::replay::score::{self, Sample, Score};
+use signalcore::replay::world::{Rules, World};
+use signalcore::wiring::log_file;
 
 pub(super) use self::asker::Asker;
 use super::{exit, print};
@@ -42,8 +44,6 @@ Exit codes: 0 done, 1 a file cannot be read or written, 2 command line.";
 
 /// Seeds for a recorded log: they draw its shares alone.
 const SEEDS_OF_LOG: u64 = 4;
-/// A log is read into memory, and no month of mining is longer.
-const MOST_LOG_BYTES: u64 = 1 << 30;
 /// Worlds at the same time: the machine mines beside it.
 const MOST_THREADS: usize = 2;
 
@@ -57,6 +57,9 @@ pub(crate) struct Args {
     /// A log to replay instead, recorded or written by hand.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "days"])]
     log: Option<PathBuf>,
+    /// Let math decide by the default settings instead of those that the log was recorded with.
+    #[arg(long, requires = "log")]
+    default_settings: bool,
     /// Policy to measure; repeatable, all unless given.
     #[arg(long = "policy", value_name = "NAME", value_parser = policy)]
     policies: Vec<Kind>,
@@ -105,7 +108,7 @@ fn days(text: &str) -> Result<f64, String> {
 /// What worlds are made of.
 enum Source {
     Scenario(&'static Scenario, Option<f64>),
-    Log(String, World),
+    Log(String, Box<World>),
 }
 
 impl Source {
@@ -116,10 +119,10 @@ impl Source {
         }
     }
 
-    fn world(&self, seed: u64) -> World {
+    fn world(&self, seed: u64) -> Cow<'_, World> {
         match self {
-            Self::Scenario(scenario, days) => scenario.plan().world(seed, *days),
-            Self::Log(_, world) => world.clone(),
+            Self::Scenario(scenario, days) => Cow::Owned(scenario.plan().world(seed, *days)),
+            Self::Log(_, world) => Cow::Borrowed(world),
         }
     }
 
@@ -180,23 +183,22 @@ fn sources(args: &Args) -> anyhow::Result<Vec<Source>> {
         let named = args.scenarios.iter().flat_map(|scenarios| &scenarios.0);
         return Ok(named.map(|scenario| Source::Scenario(scenario, args.days)).collect());
     };
-    Ok(vec![log_source(path)?])
+    Ok(vec![log_source(path, args.default_settings)?])
 }
 
-fn log_source(path: &Path) -> anyhow::Result<Source> {
-    let mut text = String::new();
-    let file = File::open(path).with_context(|| format!("--log: open {}", path.display()))?;
-    file.take(MOST_LOG_BYTES + 1)
-        .read_to_string(&mut text)
-        .with_context(|| format!("--log: read {}", path.display()))?;
-    ensure!(
-        text.len() as u64 <= MOST_LOG_BYTES,
-        "--log: {} has more than {MOST_LOG_BYTES} bytes; cut it",
-        path.display()
-    );
-    let world = log::read(&text).with_context(|| format!("--log: {}", path.display()))?;
+/// `by_default`: by the default settings, whatever those of the log are.
+fn log_source(path: &Path, by_default: bool) -> anyhow::Result<Source> {
+    let mut world = log_file::read(path).with_context(|| format!("--log: {}", path.display()))?;
+    if by_default {
+        world.rules = Rules { settings: Settings::default(), ..world.rules };
+        world.upstreams.iter_mut().for_each(|upstream| upstream.patience = None);
+    } else if world.rules.settings.strategy.is_shared() {
+        eprintln!(
+            "signalcore: this log is of hashing that was shared; math hashes for one at a time here, by value"
+        );
+    }
     let name = path.file_stem().and_then(OsStr::to_str).unwrap_or("log");
-    Ok(Source::Log(name.to_owned(), world))
+    Ok(Source::Log(name.to_owned(), Box::new(world)))
 }
 
 /// Every policy in every world, some worlds at the same time.
@@ -217,7 +219,8 @@ fn measure(
                 while let place = next.fetch_add(1, Ordering::Relaxed)
                     && let Some((at, seed)) = worlds.get(place)
                 {
-                    let found = world(&sources[*at].world(*seed), policies, *seed, asker);
+                    let (world, model) = (sources[*at].world(*seed), || asker.map(Asker::model));
+                    let found = score::samples(&world, policies, *seed, Instant::now(), model);
                     samples.lock().expect("no thread panics while it holds the lock")[place] = found;
                     bar.inc(1);
                 }
@@ -243,17 +246,6 @@ fn measure(
         .collect()
 }
 
-/// Every policy in one world.
-fn world(world: &World, policies: &[Kind], seed: u64, asker: Option<&Asker>) -> Vec<Sample> {
-    let possible = oracle::revenue(world);
-    let start = Instant::now();
-    let sample = |kind: &Kind| match kind.policy(world, seed, start, asker.map(Asker::model)) {
-        Some(mut policy) => Sample::new(&simulation::run(world, &mut *policy, seed, start), possible, world),
-        None => Sample::oracle(),
-    };
-    policies.iter().map(sample).collect()
-}
-
 /// Whether a model has earned its say: what it gained over mathematics, seed by seed.
 pub(super) struct Gate {
     /// The table that shows it.
@@ -275,7 +267,7 @@ pub(super) fn gate(
     asker: &Asker,
 ) -> anyhow::Result<Gate> {
     let sources = match log {
-        Some(path) => vec![log_source(path)?],
+        Some(path) => vec![log_source(path, false)?],
         None => SCENARIOS.iter().map(|scenario| Source::Scenario(scenario, days)).collect(),
     };
     let policies = [Kind::Oracle, Kind::Math, Kind::MathModel];

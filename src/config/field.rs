@@ -195,6 +195,13 @@ static FIELDS: &[Field<Config>] = &[
         "A file for all that decisions are made by, for signalcore replay --log; a next run takes the next number behind it.",
     ),
     row(
+        "upstreams.review_hours",
+        "SIGNALCORE_UPSTREAMS_REVIEW_HOURS",
+        Kind::Whole { place: |c| &mut c.upstreams.review_hours, from: 0, to: 8784 },
+        Preset::Value("168"),
+        "With record_decisions: every how many hours that file is replayed, beside mining, to tell what was earned; 0 for never.",
+    ),
+    row(
         "validation.level",
         "SIGNALCORE_VALIDATION_LEVEL",
         Kind::Whole { place: |c| &mut c.validation.level, from: 0, to: 16_000 },

@@ -181,6 +181,8 @@ pub struct Upstreams {
     pub risk_aversion: f64,
     /// Where to record what decisions are made by.
     pub record_decisions: Option<PathBuf>,
+    /// How often that record is replayed. Unit: hours, 0 for never.
+    pub review_hours: u32,
 }
 
 /// What a pool pays for.

@@ -178,4 +178,19 @@ pub enum Event {
     },
     /// Changing over costs so much from now on.
     Device(DeviceFigures),
+    /// The variance of one second's income of an upstream, in ideal seconds: rate of payouts · payout². It counts with
+    /// [`Moves::risk_aversion`](super::Moves::risk_aversion).
+    Variance(UpstreamId, f64),
+}
+
+/// A call of a decider, as it is written down: its settings, its upstreams and all calls with their times make all that
+/// it decides.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Call {
+    /// [`Decider::handle`](super::Decider::handle).
+    Event(Event),
+    /// The same for a share of an upstream that was not the one hashed for: a canary's, or one found just before a move.
+    Aside(Event),
+    /// [`Decider::handle_timeout`](super::Decider::handle_timeout).
+    Timeout,
 }

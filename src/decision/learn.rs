@@ -88,6 +88,10 @@ impl Decider {
                 self.device = figures;
                 false
             }
+            Event::Variance(upstream, variance) if upstream.0 < self.upstreams.len() => {
+                self.upstreams[upstream.0].variance = variance;
+                false
+            }
             // Of an upstream that nobody named.
             _ => false,
         }

@@ -63,7 +63,7 @@ use std::time::{Duration, Instant};
 pub use earned::Earned;
 pub use envelope::Budget;
 pub use input::{
-    Checked, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Repute, Scheme, Terms, UpstreamId,
+    Call, Checked, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Repute, Scheme, Terms, UpstreamId,
 };
 pub use output::{
     Action, Advice, Candidate, Decision, Delays, Observed, ObservedJob, Reason, Refused, Spell, Spoke,
@@ -271,14 +271,6 @@ impl Decider {
         self.upstreams.get(upstream.0).map_or(&[], |upstream| upstream.shares.watch.spells())
     }
 
-    /// The variance of one second's income of an upstream, in ideal seconds: rate of payouts · payout². It counts with
-    /// [`Moves::risk_aversion`].
-    pub fn set_variance(&mut self, upstream: UpstreamId, variance: f64) {
-        if let Some(upstream) = self.upstreams.get_mut(upstream.0) {
-            upstream.variance = variance;
-        }
-    }
-
     /// The last job of an upstream is kept for so long when nothing is worth hashing.
     pub fn set_patience(&mut self, upstream: UpstreamId, patience: Duration) {
         if let Some(upstream) = self.upstreams.get_mut(upstream.0) {
@@ -286,7 +278,8 @@ impl Decider {
         }
     }
 
-    fn is_running(&self, upstream: UpstreamId) -> bool {
+    /// Whether an upstream is hashed for.
+    pub fn is_running(&self, upstream: UpstreamId) -> bool {
         self.hashing.running_of(upstream).is_some()
     }
 }

@@ -116,6 +116,9 @@ impl Factors {
     }
 }
 
+/// The most uneven income that is told, that of who hardly hashes. Unit: ideal seconds.
+pub const MOST_VARIANCE: f64 = 1e18;
+
 /// What uneven income takes off a value: aversion · variance / (2 · w), at most all of it. `variance` is of one second's
 /// income in ideal seconds: rate of payouts · payout².
 pub fn risk_discount(aversion: f64, variance: f64, value: f64) -> f64 {

@@ -49,7 +49,7 @@ use self::value::Value;
 pub use crate::decision::UpstreamId;
 use crate::decision::luck::{Luck, LuckWatch};
 use crate::decision::quota::Ledger;
-use crate::decision::{Event, Warning};
+use crate::decision::{Call, Event, Warning};
 use crate::model::advisor::Question;
 use crate::model::output::Word;
 use crate::validate::context::NodeQuestion;
@@ -75,8 +75,8 @@ pub enum Action {
     Ask(Box<Question>),
     /// Ask a node of our own, without waiting.
     AskNode(NodeQuestion),
-    /// Something that decisions are made by, for a log.
-    Record(Box<Event>),
+    /// A call of the decider and its time, for a log.
+    Record(Box<(Call, Instant)>),
     /// Tell the operator.
     Report(Report),
 }
@@ -237,6 +237,11 @@ impl Engine {
     pub fn with_extranonce2_from(mut self, start: u128) -> Self {
         self.upstreams.count_extranonces_from(start);
         self
+    }
+
+    /// When it was made, and its decider with it.
+    pub fn started(&self) -> Instant {
+        self.started
     }
 
     /// Tells all that decisions are made by.

@@ -35,7 +35,7 @@ pub struct Policy {
 
 impl Policy {
     /// The value rule's settings.
-    pub(super) fn settings(&self) -> Settings {
+    pub fn settings(&self) -> Settings {
         Settings {
             strategy: self.strategy,
             stale_policy: self.stale_policy,

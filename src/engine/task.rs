@@ -18,9 +18,10 @@ use super::policy::{Policy, UpstreamTerms};
 use super::snapshot::{Snapshot, Tally};
 use super::{Action, BoardAbout, BoardId, Engine, Report, UpstreamId};
 use crate::clock::{now, sleep_until, unix_now};
-use crate::decision::Event;
+use crate::decision::Call;
 use crate::model::advisor::Advised;
 use crate::model::task::ModelHandle;
+use crate::replay::review::Reviewed;
 use crate::upstream::solo::SoloFigures;
 use crate::upstream::{Arrival, MadeOf, SoloHandle, Traffic, UpstreamEvent, UpstreamHandle, UpstreamNews};
 use crate::work::{Answered, HashRate, LostReason, Outcome, Share};
@@ -51,6 +52,8 @@ pub enum NoticeEvent {
     Stats(Box<Snapshot>, Option<Box<SoloFigures>>),
     /// The engine has something to report.
     Engine(Report),
+    /// What a policy would have made of the time since the start.
+    Reviewed(Reviewed),
     /// An upstream has.
     Upstream(UpstreamId, UpstreamNews),
 }
@@ -107,12 +110,20 @@ fn any_number() -> u128 {
 }
 
 /// Who writes down what decisions are made by.
-pub type Records = std::sync::mpsc::SyncSender<(Event, Instant)>;
+pub type Records = std::sync::mpsc::SyncSender<(Call, Instant)>;
 
 /// The next advice; never without a model, nor once it has ended.
 async fn advice(model: &mut Option<ModelHandle>) -> Option<Advised> {
     match model {
         Some(model) => model.advice.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next word of a review; never without any.
+async fn review(reviews: &mut Option<mpsc::Receiver<Reviewed>>) -> Option<Reviewed> {
+    match reviews {
+        Some(reviews) => reviews.recv().await,
         None => std::future::pending().await,
     }
 }
@@ -141,6 +152,7 @@ pub struct EngineTask<N> {
     upstreams: UpstreamStreams,
     model: Option<ModelHandle>,
     records: Option<Records>,
+    reviews: Option<mpsc::Receiver<Reviewed>>,
     progress: Progress,
 }
 
@@ -185,6 +197,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
             upstreams: UpstreamStreams { jobs: StreamMap::new(), events: StreamMap::new() },
             model: None,
             records: None,
+            reviews: None,
             progress: Progress {
                 failures: vec![None; upstreams.len()],
                 boards_to_come: true,
@@ -203,6 +216,11 @@ impl<N: FnMut(Notice)> EngineTask<N> {
         task
     }
 
+    /// When its engine was made.
+    pub fn started(&self) -> Instant {
+        self.engine.started()
+    }
+
     /// Asks a model, which nobody waits for.
     #[must_use]
     pub fn with_model(self, model: Option<(ModelHandle, AskTerms)>) -> Self {
@@ -215,6 +233,12 @@ impl<N: FnMut(Notice)> EngineTask<N> {
     pub fn with_records(self, records: Option<Records>) -> Self {
         let Some(records) = records else { return self };
         Self { engine: self.engine.recorded(), records: Some(records), ..self }
+    }
+
+    /// Tells what reviews of that come to.
+    #[must_use]
+    pub fn with_reviews(self, reviews: Option<mpsc::Receiver<Reviewed>>) -> Self {
+        Self { reviews, ..self }
     }
 
     /// Runs until `stop` is ready or a limit is reached; then stops in order: boards idle and hand over their last
@@ -242,6 +266,7 @@ impl<N: FnMut(Notice)> EngineTask<N> {
                 Some((upstream, arrival)) = self.upstreams.jobs.next() => self.take_job(upstream, arrival),
                 Some((board, event)) = self.board_events.next() => self.take_board_event(board, event),
                 Some(advised) = advice(&mut self.model) => self.engine.handle_advice(&advised, now()),
+                Some(reviewed) = review(&mut self.reviews) => self.notify(NoticeEvent::Reviewed(reviewed)),
                 board = boards.recv(), if self.progress.boards_to_come => match board {
                     Some(board) => self.add_board(board),
                     None => self.progress.boards_to_come = false,
@@ -374,10 +399,10 @@ impl<N: FnMut(Notice)> EngineTask<N> {
                         model.moment.send_replace(moment);
                     }
                 }
-                Action::Record(event) => {
+                Action::Record(call) => {
                     // Full, it loses a line: hashing does not wait for a disk.
                     if let Some(records) = &self.records {
-                        records.try_send((*event, now())).ok();
+                        records.try_send(*call).ok();
                     }
                 }
                 Action::Ask(question) => {

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use super::crosscheck::{self, Verdict};
 use super::policy::{Policy, UpstreamTerms};
 use super::{Action, BoardState, Engine, UpstreamId};
+use crate::decision::value::MOST_VARIANCE;
 use crate::decision::{
-    self, Checked, Decider, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Repute, Scheme, Spell, Terms,
+    self, Call, Checked, Decider, DeviceFigures, Event, JobFacts, JobKey, ParentHash, Repute, Scheme, Spell,
+    Terms,
 };
 use crate::model::learned;
 use crate::work::coinbase::height;
@@ -80,6 +82,7 @@ impl Value {
 
     /// A job as the decider knows it; the name is new.
     fn facts(&mut self, upstream: UpstreamId, job: &Job, clean: bool, checked: Checked) -> JobFacts {
+        let key = JobKey(self.next_key);
         self.next_key += 1;
         let height = height(&job.coinbase.coinb1);
         // Taking a coinbase apart is only worth it where its fees count.
@@ -88,7 +91,7 @@ impl Value {
         let fees =
             height.filter(|_| has_fees).and_then(|height| Some(total()?.saturating_sub(subsidy(height))));
         JobFacts {
-            key: JobKey(self.next_key),
+            key,
             parent: job.header.prev_hash,
             height,
             clean,
@@ -233,6 +236,7 @@ impl Engine {
         }
         if self.value.decider.poll_timeout().is_some_and(|at| now >= at) {
             let decisions = self.value.decider.handle_timeout(now);
+            self.record(Call::Timeout, now);
             self.carry_out(&decisions, now);
         }
     }
@@ -264,7 +268,8 @@ impl Engine {
             let target = newest.and_then(|(job, _)| Target::from_nbits(job.header.nbits).ok());
             if let Some(target) = target {
                 let blocks_a_second = self.rate_for(upstream, now).finds(&target);
-                self.value.decider.set_variance(upstream, (1.0 / blocks_a_second).min(1e18));
+                let variance = (1.0 / blocks_a_second).min(MOST_VARIANCE);
+                self.value_event(Event::Variance(upstream, variance), now);
             }
         }
     }
@@ -276,11 +281,19 @@ impl Engine {
         DeviceFigures { flush, cross: flush, boundary, next_boundary: None }
     }
 
-    pub(super) fn value_event(&mut self, event: Event, now: Instant) {
-        let decisions = self.value.decider.handle(event, now);
+    fn record(&mut self, call: Call, now: Instant) {
         if self.is_recorded {
-            self.outbox.push_back(Action::Record(Box::new(event)));
+            self.outbox.push_back(Action::Record(Box::new((call, now))));
         }
+    }
+
+    pub(super) fn value_event(&mut self, event: Event, now: Instant) {
+        let is_aside = match event {
+            Event::Submitted(upstream, _) => !self.value.decider.is_running(upstream),
+            _ => false,
+        };
+        let decisions = self.value.decider.handle(event, now);
+        self.record(if is_aside { Call::Aside(event) } else { Call::Event(event) }, now);
         if let Event::Answered { upstream, accepted: false, .. } = event
             && self.learns_spells
         {

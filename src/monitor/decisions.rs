@@ -9,6 +9,7 @@ use crate::decision::{Action, Alternative, Earned, Record, Spoke};
 use crate::engine::UpstreamId;
 use crate::engine::snapshot::Snapshot;
 use crate::model::task::Condition;
+use crate::replay::review::Reviewed;
 
 /// Counts, worth, and the decisions since the last line that told of any.
 pub(super) fn figures(snapshot: &Snapshot) -> Value {
@@ -27,6 +28,39 @@ pub(super) fn figures(snapshot: &Snapshot) -> Value {
         "earned": earned(&snapshot.earned),
         "records": changes.map(|(at, made)| record(*at, made)).collect::<Vec<_>>(),
     })
+}
+
+/// A policy of a review, for programs: the members of `signalcore replay --json` that a log has.
+pub(super) fn review(reviewed: &Reviewed) -> Value {
+    let sample = &reviewed.sample;
+    json!({
+        "policy": reviewed.policy.name(),
+        "has_mined": reviewed.has_mined,
+        "seconds": reviewed.span.as_secs_f64(),
+        "is_part": reviewed.is_part,
+        "efficiency": sample.efficiency,
+        "waste_seconds_a_day": sample.waste,
+        "idle_seconds_a_day": sample.idle,
+        "dead_seconds_a_day": sample.dead,
+        "moves_a_day": sample.moves,
+        "flushes_a_day": sample.flushes,
+        "gain_over_math": reviewed.gain,
+    })
+}
+
+/// The same for a person: a row of a table.
+pub(super) fn review_text(reviewed: &Reviewed) -> String {
+    let Reviewed { policy, sample, has_mined, span, is_part, .. } = reviewed;
+    let hours = span.as_secs_f64() / 3600.0;
+    let last = if *is_part { "the last " } else { "" };
+    let mined = if *has_mined { ", which has mined" } else { "" };
+    format!(
+        "Review of {last}{hours:.1} h: {:<12} earns {:.5} of what was possible, {:6.1} s a day wasted, {:5.1} moves a day{mined}",
+        policy.name(),
+        sample.efficiency,
+        sample.waste,
+        sample.moves,
+    )
 }
 
 fn earned(earned: &Earned) -> Value {
@@ -130,6 +164,8 @@ mod tests {
     use crate::engine::Engine;
     use crate::engine::policy::Policy;
     use crate::model::advisor::{Advisor, Demotion, Mode};
+    use crate::replay::policy::Kind;
+    use crate::replay::score::Sample;
 
     fn snapshot() -> Snapshot {
         let now = Instant::now();
@@ -200,5 +236,31 @@ mod tests {
             "  9 questions, 0 answers; of its advice 0 followed, 2 refused, 0 a shadow's",
         ];
         assert_eq!(summary(&snapshot), expected);
+    }
+
+    #[test]
+    fn a_review_is_told_as_a_row_and_as_members() {
+        let sample =
+            Sample { efficiency: 0.99757, waste: 163.5, idle: 1.0, dead: 2.0, moves: 30.86, flushes: 200.0 };
+        let reviewed = Reviewed {
+            policy: Kind::FirstCome,
+            sample,
+            gain: -0.002,
+            has_mined: false,
+            span: Duration::from_secs(7 * 86_400),
+            is_part: false,
+        };
+        let row = "Review of 168.0 h: first_come   earns 0.99757 of what was possible,  163.5 s a day wasted,  30.9 moves a day";
+        assert_eq!(review_text(&reviewed), row);
+        let mined = Reviewed { has_mined: true, is_part: true, ..reviewed };
+        let text = review_text(&mined);
+        assert!(
+            text.starts_with("Review of the last 168.0 h: ") && text.ends_with(", which has mined"),
+            "{text}"
+        );
+        let expected = json!({"policy": "first_come", "has_mined": true, "seconds": 604_800.0, "is_part": true,
+            "efficiency": 0.99757, "waste_seconds_a_day": 163.5, "idle_seconds_a_day": 1.0, "dead_seconds_a_day": 2.0,
+            "moves_a_day": 30.86, "flushes_a_day": 200.0, "gain_over_math": -0.002});
+        assert_eq!(review(&mined), expected);
     }
 }

@@ -72,6 +72,9 @@ pub fn line(context: &Context, notice: &Notice) -> String {
             let members = [share_counts(&snapshot.totals()), figures(context, snapshot, solo.as_deref())];
             return with_rate("stats", members, notice);
         }
+        NoticeEvent::Reviewed(reviewed) => {
+            return with_rate("review", [decisions::review(reviewed)], notice);
+        }
         NoticeEvent::Upstream(upstream, UpstreamNews::Template(news)) => {
             ("template", [pool(*upstream), solo::template_members(news, notice.rate)])
         }

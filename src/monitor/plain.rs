@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Context, boards, outcome_reason, solo};
+use super::{Context, boards, decisions, outcome_reason, solo};
 use crate::decision::luck::Luck;
 use crate::engine::advice::AdviceEnd;
 use crate::engine::crosscheck::Verdict;
@@ -57,6 +57,7 @@ impl Line {
 pub fn line(context: &Context, notice: &Notice) -> Option<Line> {
     let (tone, text) = match &notice.event {
         NoticeEvent::Stats(..) => return None,
+        NoticeEvent::Reviewed(reviewed) => (Tone::Usual, decisions::review_text(reviewed)),
         // Its template says more.
         NoticeEvent::Engine(Report::Job { upstream, .. }) if context.is_solo(*upstream) => return None,
         NoticeEvent::Engine(Report::Job { upstream, job, clean }) => job_text(*upstream, job, *clean),

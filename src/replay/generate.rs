@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::chance::Chance;
-use super::world::{Check, Device, Line, Notify, Parent, Truth, Upstream, What, World};
+use super::world::{Check, Device, Line, Notify, Parent, Rules, Truth, Upstream, What, World};
 use crate::decision::{Scheme, Terms};
 
 /// Seconds of a day.
@@ -160,9 +160,11 @@ impl Plan {
         for (job, notify) in notifies.enumerate() {
             notify.job = job as u64;
         }
-        let upstream = |(at, pool): (usize, &PoolPlan)| Upstream { name: name(at), terms: pool.terms };
+        let upstream =
+            |(at, pool): (usize, &PoolPlan)| Upstream { name: name(at), terms: pool.terms, patience: None };
         let (flush, cross, boundary) = self.device;
         World {
+            rules: Rules::default(),
             upstreams: self.pools.iter().enumerate().map(upstream).collect(),
             device: Device {
                 flush: Duration::from_secs_f64(flush),

@@ -11,19 +11,24 @@
 //! operator's order. `height` of a notify is that of the block that would be found; a `job` of the same name, parent and
 //! extranonce1 is the same one, told again. Lines with `"truth":true` decide about revenue and are hidden from every policy.
 //!
-//! A recorded log has a line for each share that was sent and for each answer, and `shares_per_second` is 0: no other share
-//! is made up. It is read to the nanosecond, so that the same log gives the same decisions bit for bit.
+//! A recorded log begins with a line `settings` where its miner decided by others than the defaults, and with the patience of
+//! each upstream. It has a line for each share that was sent and for each answer, and `shares_per_second` is 0: no other share
+//! is made up. `wake` is a moment in which the miner looked again without an event. It is read to the nanosecond, so that the same log gives the same decisions bit for bit.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::world::{Answer, Check, Device, Line, NotAParent, Notify, Parent, Truth, Upstream, What, World};
+use super::world::{
+    Answer, Check, Device, Line, NotAParent, Notify, Parent, Rules, Truth, Upstream, What, World,
+};
 use crate::decision::Terms;
+use crate::decision::value::MOST_VARIANCE;
 
 mod entry;
 mod infer;
 mod record;
+mod settings;
 
 use entry::{Body, Entry};
 pub use record::Recorder;
@@ -33,7 +38,7 @@ const MOST_UPSTREAMS: usize = 64;
 /// A year of mining.
 const MOST_MS: f64 = 366.0 * 86_400_000.0;
 /// A line of a log is shorter.
-const MOST_BYTES: usize = 4096;
+pub const MOST_BYTES: usize = 4096;
 /// Lines of a log: a month of ten pools with a notify every 30 s and a share every 3 s.
 const MOST_LINES: usize = 20_000_000;
 
@@ -88,6 +93,16 @@ pub enum Fault {
         /// And so much at most.
         most: f64,
     },
+    /// A member of the settings.
+    #[error("{field}: found {found}, expected {expected}")]
+    Setting {
+        /// Which.
+        field: &'static str,
+        /// In the line, its first 80 characters.
+        found: String,
+        /// What would be one.
+        expected: &'static str,
+    },
     /// An upstream that was not declared.
     #[error("u: found {0:?}, expected an upstream that a line of kind upstream has declared before")]
     Unknown(String),
@@ -103,11 +118,7 @@ pub enum Fault {
 /// from closed connections, reject rates from the answers to shares. Errors: the first line that is at fault.
 pub fn read(text: &str) -> Result<World, LogError> {
     let mut reader = Reader::default();
-    for (at, line) in text.lines().enumerate() {
-        if !line.trim().is_empty() {
-            reader.line(at, line).map_err(|fault| LogError::Line { line: at + 1, fault })?;
-        }
-    }
+    text.lines().try_for_each(|line| reader.line(line))?;
     reader.finish()
 }
 
@@ -120,6 +131,9 @@ pub fn write(world: &World) -> String {
         writeln!(text, "{line}").expect("a string takes everything");
     };
     let rate = world.shares_per_second;
+    if let Some(settings) = settings::line(&world.rules) {
+        push(Duration::ZERO, settings);
+    }
     push(Duration::ZERO, Body::device(&world.device, rate));
     for upstream in &world.upstreams {
         push(Duration::ZERO, Body::upstream(upstream));
@@ -151,8 +165,11 @@ fn millis(duration: Duration) -> f64 {
     duration.as_nanos() as f64 / 1e6
 }
 
+/// Reads a log line by line; [`read`] says what becomes of it.
 #[derive(Default)]
-struct Reader {
+pub struct Reader {
+    lines_read: usize,
+    rules: Rules,
     upstreams: Vec<Upstream>,
     /// By upstream: its last extranonce1, and how many it has had before that.
     extranonces: Vec<(Option<String>, u64)>,
@@ -164,6 +181,7 @@ struct Reader {
     last_ms: f64,
     measured_from: Duration,
     has_truth: bool,
+    has_gap: bool,
 }
 
 /// A job that was told.
@@ -175,11 +193,28 @@ struct Told {
 }
 
 impl Reader {
-    fn line(&mut self, at: usize, line: &str) -> Result<(), Fault> {
+    /// The next line, without its end. Errors: what is wrong with it.
+    pub fn line(&mut self, line: &str) -> Result<(), LogError> {
+        self.lines_read += 1;
+        let entered = if line.trim().is_empty() { Ok(()) } else { self.enter(line) };
+        entered.map_err(|fault| LogError::Line { line: self.lines_read, fault })
+    }
+
+    /// Whether anything has happened yet; what comes before describes the miner.
+    pub fn has_begun(&self) -> bool {
+        !self.lines.is_empty()
+    }
+
+    /// Leaves out lines here: figures count from the next one on.
+    pub fn skip(&mut self) {
+        self.has_gap = true;
+    }
+
+    fn enter(&mut self, line: &str) -> Result<(), Fault> {
         if line.len() > MOST_BYTES {
             return Err(Fault::Long(line.len()));
         }
-        if at >= MOST_LINES {
+        if self.lines_read > MOST_LINES {
             return Err(Fault::Many);
         }
         let entry: Entry = serde_json::from_str(line)?;
@@ -187,6 +222,9 @@ impl Reader {
             return Err(Fault::Time { found: entry.t_ms, least: self.last_ms });
         }
         self.last_ms = entry.t_ms;
+        if std::mem::take(&mut self.has_gap) {
+            self.measured_from = from_millis(entry.t_ms);
+        }
         if let Some(what) = self.take(entry)? {
             self.has_truth |= matches!(what, What::Truth(_));
             self.lines.push(Line { at: from_millis(self.last_ms), what });
@@ -194,12 +232,12 @@ impl Reader {
         Ok(())
     }
 
-    fn declare(&mut self, name: String, terms: Terms) -> Result<(), Fault> {
+    fn declare(&mut self, name: String, terms: Terms, patience: Option<Duration>) -> Result<(), Fault> {
         let is_known = self.upstreams.iter().any(|upstream| upstream.name == name);
         if is_known || self.upstreams.len() == MOST_UPSTREAMS {
             return Err(Fault::Declared(name));
         }
-        self.upstreams.push(Upstream { name, terms });
+        self.upstreams.push(Upstream { name, terms, patience });
         self.extranonces.push((None, 0));
         Ok(())
     }
@@ -224,7 +262,11 @@ impl Reader {
                 self.device = Some((device, rate));
                 return Ok(None);
             }
-            Body::Upstream { u, scheme, fee, payout_factor, kappa, vouches } => {
+            Body::Settings(members) => {
+                self.rules = settings::read(&members)?;
+                return Ok(None);
+            }
+            Body::Upstream { u, scheme, fee, payout_factor, kappa, vouches, patience_ms } => {
                 let terms = Terms {
                     fee: within("fee", fee, 0.0, 1.0)?,
                     payout_factor: within("payout_factor", payout_factor, 0.0, 1.0)?,
@@ -232,7 +274,8 @@ impl Reader {
                     kappa: kappa.map(|kappa| within("kappa", kappa, 0.0, 1.0)).transpose()?,
                     vouches,
                 };
-                self.declare(u, terms)?;
+                let patience = patience_ms.map(settings::patience).transpose()?;
+                self.declare(u, terms, patience)?;
                 return Ok(None);
             }
             Body::End { measured_from_ms } => {
@@ -253,7 +296,13 @@ impl Reader {
                 let notify = Notify { job, parent, height, clean, fees, check, known, connection };
                 What::Notify(upstream, notify)
             }
-            Body::Submitted { u, share } => What::Submitted(self.upstream(u)?, share),
+            Body::Submitted { u, share, aside: false } => What::Submitted(self.upstream(u)?, share),
+            Body::Submitted { u, share, aside: true } => What::Aside(self.upstream(u)?, share),
+            Body::Variance { u, variance } => {
+                let variance = within("variance", variance, 0.0, MOST_VARIANCE)?;
+                What::Variance(self.upstream(u)?, variance)
+            }
+            Body::Wake {} => What::Wake,
             Body::Repute { u, repute } => What::Repute(self.upstream(u)?, repute),
             Body::Ended { u, share } => What::Ended(self.upstream(u)?, share),
             Body::Alive { u } | Body::SetDifficulty { u } => What::Alive(self.upstream(u)?),
@@ -303,12 +352,14 @@ impl Reader {
         *count
     }
 
-    fn finish(self) -> Result<World, LogError> {
+    /// The world that the lines describe. Errors: they say nothing that can be replayed.
+    pub fn finish(self) -> Result<World, LogError> {
         if !self.lines.iter().any(|line| matches!(line.what, What::Notify(..))) {
             return Err(LogError::Empty);
         }
         let (device, shares_per_second) = self.device.ok_or(LogError::NoDevice)?;
         let mut world = World {
+            rules: self.rules,
             upstreams: self.upstreams,
             device,
             lines: self.lines,

@@ -11,6 +11,7 @@ pub mod oracle;
 pub mod plot;
 pub mod policy;
 mod revenue;
+pub mod review;
 pub mod scenario;
 pub mod score;
 pub mod simulation;

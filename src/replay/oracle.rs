@@ -9,7 +9,7 @@ use super::world::{What, World};
 /// programme over all lines with one value an upstream, which takes newer jobs that void nothing without a loss.
 pub fn revenue(world: &World) -> f64 {
     let mut standing = Standing::new(world);
-    let (flush, cross) = (world.device.flush.as_secs_f64(), world.device.cross.as_secs_f64());
+    let (mut flush, mut cross) = (world.device.flush.as_secs_f64(), world.device.cross.as_secs_f64());
     // What the best way to be hashing for each upstream now has earned.
     let mut best = vec![0.0_f64; world.upstreams.len()];
     let mut now = Duration::ZERO;
@@ -19,6 +19,10 @@ pub fn revenue(world: &World) -> f64 {
         let voids = standing.take(line);
         let flushed = match line.what {
             What::Notify(upstream, _) if voids => Some(upstream),
+            What::Device(device) => {
+                (flush, cross) = (device.flush.as_secs_f64(), device.cross.as_secs_f64());
+                None
+            }
             _ => None,
         };
         if now < world.measured_from {

@@ -73,6 +73,9 @@ impl Standing {
             | What::NodeTip(..)
             | What::NodeRefused(_)
             | What::Submitted(..)
+            | What::Aside(..)
+            | What::Variance(..)
+            | What::Wake
             | What::Ended(..)
             | What::Repute(..)
             | What::Answer(..)

@@ -1,6 +1,10 @@
 //! Figures of many seeds as a few numbers.
 
-use super::simulation::Figures;
+use std::time::Instant;
+
+use super::oracle;
+use super::policy::{Kind, Model};
+use super::simulation::{self, Figures};
 use super::world::World;
 
 /// One policy in one world, held against the most that was possible.
@@ -40,6 +44,23 @@ impl Sample {
     pub fn oracle() -> Self {
         Self { efficiency: 1.0, waste: 0.0, idle: 0.0, dead: 0.0, moves: 0.0, flushes: 0.0 }
     }
+}
+
+/// These policies in one world, in their order; `model` makes the model of [`Kind::MathModel`] where there is one.
+/// `seed` draws what no line says, and virtual time counts from `start`. 0 is the seed of the decider that mines.
+pub fn samples(
+    world: &World,
+    policies: &[Kind],
+    seed: u64,
+    start: Instant,
+    model: impl Fn() -> Option<Model>,
+) -> Vec<Sample> {
+    let possible = oracle::revenue(world);
+    let sample = |kind: &Kind| match kind.policy(world, seed, start, model()) {
+        Some(mut policy) => Sample::new(&simulation::run(world, &mut *policy, seed, start), possible, world),
+        None => Sample::oracle(),
+    };
+    policies.iter().map(sample).collect()
 }
 
 /// A mean with its standard error.

@@ -1,6 +1,6 @@
 //! Virtual time: a world, a device and a policy, step by step, without ever waiting.
 
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::chance::Chance;
@@ -11,6 +11,9 @@ use crate::decision::{Action, Checked, DeviceFigures, Event, JobFacts, JobKey, U
 
 /// A policy that wants to be called at once, again and again, is called so much later: no replay stands still.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
+/// A miner looks again a little later than it means to, or not at all when something happens before it does. Where a log
+/// says when it looked, a policy that wants to look waits so long for a line.
+const LATE: Duration = Duration::from_millis(100);
 /// Shares that were not recorded are counted from here on, beyond the numbers of those that were.
 const MADE_UP: u64 = 1 << 63;
 /// Stratum's code for "job not found".
@@ -40,7 +43,11 @@ pub struct Figures {
 /// Drives a policy through a world. `seed` draws the device's shares; virtual time counts on from `start`.
 pub fn run(world: &World, policy: &mut dyn Policy, seed: u64, start: Instant) -> Figures {
     let mut run = Run::new(world, seed, start);
-    run.tell(policy, Event::Device(figures(&world.device)));
+    let device = figures(&world.device);
+    // What is taken for granted is told to nobody, neither here nor by the engine.
+    if device != DeviceFigures::default() {
+        run.tell(policy, Event::Device(device));
+    }
     while run.step(policy) {}
     run.figures
 }
@@ -62,6 +69,8 @@ struct Run<'a> {
     device: Hashing,
     shares: Shares,
     lines_taken: usize,
+    /// Whether the lines say when the recorded miner looked again.
+    has_wakes: bool,
     figures: Figures,
 }
 
@@ -84,10 +93,28 @@ struct Shares {
     next: Option<Duration>,
     /// The last number that was given to a share. Recorded ones keep theirs.
     submitted: u64,
-    /// Recorded ones that were sent to the same upstream here, which is told what became of them.
-    recorded: HashSet<u64>,
+    /// Recorded ones that were sent to the same upstream here, which is told what became of them, and how often each: a
+    /// board may find one twice.
+    recorded: HashMap<u64, u32>,
     /// The earliest is the greatest.
     unanswered: BinaryHeap<std::cmp::Reverse<Reply>>,
+}
+
+impl Shares {
+    /// A recorded share was sent.
+    fn owe(&mut self, share: u64) {
+        *self.recorded.entry(share).or_default() += 1;
+    }
+
+    /// A recorded share came to its end; whether it was sent here.
+    fn settle(&mut self, share: u64) -> bool {
+        let Some(owed) = self.recorded.get_mut(&share) else { return false };
+        *owed -= 1;
+        if *owed == 0 {
+            self.recorded.remove(&share);
+        }
+        true
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,7 +141,7 @@ impl<'a> Run<'a> {
         let mean_gap = 1.0 / world.shares_per_second;
         let is_drawn = world.shares_per_second > 0.0;
         let next = is_drawn.then(|| Duration::from_secs_f64(chance.exponential(mean_gap)));
-        let recorded = HashSet::new();
+        let recorded = HashMap::new();
         Self {
             world,
             costs: world.device,
@@ -137,6 +164,7 @@ impl<'a> Run<'a> {
                 unanswered: BinaryHeap::new(),
             },
             lines_taken: 0,
+            has_wakes: world.lines.iter().any(|line| line.what == What::Wake),
             figures: Figures::default(),
         }
     }
@@ -156,11 +184,7 @@ impl<'a> Run<'a> {
             }
             Next::Reply => self.reply(policy),
             Next::Share => self.share(policy),
-            Next::Wake => {
-                self.device.wake_after = self.now + LEAST_WAIT;
-                let action = policy.handle_timeout(self.instant());
-                self.act(action);
-            }
+            Next::Wake => self.wake(policy),
             Next::End => return false,
         }
         true
@@ -182,8 +206,20 @@ impl<'a> Run<'a> {
         consider(self.shares.unanswered.peek().map(|reply| reply.0.at), Next::Reply);
         consider(self.shares.next.filter(|_| self.device.job.is_some()), Next::Share);
         let wake = policy.poll_timeout().map(|at| at.saturating_duration_since(self.start));
-        consider(wake.map(|at| at.max(self.device.wake_after)), Next::Wake);
+        let wake = wake.map(|at| at.max(self.device.wake_after));
+        consider(wake.filter(|at| !self.waits_for_line(*at)), Next::Wake);
         (next.0.max(self.now), next.1)
+    }
+
+    fn waits_for_line(&self, wake: Duration) -> bool {
+        let next = self.world.lines.get(self.lines_taken);
+        self.has_wakes && next.is_some_and(|line| line.at <= wake + LATE)
+    }
+
+    fn wake(&mut self, policy: &mut dyn Policy) {
+        self.device.wake_after = self.now + LEAST_WAIT;
+        let action = policy.handle_timeout(self.instant());
+        self.act(action, policy);
     }
 
     fn instant(&self) -> Instant {
@@ -213,16 +249,19 @@ impl<'a> Run<'a> {
 
     fn tell(&mut self, policy: &mut dyn Policy, event: Event) {
         let action = policy.handle(event, self.instant());
-        self.act(action);
+        self.act(action, policy);
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: Action, policy: &mut dyn Policy) {
         match action {
             Action::Keep => {}
             Action::Boundary(_, JobKey(job)) => {
                 let period = self.costs.boundary.as_nanos().max(1);
                 let at = (self.now.as_nanos() / period + 1) * period;
                 self.device.pending = Some((Duration::from_nanos(at as u64), job));
+                if self.world.rules.taken_at_once {
+                    policy.taken(JobKey(job), self.instant());
+                }
             }
             Action::Flush(UpstreamId(upstream), JobKey(job)) => {
                 let running = self.device.job.map(|job| self.jobs[&job].upstream);
@@ -258,8 +297,21 @@ impl<'a> Run<'a> {
             What::NodeTip(parent, height) => Event::NodeTip { parent: parent.0, height: *height },
             What::NodeRefused(parent) => Event::NodeRefused { parent: parent.0 },
             What::Submitted(upstream, share) => return self.recorded_share(*upstream, *share, policy),
+            What::Aside(upstream, share) => {
+                self.shares.owe(*share);
+                Event::Submitted(UpstreamId(*upstream), *share)
+            }
+            What::Variance(upstream, variance) => Event::Variance(UpstreamId(*upstream), *variance),
+            What::Wake => {
+                if policy.poll_timeout().is_some_and(|at| at <= self.instant()) {
+                    self.wake(policy);
+                }
+                return;
+            }
             What::Repute(upstream, repute) => Event::Repute(UpstreamId(*upstream), *repute),
-            What::Ended(upstream, share) if self.shares.recorded.remove(share) => {
+            // Also of one that was never sent, which changes nothing but is an occasion to look again.
+            What::Ended(upstream, share) => {
+                self.shares.settle(*share);
                 Event::Ended(UpstreamId(*upstream), *share)
             }
             What::Answer(upstream, answer) => return self.recorded_answer(*upstream, answer, policy),
@@ -268,7 +320,7 @@ impl<'a> Run<'a> {
                 Event::Device(figures(device))
             }
             // A connection that is open again is worth nothing before its first job.
-            What::Up(_) | What::Truth(_) | What::Ended(..) => return,
+            What::Up(_) | What::Truth(_) => return,
         };
         self.tell(policy, event);
     }
@@ -278,7 +330,7 @@ impl<'a> Run<'a> {
     fn recorded_share(&mut self, upstream: usize, share: u64, policy: &mut dyn Policy) {
         let Some(job) = self.device.job else { return };
         if self.jobs[&job].upstream == upstream {
-            self.shares.recorded.insert(share);
+            self.shares.owe(share);
             self.tell(policy, Event::Submitted(UpstreamId(upstream), share));
         } else {
             self.find(policy);
@@ -290,7 +342,7 @@ impl<'a> Run<'a> {
     fn recorded_answer(&mut self, upstream: usize, answer: &Answer, policy: &mut dyn Policy) {
         let Answer { share, accepted, code, weight } = *answer;
         let (share, job) = match (share, self.device.job) {
-            (Some((share, job)), _) if self.shares.recorded.remove(&share) => (share, job),
+            (Some((share, job)), _) if self.shares.settle(share) => (share, job),
             (None, Some(job)) if self.jobs[&job].upstream == upstream => {
                 self.shares.submitted += 1;
                 self.tell(policy, Event::Submitted(UpstreamId(upstream), self.shares.submitted));

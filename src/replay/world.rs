@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::decision::{ParentHash, Repute, Terms};
+use crate::decision::{ParentHash, Repute, Settings, Terms};
 
 /// Mean reply time to a share in a replay, seconds. Source: 41 ms is the median of a pool on the same continent.
 pub const REPLY: f64 = 0.041;
@@ -12,6 +12,8 @@ pub const REPLY: f64 = 0.041;
 /// A world from its start to its end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct World {
+    /// How decisions were made while it was recorded; the defaults where nobody mined in it.
+    pub rules: Rules,
     /// The upstreams in the operator's order.
     pub upstreams: Vec<Upstream>,
     /// The boards as one device.
@@ -33,6 +35,19 @@ pub struct Upstream {
     pub name: String,
     /// How it pays.
     pub terms: Terms,
+    /// Its last job is kept for so long when nothing is worth hashing; `None` for what the settings say.
+    pub patience: Option<Duration>,
+}
+
+/// How a miner makes its decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Rules {
+    /// What its decider was told to do otherwise.
+    pub settings: Settings,
+    /// Its probes are put by the learned model of bad spells.
+    pub learned: bool,
+    /// A job for the boundary counts as taken up at once, as in the engine, which hands it on to boards that take it then.
+    pub taken_at_once: bool,
 }
 
 /// The boards as one device.
@@ -72,6 +87,8 @@ pub enum What {
     NodeRefused(Parent),
     /// A share was sent there while the log was recorded; its number.
     Submitted(usize, u64),
+    /// The same, while the recorded device hashed for another one: a canary's, or found just before a move.
+    Aside(usize, u64),
     /// A share of the recorded device came to its end without a word of its upstream.
     Ended(usize, u64),
     /// Something else is held against an upstream by the miner that recorded the log.
@@ -80,6 +97,10 @@ pub enum What {
     Answer(usize, Answer),
     /// Changing over costs so much from now on.
     Device(Device),
+    /// The income of an upstream is so uneven from now on; see [`crate::decision::Event::Variance`].
+    Variance(usize, f64),
+    /// The recorded miner looked again without an event.
+    Wake,
     /// What no policy sees.
     Truth(Truth),
 }

@@ -5,36 +5,48 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::log_file::MOST_LOG;
+use super::review::Reviews;
 use crate::clock::now;
-use crate::decision::{Scheme, Terms};
+use crate::decision::{Call, Scheme, Terms};
+use crate::engine::policy::{Policy, UpstreamTerms};
 use crate::engine::task::Records;
 use crate::replay::log::Recorder;
-use crate::replay::world::Upstream;
+use crate::replay::world::{Rules, Upstream};
 
 /// Events that may wait; a disk that is slower than that loses lines.
 const WAITING: usize = 1024;
-/// Longest file: what a replay reads.
-const MAX_BYTES: u64 = 1 << 30;
 /// Logs beside each other.
 const MOST_FILES: u32 = 999;
 /// How long lines may wait to be written.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 
-/// Starts writing for upstreams of these terms, in the operator's order: their names are `A`, `B`, … since a log may be shown
-/// to others. Errors: there is such a file already, or it cannot be made.
-pub(super) fn start(path: &Path, terms: &[Terms]) -> io::Result<Records> {
+/// Starts writing what an engine's decider is told, which was `started` then, for upstreams in the operator's order: their
+/// names are `A`, `B`, … since a log may be shown to others. Errors: there is such a file already, or it cannot be made.
+pub(super) fn start(
+    path: &Path,
+    policy: &Policy,
+    terms: &[UpstreamTerms],
+    started: Instant,
+    reviews: Option<Reviews>,
+) -> io::Result<Records> {
     let (mut file, path) = create(path)?;
-    let upstream = |(place, terms): (usize, &Terms)| Upstream { name: name(place, terms), terms: *terms };
-    let (recorder, head) = Recorder::new(terms.iter().enumerate().map(upstream).collect(), now());
+    let rules = Rules { settings: policy.settings(), learned: policy.learns_spells, taken_at_once: true };
+    let upstream = |(place, terms): (usize, &UpstreamTerms)| Upstream {
+        name: name(place, &terms.value),
+        terms: terms.value,
+        patience: Some(terms.grace),
+    };
+    let (recorder, head) = Recorder::new(terms.iter().enumerate().map(upstream).collect(), &rules, started);
     file.write_all(head.as_bytes())?;
-    let (records, events) = sync_channel(WAITING);
-    let path = path.display().to_string();
-    tracing::info!("what decisions are made by is recorded in {path}");
+    let (records, calls) = sync_channel(WAITING);
+    tracing::info!("what decisions are made by is recorded in {}", path.display());
+    let mut log = Log { file: BufWriter::new(file), path, bytes: head.len() as u64, recorder, reviews };
     thread::Builder::new().name("records".to_owned()).spawn(move || {
-        if let Err(error) = write(file, recorder, head.len() as u64, &events) {
-            tracing::warn!("no more decisions are recorded in {path}: {error}");
+        if let Err(error) = log.write(&calls) {
+            tracing::warn!("no more decisions are recorded in {}: {error}", log.path.display());
         }
     })?;
     Ok(records)
@@ -63,33 +75,50 @@ fn name(place: usize, terms: &Terms) -> String {
     format!("{node}{letter}{round}")
 }
 
-/// Writes until there is nobody left to write for.
-fn write(
-    file: File,
-    mut recorder: Recorder,
-    mut bytes: u64,
-    events: &Receiver<(crate::decision::Event, std::time::Instant)>,
-) -> io::Result<()> {
-    let mut file = BufWriter::new(file);
-    let mut flushed_at = now();
-    loop {
-        if now().duration_since(flushed_at) >= FLUSH_EVERY {
-            file.flush()?;
-            flushed_at = now();
-        }
-        match events.recv_timeout(FLUSH_EVERY) {
-            Ok((event, at)) => {
-                let text = recorder.event(&event, at);
-                bytes += text.len() as u64;
-                if bytes > MAX_BYTES {
-                    file.flush()?;
-                    return Err(io::Error::other("it has 1 GiB, more than a replay reads"));
-                }
-                file.write_all(text.as_bytes())?;
+/// A log in the making.
+struct Log {
+    file: BufWriter<File>,
+    path: PathBuf,
+    /// All that was written, on the disk or on its way there.
+    bytes: u64,
+    recorder: Recorder,
+    reviews: Option<Reviews>,
+}
+
+impl Log {
+    /// Writes until there is nobody left to write for.
+    fn write(&mut self, calls: &Receiver<(Call, Instant)>) -> io::Result<()> {
+        let mut flush_at = now() + FLUSH_EVERY;
+        loop {
+            if now() >= flush_at {
+                self.file.flush()?;
+                flush_at = now() + FLUSH_EVERY;
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return file.flush(),
+            if let Some(reviews) = self.reviews.as_mut().filter(|reviews| now() >= reviews.due()) {
+                self.file.flush()?;
+                reviews.begin(&self.path, self.bytes);
+            }
+            match calls.recv_timeout(self.wait()) {
+                Ok((call, at)) => self.call(&call, at)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.file.flush(),
+            }
         }
+    }
+
+    fn wait(&self) -> Duration {
+        let due = self.reviews.as_ref().map(|reviews| reviews.due().saturating_duration_since(now()));
+        due.map_or(FLUSH_EVERY, |due| due.min(FLUSH_EVERY))
+    }
+
+    fn call(&mut self, call: &Call, at: Instant) -> io::Result<()> {
+        let text = self.recorder.call(call, at);
+        if self.bytes + text.len() as u64 > MOST_LOG {
+            self.file.flush()?;
+            return Err(io::Error::other("it has 1 GiB, more than a replay reads"));
+        }
+        self.bytes += text.len() as u64;
+        self.file.write_all(text.as_bytes())
     }
 }
 
@@ -99,8 +128,10 @@ mod tests {
     use crate::decision::{Event, UpstreamId};
     use crate::replay::log;
 
-    const PPS: Terms =
-        Terms { fee: 0.01, payout_factor: 1.0, scheme: Scheme::Pps, kappa: None, vouches: false };
+    fn begin(path: &Path, terms: &[UpstreamTerms]) -> Records {
+        let policy = Policy { risk_aversion: 1e-9, ..Policy::default() };
+        start(path, &policy, terms, now(), None).unwrap()
+    }
 
     #[test]
     fn a_file_that_is_there_is_left_alone_and_the_next_number_taken() {
@@ -108,7 +139,7 @@ mod tests {
         let path = folder.path().join("log");
         std::fs::write(&path, "mine").unwrap();
         for number in 1..=2 {
-            drop(start(&path, &[PPS]).unwrap());
+            drop(begin(&path, &[UpstreamTerms::pool(1)]));
             assert!(folder.path().join(format!("log.{number}")).exists());
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
@@ -118,18 +149,22 @@ mod tests {
     fn what_is_written_says_who_was_there_and_what_happened() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let records = start(&path, &[PPS, Terms { scheme: Scheme::SoloNode, ..PPS }]).unwrap();
-        records.send((Event::Lost(UpstreamId(1)), now())).unwrap();
+        let node = UpstreamTerms::own_node(1, Duration::from_secs(600));
+        let records = begin(&path, &[UpstreamTerms::pool(1), node]);
+        records.send((Call::Event(Event::Lost(UpstreamId(1))), now())).unwrap();
         drop(records);
         let text = loop {
             let text = std::fs::read_to_string(&path).unwrap();
-            if text.lines().count() == 3 {
+            if text.lines().count() == 5 {
                 break text;
             }
             thread::yield_now();
         };
         assert!(text.contains("\"u\":\"A\"") && text.contains("\"u\":\"node-B\""), "{text}");
-        assert!(text.lines().nth(2).unwrap().contains("drop"), "{text}");
-        assert!(matches!(log::read(&text), Err(log::LogError::Empty | log::LogError::NoDevice)));
+        assert!(text.lines().nth(4).unwrap().contains("drop"), "{text}");
+        for told in [r#""strategy":"failover""#, r#""risk_aversion":1e-9"#, r#""patience_ms":600000.0"#] {
+            assert!(text.contains(told), "{text} lacks {told}");
+        }
+        assert!(matches!(log::read(&text), Err(log::LogError::Empty)));
     }
 }

@@ -158,6 +158,7 @@ fn values_out_of_range_are_refused_at_both_ends() {
         ("upstreams.rotate_minutes", "0|10081"),
         ("upstreams.hot_standbys", "-1|17|true"),
         ("upstreams.slow_answer", "4|601"),
+        ("upstreams.review_hours", "-1|8785|0.5"),
         ("upstreams.frozen_tip", "29|7201"),
         ("validation.level", "-1|16001|0.5|true"),
         ("stratum.suggest_difficulty", "0|-1|nan|inf|-inf|1e999|'on'|true"),
@@ -243,7 +244,7 @@ fn a_pool_that_stands_there_twice_is_a_mistake_at_the_second_place() {
 #[test]
 fn values_at_both_ends_of_a_range_are_taken() {
     let within = "upstreams.return_after = 3600\nupstreams.rotate_minutes = 10080\nupstreams.hot_standbys = 0\n\
-                  upstreams.slow_answer = 600\nupstreams.frozen_tip = 7200\nvalidation.level = 0\n\
+                  upstreams.slow_answer = 600\nupstreams.review_hours = 0\nupstreams.frozen_tip = 7200\nvalidation.level = 0\n\
                   cpu.threads = 1024\ncpu.duty_percent = 1\nstratum.connect_timeout = 120\n\
                   stratum.silence_timeout = 10\nstratum.suggest_difficulty = 1e-9\nstop.seconds = 1e9\n\
                   stop.shares = 9223372036854775807";

@@ -54,7 +54,7 @@ impl ServingPool {
 }
 
 /// Greets and accepts what is submitted until the miner hangs up.
-fn serve(mut connection: ScriptedConnection) -> Option<()> {
+pub(crate) fn serve(mut connection: ScriptedConnection) -> Option<()> {
     connection.greet()?;
     loop {
         let id = connection.request("mining.submit")?["id"].clone();

@@ -14,6 +14,7 @@ mod memory;
 mod model;
 mod payout;
 mod profiles;
+mod review;
 mod rows;
 mod socks;
 mod solo;

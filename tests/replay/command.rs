@@ -58,6 +58,29 @@ fn one_decision_is_explained_with_what_all_upstreams_were_worth() {
 }
 
 #[test]
+fn a_log_of_shared_hashing_is_replayed_by_value_and_says_so_unless_defaults_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.jsonl");
+    let log = r#"{"t_ms":0,"k":"settings","strategy":"quota"}
+{"t_ms":0,"k":"device","flush_ms":20,"cross_ms":20,"boundary_ms":500}
+{"t_ms":0,"k":"upstream","u":"A","scheme":"pps","fee":0.01}
+{"t_ms":0,"k":"notify","u":"A","parent":"h1","height":2,"clean":true,"fees":1}
+{"t_ms":100000,"k":"alive","u":"A"}
+"#;
+    fs::write(&path, log).unwrap();
+    for (more, says) in [(&[][..], true), (&["--default-settings"], false)] {
+        let output = replay(&[&["--log", path.to_str().unwrap(), "--policy", "math"], more].concat());
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(
+            text(&output.stderr).contains("hashing that was shared"),
+            says,
+            "{}",
+            text(&output.stderr)
+        );
+    }
+}
+
+#[test]
 fn a_log_is_replayed_and_a_line_at_fault_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("night.jsonl");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use signalcore::decision::{Action, Event, Record};
+use signalcore::decision::{Action, Call, Event, Record};
 use signalcore::replay::log::{self, Recorder};
 use signalcore::replay::policy::{FirstCome, Mathematics};
 use signalcore::replay::scenario::named;
@@ -23,7 +23,7 @@ struct Recorded {
 
 impl Watch<Mathematics> for Recorded {
     fn told(&mut self, event: Event, now: Instant) {
-        self.log += &self.recorder.event(&event, now);
+        self.log += &self.recorder.call(&Call::Event(event), now);
         self.told.push(event);
     }
 
@@ -37,7 +37,7 @@ impl Watch<Mathematics> for Recorded {
 
 /// What math is told and does in a world, whose drawn shares are those of a seed.
 fn run(world: &World, seed: u64, start: Instant) -> Recorded {
-    let (recorder, log) = Recorder::new(world.upstreams.clone(), start);
+    let (recorder, log) = Recorder::new(world.upstreams.clone(), &world.rules, start);
     let watch = Recorded { start, recorder, log, told: vec![], actions: vec![], records: vec![] };
     let mut watched = Watched { policy: Mathematics::new(world, 5, start), watch };
     simulation::run(world, &mut watched, seed, start);

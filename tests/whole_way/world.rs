@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use signalcore::decision::{Call, Record};
 use signalcore::engine::policy::{Policy, UpstreamTerms};
 use signalcore::engine::{Action, BoardAbout, BoardId, Engine, UpstreamId};
 use signalcore::protocol::payout_watch::PayoutTerms;
@@ -34,6 +35,10 @@ pub(crate) struct World {
     /// The header of each chip job, without nonce and rolled bits: only one board may ever get it.
     dispatched: HashSet<Header>,
     record: VecDeque<String>,
+    /// What the decider was told.
+    calls: Vec<(Call, Instant)>,
+    /// The engine is called when it wants to be, a little late, instead of when a step has passed.
+    is_prompt: bool,
 }
 
 /// A session, its pool, and what of it the engine has not been told yet.
@@ -83,18 +88,36 @@ impl Upstream {
 
 impl World {
     pub(crate) fn new(seed: u64, extranonce2_sizes: &'static [usize]) -> Self {
+        Self::of(seed, extranonce2_sizes, Policy::default(), &[UpstreamTerms::pool(1); UPSTREAMS])
+    }
+
+    /// A world in which these upstreams are hashed for by this policy, whose calls of the decider are kept.
+    pub(crate) fn decided(seed: u64, policy: Policy, terms: &[UpstreamTerms; UPSTREAMS]) -> Self {
+        let mut world = Self::of(seed, &[4], policy, terms);
+        world.is_prompt = true;
+        world
+    }
+
+    fn of(
+        seed: u64,
+        extranonce2_sizes: &'static [usize],
+        policy: Policy,
+        terms: &[UpstreamTerms; UPSTREAMS],
+    ) -> Self {
         let now = Instant::now();
         // The jobs of these pools are noise, of no chain.
-        let policy = Policy { validation: Level::NONE, ..Policy::default() };
+        let policy = Policy { validation: Level::NONE, ..policy };
         let mut world = Self {
             seed,
             chance: Chance::new(seed),
             now,
-            engine: Engine::new(policy, &[UpstreamTerms::pool(1); UPSTREAMS], now),
+            engine: Engine::new(policy, terms, now).recorded(),
             upstreams: (0..UPSTREAMS).map(|number| Upstream::new(number, extranonce2_sizes)).collect(),
             boards: BTreeMap::new(),
             dispatched: HashSet::new(),
             record: VecDeque::new(),
+            calls: Vec::new(),
+            is_prompt: false,
         };
         world.add_board();
         world
@@ -119,6 +142,12 @@ impl World {
             _ => {}
         }
         self.settle();
+    }
+
+    /// When the decider was made, all that it was told, and all that it decided.
+    pub(crate) fn decisions(&self) -> (Instant, &[(Call, Instant)], Vec<Record>) {
+        let (dated, _) = self.engine.decisions_after(0);
+        (self.engine.started(), &self.calls, dated.into_iter().map(|(_, record)| record).collect())
     }
 
     /// The miner's way out: boards idle, last nonces and answers come in, then it gives up. What the pools saw.
@@ -277,7 +306,15 @@ impl World {
 
     fn pass_time(&mut self) {
         let passed = Duration::from_millis(self.chance.pick(&[1, 50, 1000, 1000, 5000, 5000, 40_000]));
-        self.now += passed;
+        let end = self.now + passed;
+        while self.is_prompt
+            && let Some(due) = self.engine.poll_timeout().filter(|due| *due < end)
+        {
+            let late = Duration::from_micros(self.chance.below(20_000));
+            self.now = end.min(self.now.max(due) + late);
+            self.settle();
+        }
+        self.now = end;
         self.note(format!("{passed:?} pass"));
     }
 
@@ -313,11 +350,11 @@ impl World {
                     upstream.session.submit(share, self.now);
                     self.drain_session(at);
                 }
+                Action::Record(call) => self.calls.push(*call),
                 Action::Want(..)
                 | Action::Moment(_)
                 | Action::Ask(_)
                 | Action::AskNode(_)
-                | Action::Record(_)
                 | Action::Report(_) => {}
             }
         }

@@ -1,7 +1,9 @@
 //! A line of a log as JSON has it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::millis;
 use crate::decision::{self, Repute};
 use crate::replay::world::{Answer, Check, Device, Truth, Upstream, What};
 
@@ -43,7 +45,10 @@ pub(super) enum Body {
         kappa: Option<f64>,
         #[serde(default)]
         vouches: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patience_ms: Option<f64>,
     },
+    Settings(Map<String, Value>),
     Notify {
         u: String,
         #[serde(default)]
@@ -78,7 +83,14 @@ pub(super) enum Body {
     Submitted {
         u: String,
         share: u64,
+        #[serde(default, skip_serializing_if = "is_not")]
+        aside: bool,
     },
+    Variance {
+        u: String,
+        variance: f64,
+    },
+    Wake {},
     Ended {
         u: String,
         share: u64,
@@ -206,7 +218,6 @@ fn name_of(job: u64) -> String {
 
 impl Body {
     pub(super) fn device(device: &Device, shares_per_second: f64) -> Self {
-        let millis = super::millis;
         Self::Device {
             flush_ms: millis(device.flush),
             cross_ms: millis(device.cross),
@@ -218,7 +229,8 @@ impl Body {
     pub(super) fn upstream(upstream: &Upstream) -> Self {
         let decision::Terms { fee, payout_factor, scheme, kappa, vouches } = upstream.terms;
         let u = upstream.name.clone();
-        Self::Upstream { u, scheme: scheme.into(), fee, payout_factor, kappa, vouches }
+        let patience_ms = upstream.patience.map(millis);
+        Self::Upstream { u, scheme: scheme.into(), fee, payout_factor, kappa, vouches, patience_ms }
     }
 
     /// `shares_per_second` is that of the head.
@@ -242,7 +254,12 @@ impl Body {
             What::Up(upstream) => Self::Up { u: name(upstream) },
             What::NodeTip(parent, height) => Self::NodeTip { parent: parent.to_string(), height: *height },
             What::NodeRefused(parent) => Self::NodeRefused { parent: parent.to_string() },
-            What::Submitted(upstream, share) => Self::Submitted { u: name(upstream), share: *share },
+            What::Submitted(upstream, share) => {
+                Self::Submitted { u: name(upstream), share: *share, aside: false }
+            }
+            What::Aside(upstream, share) => Self::Submitted { u: name(upstream), share: *share, aside: true },
+            What::Variance(upstream, variance) => Self::Variance { u: name(upstream), variance: *variance },
+            What::Wake => Self::Wake {},
             What::Repute(upstream, repute) => Self::Repute { u: name(upstream), repute: *repute },
             What::Ended(upstream, share) => Self::Ended { u: name(upstream), share: *share },
             What::Answer(upstream, Answer { share, accepted, code, weight }) => Self::Answer {

@@ -81,7 +81,9 @@ fn silences(world: &World, upstream: usize) -> Vec<(Duration, Truth)> {
     let (mut found, mut since, mut lost) = (Vec::new(), Duration::ZERO, 0_u32);
     for line in &world.lines {
         match line.what {
-            What::Submitted(other, share) if other == upstream && !answered.contains(&share) => {
+            What::Submitted(other, share) | What::Aside(other, share)
+                if other == upstream && !answered.contains(&share) =>
+            {
                 since = if lost == 0 { line.at } else { since };
                 lost += 1;
             }

@@ -113,7 +113,8 @@ impl Policy for FirstCome {
             | Event::Ended(..)
             | Event::NodeTip { .. }
             | Event::NodeRefused { .. }
-            | Event::Device(_) => return Action::Keep,
+            | Event::Device(_)
+            | Event::Variance(..) => return Action::Keep,
         }
         self.choose(now)
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Policy;
 use crate::decision::{
-    Action, Advice, Candidate, Decider, Decision, Event, JobKey, Record, Settings, UpstreamId,
+    Action, Advice, Candidate, Decider, Decision, Event, JobKey, Record, Strategy, UpstreamId,
 };
 use crate::model::features::{self, Around};
 use crate::model::input::{ModelInput, Occasion};
@@ -54,10 +54,20 @@ pub struct Explanation {
 }
 
 impl Mathematics {
-    /// Alone.
+    /// Alone, by the settings of the world. Where its miner hashed for several at once it hashes for the one that is worth
+    /// most: this device has one job at a time.
     pub fn new(world: &World, seed: u64, now: Instant) -> Self {
         let terms: Vec<_> = world.upstreams.iter().map(|upstream| upstream.terms).collect();
-        let decider = Decider::new(Settings::default(), &terms, seed, now);
+        let mut settings = world.rules.settings;
+        if settings.strategy.is_shared() {
+            settings.strategy = Strategy::Value;
+        }
+        let mut decider = Decider::new(settings, &terms, seed, now);
+        for (place, upstream) in world.upstreams.iter().enumerate() {
+            if let Some(patience) = upstream.patience {
+                decider.set_patience(UpstreamId(place), patience);
+            }
+        }
         Self { decider, helper: Helper::None, decided: 0, explain: None, explanation: None }
     }
 
