@@ -30,6 +30,9 @@ impl Decider {
         self.note_worth(&table, now);
         self.drop_stale_advice(&table, now);
         let weighs = is_ours || self.is_due(now);
+        if weighs {
+            self.count_amendment(&table, now);
+        }
         let before = self.running().map(|(upstream, _)| upstream);
         let lanes = 0..self.hashing.lanes.len();
         let decisions: Vec<_> = lanes.map(|lane| self.decide_lane(lane, &table, weighs, now)).collect();
@@ -90,6 +93,9 @@ impl Decider {
                 let before =
                     lane.running.replace(Running::new(upstream, offer)).map(|running| running.upstream);
                 lane.switched_at = Some(now);
+                if before != Some(upstream) {
+                    lane.turned_at = Some(now);
+                }
                 let cost = before
                     .map(|before| if before == upstream { self.device.flush } else { self.device.cross });
                 let part = 1.0 / self.hashing.running().count().max(1) as f64;
@@ -98,6 +104,7 @@ impl Decider {
                     self.hashing.moved_at = Some(now);
                 }
                 if before != Some(upstream) {
+                    self.soft_moment += u64::from(before.is_some());
                     let turn = match self.settings.strategy {
                         Strategy::Rotate(every) => Some(every),
                         _ => None,
@@ -155,6 +162,16 @@ impl Decider {
         let is_here = !advice.hold || self.is_running(advice.target);
         if !is_here || !standing.is_some_and(holds) {
             self.envelope.drop_standing();
+        }
+    }
+
+    /// Advice that agreed with mathematics when it came amends from the moment on in which it no longer does.
+    fn count_amendment(&mut self, table: &Table, now: Instant) {
+        let (Some(advice), Some(running)) = (self.envelope.standing(), self.hashing.running().next()) else {
+            return;
+        };
+        if self.unadvised(running, table, now) != advice.target {
+            self.envelope.amend(now);
         }
     }
 

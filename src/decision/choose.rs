@@ -33,6 +33,14 @@ impl Choice {
     pub(super) fn keep(line: u8, reason: Reason) -> Self {
         Self { step: Step::Keep, line, reason }
     }
+
+    /// Who is hashed for after it, where `running` was before.
+    fn leads_to(&self, running: UpstreamId) -> UpstreamId {
+        match self.step {
+            Step::Flush(upstream, _) => upstream,
+            Step::Keep | Step::Boundary(_) | Step::Close(_) | Step::Idle => running,
+        }
+    }
 }
 
 impl Decider {
@@ -207,7 +215,7 @@ impl Decider {
         self.flush(other, line, reason)
     }
 
-    /// Another upstream by gain or by advice, or else why none.
+    /// Another upstream by gain or by advice, or else why none. Advice has no part in what mathematics does by itself.
     pub(super) fn move_for_gain(
         &self,
         running: &Running,
@@ -215,15 +223,27 @@ impl Decider {
         table: &Table,
         now: Instant,
     ) -> Choice {
-        if let Some(advice) = self.envelope.standing() {
-            let target = if advice.hold { running.upstream } else { advice.target };
-            let reason = Reason::Advised(target);
-            return if target == running.upstream {
-                Choice::keep(12, reason)
-            } else {
-                self.flush(target, 12, reason)
-            };
+        let by_itself = self.move_by_itself(running, current, table, now);
+        let Some(advice) = self.envelope.standing() else { return by_itself };
+        let target = if advice.hold { running.upstream } else { advice.target };
+        let reason = Reason::Advised(target);
+        match by_itself.leads_to(running.upstream) {
+            chosen if chosen == target => by_itself,
+            _ if target == running.upstream => Choice::keep(12, reason),
+            _ => self.flush(target, 12, reason),
         }
+    }
+
+    /// Whom mathematics would have hashed for now.
+    pub(super) fn unadvised(&self, running: &Running, table: &Table, now: Instant) -> UpstreamId {
+        let current = &table.of[running.upstream.0];
+        if current.value <= 0.0 || self.settings.strategy != Strategy::Value {
+            return running.upstream; // it has been left already, or whom to hash for is the operator's word
+        }
+        self.move_by_itself(running, current, table, now).leads_to(running.upstream)
+    }
+
+    fn move_by_itself(&self, running: &Running, current: &Weighed, table: &Table, now: Instant) -> Choice {
         let kept = Choice::keep(8, Reason::NothingBetter);
         let Some(best) = self.best_beside(table, Some(running.upstream)) else { return kept };
         let other = &table.of[best.0];

@@ -25,7 +25,7 @@ pub struct Budget {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Envelope {
     bounds: Bounds,
-    standing: Option<(Advice, Instant)>,
+    standing: Option<Taken>,
     /// Of the last hour.
     amends: VecDeque<Instant>,
     /// Ideal seconds lost today: to what is hashed, and to the moves.
@@ -35,6 +35,15 @@ pub(super) struct Envelope {
     /// What is lost a second now, and since when that is not counted yet.
     losing: (f64, Instant),
     day_ends: Instant,
+}
+
+/// Advice in force.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Taken {
+    advice: Advice,
+    at: Instant,
+    /// It has changed something, and counts.
+    amends: bool,
 }
 
 /// What a target is worth now, as far as advice goes.
@@ -63,33 +72,52 @@ impl Envelope {
 
     /// The advice in force.
     pub(super) fn standing(&self) -> Option<Advice> {
-        self.standing.map(|(advice, _)| advice)
+        self.standing.map(|taken| taken.advice)
     }
 
     /// Whether it was taken at this very moment.
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
-        self.standing.is_some_and(|(_, taken)| taken == now)
+        self.standing.is_some_and(|taken| taken.at == now)
     }
 
-    /// Takes advice, or says by which rule not.
+    /// Takes advice, or says by which rule not. `amends`: mathematics does otherwise now.
     pub(super) fn take(
         &mut self,
         advice: Advice,
         standing: Standing,
         moment: u64,
+        amends: bool,
         now: Instant,
     ) -> Result<(), Refused> {
         self.check(&advice, standing, moment, now)?;
-        let too_soon = self.amends.back().is_some_and(|last| now < *last + self.bounds.amend_every);
-        if too_soon || self.budget(now).amends_left == 0 {
+        if amends && !self.may_amend(now) {
             return Err(Refused::TooOften);
+        }
+        self.standing = Some(Taken { advice, at: now, amends: false });
+        if amends {
+            self.amend(now);
+        }
+        Ok(())
+    }
+
+    /// The advice in force changes something: it counts, once, or ends where that is too often.
+    pub(super) fn amend(&mut self, now: Instant) {
+        let may = self.may_amend(now);
+        let Some(taken) = self.standing.as_mut().filter(|taken| !taken.amends) else { return };
+        taken.amends = true;
+        if !may {
+            self.standing = None;
+            return;
         }
         while self.amends.front().is_some_and(|first| now >= *first + HOUR) {
             self.amends.pop_front();
         }
         self.amends.push_back(now);
-        self.standing = Some((advice, now));
-        Ok(())
+    }
+
+    fn may_amend(&self, now: Instant) -> bool {
+        let too_soon = self.amends.back().is_some_and(|last| now < *last + self.bounds.amend_every);
+        !too_soon && self.budget(now).amends_left > 0
     }
 
     /// The rules that hold whenever advice would apply.
@@ -156,14 +184,14 @@ impl Envelope {
             let days = now.duration_since(self.day_ends).as_secs() / DAY.as_secs() + 1;
             self.day_ends += DAY * u32::try_from(days).unwrap_or(u32::MAX);
         }
-        if self.standing.is_some_and(|(advice, _)| now >= advice.until) || self.regret_left() <= 0.0 {
+        if self.standing.is_some_and(|taken| now >= taken.advice.until) || self.regret_left() <= 0.0 {
             self.standing = None;
         }
     }
 
     /// When the advice in force ends.
     pub(super) fn ends(&self) -> Option<Instant> {
-        self.standing.map(|(advice, _)| advice.until)
+        self.standing.map(|taken| taken.advice.until)
     }
 
     /// What advice may still do.
@@ -189,7 +217,7 @@ mod tests {
 
     fn advice(now: Instant) -> Advice {
         let until = now + Duration::from_secs(60);
-        Advice { target: UpstreamId(1), hold: false, confidence: 0.8, until, seen: 7 }
+        Advice { target: UpstreamId(1), hold: false, confidence: 0.8, until, seen: 7, seen_soft: 0 }
     }
 
     #[test]
@@ -198,7 +226,7 @@ mod tests {
         let fresh = Envelope::new(Bounds::default(), now);
         let good = advice(now);
         let rule = |advice: Advice, standing, moment, at| {
-            fresh.clone().take(advice, standing, moment, at).map_err(|refused| refused.rule())
+            fresh.clone().take(advice, standing, moment, true, at).map_err(|refused| refused.rule())
         };
         assert_eq!(rule(good, FIT, 7, now), Ok(()));
         assert_eq!(rule(good, FIT, 8, now), Err(1));
@@ -216,7 +244,7 @@ mod tests {
         let mut taken = 0;
         for second in 0..7200 {
             let now = start + Duration::from_secs(second);
-            taken += u32::from(envelope.take(advice(now), FIT, 7, now).is_ok());
+            taken += u32::from(envelope.take(advice(now), FIT, 7, true, now).is_ok());
             assert!(envelope.amends.len() <= 30);
         }
         assert_eq!(taken, 60);
@@ -229,17 +257,17 @@ mod tests {
         let mut envelope = Envelope::new(Bounds::default(), start);
         envelope.set_midnight(seconds(50_000));
         let long = Advice { until: seconds(100_000), ..advice(start) };
-        envelope.take(long, FIT, 7, start).unwrap();
+        envelope.take(long, FIT, 7, true, start).unwrap();
         envelope.set_loss(0.01, start);
         envelope.advance(seconds(17_000));
         assert!(envelope.standing().is_some());
         assert!((envelope.budget(seconds(17_000)).regret_left - 2.8).abs() < 1e-6);
         envelope.advance(seconds(17_281));
         assert!(envelope.standing().is_none());
-        assert_eq!(envelope.take(long, FIT, 7, seconds(17_281)).unwrap_err().rule(), 5);
+        assert_eq!(envelope.take(long, FIT, 7, true, seconds(17_281)).unwrap_err().rule(), 5);
         envelope.set_loss(0.0, seconds(17_281));
         envelope.advance(seconds(50_000));
-        assert_eq!(envelope.take(long, FIT, 7, seconds(50_000)), Ok(()));
+        assert_eq!(envelope.take(long, FIT, 7, true, seconds(50_000)), Ok(()));
     }
 
     #[test]
@@ -253,8 +281,8 @@ mod tests {
         envelope.moved(false, 80.0);
         assert!((left(&envelope) - 12.8).abs() < 1e-9, "the way back was paid for");
         let far = Standing { cost: 12.9, ..FIT };
-        assert_eq!(envelope.take(advice(now), far, 7, now).unwrap_err().rule(), 5);
-        assert_eq!(envelope.take(advice(now), Standing { cost: 12.7, ..FIT }, 7, now), Ok(()));
+        assert_eq!(envelope.take(advice(now), far, 7, true, now).unwrap_err().rule(), 5);
+        assert_eq!(envelope.take(advice(now), Standing { cost: 12.7, ..FIT }, 7, true, now), Ok(()));
         envelope.moved(true, 4.0);
         envelope.moved(true, 4.0);
         assert!((left(&envelope) - 0.8).abs() < 1e-9, "from one place of advice to the next it is one way");

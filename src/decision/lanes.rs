@@ -33,8 +33,10 @@ pub(super) struct Lane {
     pub(super) running: Option<Running>,
     /// What is taken at the boundary, and when that is.
     pub(super) pending: Option<(Running, Instant)>,
-    /// The last change of jobs.
+    /// The last change of jobs that voids shares on their way.
     pub(super) switched_at: Option<Instant>,
+    /// The last change of upstreams.
+    pub(super) turned_at: Option<Instant>,
     pub(super) was_worthless: bool,
 }
 
@@ -42,14 +44,13 @@ impl Lane {
     /// What waits for the boundary runs from there on.
     pub(super) fn advance(&mut self, now: Instant) {
         if self.pending.as_ref().is_some_and(|(_, at)| now >= *at) {
-            self.take_pending(now);
+            self.take_pending();
         }
     }
 
-    pub(super) fn take_pending(&mut self, now: Instant) {
+    pub(super) fn take_pending(&mut self) {
         if let Some((pending, _)) = self.pending.take() {
             self.running = Some(pending);
-            self.switched_at = Some(now);
         }
     }
 

@@ -163,6 +163,8 @@ impl Decider {
                 lane.pending = lane.pending.take().filter(|(pending, _)| !is_void(pending));
             }
             Told::Passed { reconnected, voids } => {
+                let is_back = before.is_none() && !self.is_running(id);
+                self.soft_moment += u64::from(is_back || self.is_running(id));
                 if reconnected {
                     self.upstreams[id.0].old_jobs = OldJobs::default();
                 }

@@ -97,6 +97,8 @@ pub struct Decider {
     warnings: VecDeque<Warning>,
     /// Hard events so far.
     moment: u64,
+    /// Soft ones.
+    soft_moment: u64,
     wake: Option<Instant>,
 }
 
@@ -119,6 +121,7 @@ impl Decider {
             chance: Chance::new(seed),
             warnings: VecDeque::new(),
             moment: 0,
+            soft_moment: 0,
             wake: None,
         }
     }
@@ -153,9 +156,9 @@ impl Decider {
     }
 
     /// The boards have taken up the job that was waiting for the boundary.
-    pub fn taken(&mut self, job: JobKey, now: Instant) {
+    pub fn taken(&mut self, job: JobKey) {
         let has_it = |lane: &&mut lanes::Lane| lane.is_pending(job);
-        self.hashing.lanes.iter_mut().filter(has_it).for_each(|lane| lane.take_pending(now));
+        self.hashing.lanes.iter_mut().filter(has_it).for_each(lanes::Lane::take_pending);
     }
 
     /// All upstreams, the best index first; ties in the operator's order.
@@ -180,9 +183,9 @@ impl Decider {
         self.chain.view(&self.builders(), now)
     }
 
-    /// Since when the running job's upstream is hashed for without a change.
+    /// Since when the upstream of the running job is hashed for without a break.
     pub fn running_since(&self) -> Option<Instant> {
-        self.hashing.lanes.iter().find(|lane| lane.running.is_some())?.switched_at
+        self.hashing.lanes.iter().find(|lane| lane.running.is_some())?.turned_at
     }
 
     /// What a change of work costs, as it was told.
@@ -196,6 +199,18 @@ impl Decider {
         self.moment
     }
 
+    /// Counts soft events: a newer job of an upstream that is hashed for, an upstream that gives work again, and a move. Advice
+    /// made before the last but one is refused.
+    pub fn soft_moment(&self) -> u64 {
+        self.soft_moment
+    }
+
+    /// Whom mathematics would have hashed for now, whatever advice stands; `None` while nothing is.
+    pub fn baseline(&self, now: Instant) -> Option<UpstreamId> {
+        let running = self.hashing.running().next()?;
+        Some(self.unadvised(running, &self.weigh(now), now))
+    }
+
     /// Takes advice inside its envelope, and decides anew. Errors: the rule of the envelope that it breaks.
     pub fn advise(&mut self, advice: Advice, now: Instant) -> Result<Vec<Decision>, Refused> {
         self.advance(now);
@@ -204,9 +219,22 @@ impl Decider {
         let is_here = !advice.hold || self.is_running(target);
         let standing = self.standing_of(target, &table).filter(|_| is_here);
         let unfit = Standing { is_fit: false, value: 0.0, best: 0.0, cost: 0.0 };
-        self.envelope.take(advice, standing.unwrap_or(unfit), self.moment, now)?;
+        if self.soft_moment > advice.seen_soft.saturating_add(1) {
+            return Err(Refused::OutOfDate);
+        }
+        let running = self.hashing.running().next();
+        let amends = running.is_some_and(|running| self.unadvised(running, &table, now) != target);
+        self.envelope.take(advice, standing.unwrap_or(unfit), self.moment, amends, now)?;
         self.earnings.left = self.running().map(|(running, _)| running).filter(|running| *running != target);
         Ok(self.decide(true, now))
+    }
+
+    /// A model says what mathematics says: advice in force ends, and it is decided anew. `None` where there is none.
+    pub fn take_back_advice(&mut self, now: Instant) -> Option<Vec<Decision>> {
+        self.advance(now);
+        self.envelope.standing()?;
+        self.envelope.drop_standing();
+        Some(self.decide(true, now))
     }
 
     /// What advice may still do.

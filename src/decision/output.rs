@@ -282,6 +282,8 @@ pub struct Advice {
     pub until: Instant,
     /// [`moment`](super::Decider::moment) when the question was made.
     pub seen: u64,
+    /// [`soft_moment`](super::Decider::soft_moment) then.
+    pub seen_soft: u64,
 }
 
 /// Why advice is not followed. The numbers are those of the envelope's rules.
@@ -290,6 +292,9 @@ pub enum Refused {
     /// Rule 1.
     #[error("1: a hard event came after the question")]
     Overtaken,
+    /// Rule 1.
+    #[error("1: more than one soft event came after the question")]
+    OutOfDate,
     /// Rule 1.
     #[error("1: the advice is past its time")]
     Late,
@@ -324,7 +329,7 @@ impl Refused {
     /// The rule of the envelope, 1 to 5.
     pub fn rule(&self) -> u8 {
         match self {
-            Self::Overtaken | Self::Late => 1,
+            Self::Overtaken | Self::OutOfDate | Self::Late => 1,
             Self::NotAllowed(_) => 2,
             Self::GivesUpTooMuch { .. } => 3,
             Self::Unsure { .. } | Self::TooOften => 4,

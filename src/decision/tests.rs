@@ -1,3 +1,4 @@
+mod advice;
 mod properties;
 mod scripts;
 mod strategies;

@@ -108,7 +108,8 @@ impl Engine {
         let target = match advised.word {
             Word::Switch => advised.target.map(UpstreamId),
             Word::Hold => running,
-            Word::Proceed | Word::Retry => return,
+            Word::Proceed => return self.take_back_advice(advised, now),
+            Word::Retry => return,
         };
         let Some(target) = target else { return };
         let advice = Advice {
@@ -117,6 +118,7 @@ impl Engine {
             confidence: advised.confidence,
             until: advised.until,
             seen: advised.moment,
+            seen_soft: advised.soft_moment,
         };
         let end = if !advised.may_apply || self.strategy != Strategy::Value {
             self.asking.counts.shadowed += 1;
@@ -136,6 +138,17 @@ impl Engine {
         };
         let (word, reason) = (advised.word, advised.reason.clone());
         self.report(Report::Advice { upstream: target, word, reason, end });
+    }
+
+    /// A model says what mathematics says: what it said before no longer holds.
+    fn take_back_advice(&mut self, advised: &Advised, now: Instant) {
+        let running = self.value.decider().running().map(|(upstream, _)| upstream);
+        let Some(upstream) = running.filter(|_| advised.may_apply) else { return };
+        let Some(decisions) = self.value.decider_mut().take_back_advice(now) else { return };
+        self.asking.counts.applied += 1;
+        self.carry_out(&decisions, now);
+        let (word, reason) = (advised.word, advised.reason.clone());
+        self.report(Report::Advice { upstream, word, reason, end: AdviceEnd::Applied });
     }
 
     /// The state as a model is told it; `None` while nothing is hashed.

@@ -29,7 +29,7 @@ impl Engine {
                 Action::Keep => {}
                 Action::Boundary(upstream, job) => {
                     self.upstreams.find_mut(upstream).promote(false);
-                    self.value.decider_mut().taken(job, now);
+                    self.value.decider_mut().taken(job);
                     newer.push((upstream, false));
                 }
                 Action::Flush(upstream, _) => {

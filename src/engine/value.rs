@@ -28,6 +28,26 @@ const FLUSH: Duration = Duration::from_millis(2);
 /// What changes of work cost is measured again after so long.
 const MEASURE_EVERY: Duration = Duration::from_secs(60);
 
+/// What a share weighs by its difficulty against the usual one, where the pool moves that.
+#[derive(Debug, Clone, Copy, Default)]
+struct Weights {
+    usual: Option<f64>,
+}
+
+impl Weights {
+    /// Part of one share in what is usual, the geometric mean: difficulties move by factors.
+    const PART: f64 = 0.05;
+    /// No share weighs more: after a jump of the difficulty one refused share must not outweigh all before it.
+    const MOST: f64 = 4.0;
+
+    /// Of a judged share of this difficulty.
+    fn of(&mut self, difficulty: f64) -> f64 {
+        let usual = self.usual.map_or(difficulty, |usual| usual * (difficulty / usual).powf(Self::PART));
+        self.usual = Some(usual);
+        (difficulty / usual).clamp(1.0 / Self::MOST, Self::MOST)
+    }
+}
+
 /// The decider with the names it knows things by.
 #[derive(Debug)]
 pub(super) struct Value {
@@ -39,6 +59,8 @@ pub(super) struct Value {
     jobs: Vec<VecDeque<(Arc<Job>, JobFacts)>>,
     next_key: u64,
     measured_at: Option<Instant>,
+    /// By upstream: what its shares weigh.
+    weights: Vec<Weights>,
     /// By upstream: the bad spell for whose end a probe was planned last.
     planned_by: Vec<Option<Spell>>,
     /// Names of blocks that our own node has built on, so that each is told once.
@@ -60,6 +82,7 @@ impl Value {
             jobs: vec![VecDeque::new(); terms.len()],
             next_key: 0,
             measured_at: None,
+            weights: vec![Weights::default(); terms.len()],
             planned_by: vec![None; terms.len()],
             node_tip: None,
         }
@@ -217,7 +240,8 @@ impl Engine {
         };
         let Some(job) = self.value.key_of(upstream, &answered.share) else { return };
         let share = number(&answered.share);
-        self.value_event(Event::Answered { upstream, share, job, accepted, code, weight: 1.0 }, now);
+        let weight = self.value.weights[upstream.0].of(answered.share.job().difficulty.value());
+        self.value_event(Event::Answered { upstream, share, job, accepted, code, weight }, now);
     }
 
     /// An upstream is gone.
@@ -313,5 +337,21 @@ impl Engine {
         if let Some(not_before) = learned::not_before(spells) {
             self.value.decider.set_probe_plan(upstream, not_before);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_weighs_as_much_more_as_it_is_harder_than_usual() {
+        let mut weights = Weights::default();
+        assert!((0..100).all(|_| weights.of(512.0) == 1.0));
+        let harder = weights.of(1024.0);
+        assert!((1.9..2.0).contains(&harder), "{harder}");
+        assert_eq!((weights.of(1e9), weights.of(1e-9)), (4.0, 0.25));
+        let last = (0..200).fold(0.0, |_, _| weights.of(64.0));
+        assert!((last - 1.0).abs() < 0.01, "{last}");
     }
 }

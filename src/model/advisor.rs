@@ -58,6 +58,8 @@ pub struct Question {
     pub parent: [u8; 32],
     /// Hard events there had been when it was made.
     pub moment: u64,
+    /// Soft ones.
+    pub soft_moment: u64,
 }
 
 /// What a model says, in our names.
@@ -73,6 +75,8 @@ pub struct Advised {
     pub until: Instant,
     /// Hard events there had been when it was asked.
     pub moment: u64,
+    /// Soft ones.
+    pub soft_moment: u64,
     /// Whether the cache spoke.
     pub is_cached: bool,
     /// Whether it may be applied: it is more than a shadow.
@@ -245,6 +249,7 @@ impl Advisor {
             confidence: answer.confidence,
             until: now + answer.valid_for,
             moment: question.moment,
+            soft_moment: question.soft_moment,
             is_cached,
             may_apply: self.mode == Mode::Advise,
             reason: answer.reason.clone(),
@@ -270,7 +275,13 @@ mod tests {
     use super::*;
 
     fn question(moment: u64) -> Question {
-        Question { input: health::question(2000), upstreams: vec![3, 5], parent: [1; 32], moment }
+        Question {
+            input: health::question(2000),
+            upstreams: vec![3, 5],
+            parent: [1; 32],
+            moment,
+            soft_moment: 0,
+        }
     }
 
     /// A question of another state.

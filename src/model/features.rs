@@ -48,7 +48,8 @@ pub fn question(
     }
     candidates.truncate(MAX_CANDIDATES);
     let place = candidates.iter().position(|candidate| candidate.upstream == running)?;
-    let best = candidates.iter().position(|candidate| candidate.allowed).unwrap_or(place);
+    let by_itself = decider.baseline(now);
+    let best = candidates.iter().position(|it| Some(it.upstream) == by_itself).unwrap_or(place);
     let others = candidates.iter().enumerate().filter(|(other, _)| *other != best);
     let margin = candidates[best].index - others.map(|(_, other)| other.index).fold(0.0, f64::max);
     let (device, chain, budget) = (decider.device(), decider.chain_view(now), decider.budget(now));
@@ -91,8 +92,8 @@ pub fn question(
         candidates: candidates.iter().enumerate().map(|(place, candidate)| facts(place, candidate)).collect(),
     };
     let upstreams = candidates.iter().map(|candidate| candidate.upstream.0).collect();
-    let question =
-        Question { input: input.sign(), upstreams, parent: around.parent, moment: decider.moment() };
+    let (moment, soft_moment) = (decider.moment(), decider.soft_moment());
+    let question = Question { input: input.sign(), upstreams, parent: around.parent, moment, soft_moment };
     question.input.check().is_ok().then_some(question)
 }
 

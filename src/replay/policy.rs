@@ -9,7 +9,7 @@ mod baseline;
 mod mathematics;
 
 pub use baseline::{AlwaysSwitch, FirstCome};
-pub use mathematics::{Adviser, Explanation, Mathematics, Model};
+pub use mathematics::{Adviser, Counsel, Explanation, Mathematics, Model};
 
 /// Decides what the device hashes, as [`crate::decision::Decider`] does.
 pub trait Policy {

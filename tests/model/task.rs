@@ -20,7 +20,13 @@ async fn asked(handle: &mut ModelHandle, done: impl Fn(&Figures) -> bool) -> (Fi
         input.candidates[0].shares_10m = 1 << (nth % 30);
         input.candidates[1].shares_10m = 1 << (nth / 30 % 30);
         nth += 1;
-        let question = Question { input: input.sign(), upstreams: vec![0, 1], parent: [1; 32], moment: 0 };
+        let question = Question {
+            input: input.sign(),
+            upstreams: vec![0, 1],
+            parent: [1; 32],
+            moment: 0,
+            soft_moment: 0,
+        };
         handle.questions.send_replace(Some(question));
         let waited = tokio::time::timeout(Duration::from_millis(500), handle.condition.changed());
         let _ = waited.await;
@@ -57,7 +63,8 @@ async fn a_model_that_answers_is_heard_and_a_hard_event_voids_what_was_asked() {
     while handle.condition.borrow().figures.as_ref().is_none_or(|figures| figures.cancelled == 0) {
         let mut input = health::question(400);
         input.candidates[0].rejects_10m = 1 << (moment % 30);
-        let question = Question { input: input.sign(), upstreams: vec![0, 1], parent: [2; 32], moment };
+        let question =
+            Question { input: input.sign(), upstreams: vec![0, 1], parent: [2; 32], moment, soft_moment: 0 };
         handle.questions.send_replace(Some(question));
         tokio::time::sleep(Duration::from_millis(50)).await;
         moment += 1;

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use signalcore::decision::{Advice, Decider};
-use signalcore::replay::policy::{Kind, Mathematics};
+use signalcore::replay::policy::{Counsel, Kind, Mathematics};
 use signalcore::replay::scenario::{SCENARIOS, Scenario, named};
 use signalcore::replay::score::{Sample, Score};
 use signalcore::replay::{oracle, simulation};
@@ -45,12 +45,13 @@ const BUDGET: f64 = 0.002;
 const NOISE: f64 = 0.0005;
 
 /// Any upstream that is allowed but the one that is hashed for.
-fn elsewhere(decider: &Decider, now: Instant) -> Option<Advice> {
+fn elsewhere(decider: &Decider, now: Instant) -> Option<Counsel> {
     let (running, _) = decider.running()?;
     let candidates = decider.candidates(now).into_iter();
     let target = candidates.filter(|other| other.upstream != running).find(|other| other.allowed)?.upstream;
     let (until, seen) = (now + Duration::from_secs(60), decider.moment());
-    Some(Advice { target, hold: false, confidence: 1.0, until, seen })
+    let seen_soft = decider.soft_moment();
+    Some(Counsel::Advice(Advice { target, hold: false, confidence: 1.0, until, seen, seen_soft }))
 }
 
 /// How many worlds, and what the bars yield to so few.

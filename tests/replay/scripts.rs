@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use signalcore::decision::{Action, Advice, Decider, Event, JobKey, UpstreamId};
-use signalcore::replay::policy::Mathematics;
+use signalcore::replay::policy::{Counsel, Mathematics};
 use signalcore::replay::scenario::named;
 use signalcore::replay::world::Parent;
 use signalcore::replay::{log, simulation};
@@ -150,7 +150,8 @@ fn advice_older_than_a_hard_event_changes_nothing() {
         let (candidates, seen) = (decider.candidates(now), decider.moment());
         let target = candidates.last()?.upstream;
         let until = now + std::time::Duration::from_secs(60);
-        Some(Advice { target, hold: false, confidence: 1.0, until, seen: seen.checked_sub(1)? })
+        let (seen, seen_soft) = (seen.checked_sub(1)?, decider.soft_moment());
+        Some(Counsel::Advice(Advice { target, hold: false, confidence: 1.0, until, seen, seen_soft }))
     };
     let figures = |mut math: Mathematics| simulation::run(&world, &mut math, 0, start);
     let alone = figures(Mathematics::new(&world, 0, start));

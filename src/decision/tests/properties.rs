@@ -95,7 +95,8 @@ fn play(
                 What::Advice { hold, confidence } => {
                     let seen = decider.moment();
                     let until = now + Duration::from_secs(100);
-                    let advice = Advice { target: upstream, hold, confidence, until, seen };
+                    let advice =
+                        Advice { target: upstream, hold, confidence, until, seen, seen_soft: u64::MAX - 1 };
                     decider.advise(advice, now).unwrap_or_else(|_| decider.handle_timeout(now))[0]
                 }
                 _ => decider.handle_timeout(now)[0],

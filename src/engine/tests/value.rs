@@ -189,6 +189,7 @@ fn advised(word: Word, target: usize, moment: u64, now: Instant) -> Advised {
         confidence: 0.9,
         until: now + Duration::from_secs(60),
         moment,
+        soft_moment: u64::MAX - 1,
         is_cached: false,
         may_apply: true,
         reason: "because".to_owned(),
@@ -221,8 +222,22 @@ fn a_model_is_asked_in_figures_and_its_advice_is_followed_inside_the_envelope() 
     mine.engine.handle_advice(&advice, mine.now);
     mine.drain();
     assert_eq!((mine.chosen(), mine.hashed_by(CPU)), (vec![1], "b".to_owned()));
+    let agrees = Advised { word: Word::Proceed, ..advice.clone() };
+    mine.engine.handle_advice(&Advised { may_apply: false, ..agrees.clone() }, mine.now);
+    assert!(
+        mine.engine.value.decider().records().last().unwrap().decision.line == 12,
+        "a shadow takes nothing back"
+    );
+    mine.engine.handle_advice(&agrees, mine.now);
+    mine.engine.handle_advice(&agrees, mine.now);
+    mine.drain();
+    let taken_back =
+        mine.reports.iter().filter(|report| matches!(report, Report::Advice { word: Word::Proceed, .. }));
+    assert_eq!(taken_back.count(), 1);
+    mine.goes_on(121);
+    assert_eq!(mine.chosen(), [0], "mathematics goes back when it may move again");
     let counts = mine.engine.advice_counts();
-    assert_eq!((counts.applied, counts.shadowed, counts.refused[4]), (1, 1, 1));
+    assert_eq!((counts.applied, counts.shadowed, counts.refused[4]), (2, 1, 1));
 }
 
 #[test]

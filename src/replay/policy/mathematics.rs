@@ -18,8 +18,16 @@ const ASK_EVERY: Duration = Duration::from_secs(60);
 /// Advice is good for so long, the default of the model interface.
 const VALID_FOR: Duration = Duration::from_secs(60);
 
-/// Asked with all that is known at a moment.
-pub type Adviser = Box<dyn FnMut(&Decider, Instant) -> Option<Advice>>;
+/// Asked with all that is known at a moment; it may have nothing to say.
+pub type Adviser = Box<dyn FnMut(&Decider, Instant) -> Option<Counsel>>;
+/// What an adviser says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Counsel {
+    /// Hash for that one.
+    Advice(Advice),
+    /// What it said before no longer holds.
+    TakeBack,
+}
 /// A model: asked a question, it answers or does not.
 pub type Model = Box<dyn FnMut(&ModelInput) -> Option<ModelOutput>>;
 
@@ -91,7 +99,8 @@ impl Mathematics {
             let (candidates, seen) = (decider.candidates(now), decider.moment());
             let drawn = chance.number() as usize % candidates.len().max(1);
             let target = candidates.get(drawn)?.upstream;
-            Some(Advice { target, hold: chance.happens(0.5), confidence: 1.0, until: now + VALID_FOR, seen })
+            let (hold, until, seen_soft) = (chance.happens(0.5), now + VALID_FOR, decider.soft_moment());
+            Some(Counsel::Advice(Advice { target, hold, confidence: 1.0, until, seen, seen_soft }))
         };
         self.with_adviser(Box::new(draw), now)
     }
@@ -114,10 +123,13 @@ impl Mathematics {
             let target = match answer.word {
                 Word::Switch => UpstreamId(*question.upstreams.get(answer.target?)?),
                 Word::Hold => running,
-                Word::Proceed | Word::Retry => return None,
+                Word::Proceed => return Some(Counsel::TakeBack),
+                Word::Retry => return None,
             };
-            let (hold, seen) = (answer.word == Word::Hold, question.moment);
-            Some(Advice { target, hold, confidence: answer.confidence, until: now + answer.valid_for, seen })
+            let (hold, until) = (answer.word == Word::Hold, now + answer.valid_for);
+            let (seen, seen_soft) = (question.moment, question.soft_moment);
+            let confidence = answer.confidence;
+            Some(Counsel::Advice(Advice { target, hold, confidence, until, seen, seen_soft }))
         };
         self.with_adviser(Box::new(ask), start)
     }
@@ -167,8 +179,12 @@ impl Policy for Mathematics {
             && now >= *next
         {
             *next = now + ASK_EVERY;
-            let advice = ask(&self.decider, now);
-            if let Some(Ok(decisions)) = advice.map(|advice| self.decider.advise(advice, now)) {
+            let decisions = match ask(&self.decider, now) {
+                Some(Counsel::Advice(advice)) => self.decider.advise(advice, now).ok(),
+                Some(Counsel::TakeBack) => self.decider.take_back_advice(now),
+                None => None,
+            };
+            if let Some(decisions) = decisions {
                 return self.decided(decisions[0], now);
             }
         }
@@ -184,7 +200,7 @@ impl Policy for Mathematics {
         self.decider.poll_timeout().into_iter().chain(ask).min()
     }
 
-    fn taken(&mut self, job: JobKey, now: Instant) {
-        self.decider.taken(job, now);
+    fn taken(&mut self, job: JobKey, _: Instant) {
+        self.decider.taken(job);
     }
 }
