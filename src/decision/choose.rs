@@ -215,7 +215,7 @@ impl Decider {
         self.flush(other, line, reason)
     }
 
-    /// Another upstream by gain or by advice, or else why none. Advice has no part in what mathematics does by itself.
+    /// Another upstream by gain or by advice, or else why none. Advice to stay has no part in what mathematics does by itself.
     pub(super) fn move_for_gain(
         &self,
         running: &Running,
@@ -227,10 +227,12 @@ impl Decider {
         let Some(advice) = self.envelope.standing() else { return by_itself };
         let target = if advice.hold { running.upstream } else { advice.target };
         let reason = Reason::Advised(target);
-        match by_itself.leads_to(running.upstream) {
-            chosen if chosen == target => by_itself,
-            _ if target == running.upstream => Choice::keep(12, reason),
-            _ => self.flush(target, 12, reason),
+        if target != running.upstream {
+            self.flush(target, 12, reason)
+        } else if by_itself.leads_to(running.upstream) == target {
+            by_itself
+        } else {
+            Choice::keep(12, reason)
         }
     }
 

@@ -80,7 +80,7 @@ impl Envelope {
         self.standing.is_some_and(|taken| taken.at == now)
     }
 
-    /// Takes advice, or says by which rule not. `amends`: mathematics does otherwise now.
+    /// Takes advice, or says by which rule not. `amends`: it is more than to stay where mathematics stays.
     pub(super) fn take(
         &mut self,
         advice: Advice,

@@ -223,7 +223,9 @@ impl Decider {
             return Err(Refused::OutOfDate);
         }
         let running = self.hashing.running().next();
-        let amends = running.is_some_and(|running| self.unadvised(running, &table, now) != target);
+        let amends = running.is_some_and(|running| {
+            running.upstream != target || self.unadvised(running, &table, now) != target
+        });
         self.envelope.take(advice, standing.unwrap_or(unfit), self.moment, amends, now)?;
         self.earnings.left = self.running().map(|(running, _)| running).filter(|running| *running != target);
         Ok(self.decide(true, now))
