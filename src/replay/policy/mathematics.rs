@@ -21,7 +21,7 @@ const VALID_FOR: Duration = Duration::from_secs(60);
 /// Asked with all that is known at a moment.
 pub type Adviser = Box<dyn FnMut(&Decider, Instant) -> Option<Advice>>;
 /// A model: asked a question, it answers or does not.
-pub type Model = Box<dyn FnMut(&ModelInput) -> Option<ModelOutput>>;
+pub type Ask = Box<dyn FnMut(&ModelInput) -> Option<ModelOutput>>;
 
 /// The decider as a policy.
 pub struct Mathematics {
@@ -98,7 +98,7 @@ impl Mathematics {
 
     /// With a model, inside the envelope.
     #[must_use]
-    pub fn with_model(self, mut model: Model, start: Instant) -> Self {
+    pub fn with_model(self, mut model: Ask, start: Instant) -> Self {
         let ask = move |decider: &Decider, now: Instant| {
             let around = Around {
                 uptime: now.saturating_duration_since(start),
