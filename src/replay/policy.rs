@@ -111,7 +111,12 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::time::Duration;
+
     use super::*;
+    use crate::model::output::{ModelOutput, Word};
     use crate::replay::scenario;
     use crate::replay::score;
 
@@ -122,5 +127,30 @@ mod tests {
         let samples = score::samples(&world, &policies, 0, Instant::now(), || Some(Model::Learned));
         assert_eq!(samples[1], samples[2]);
         assert_ne!(samples[0], samples[2], "no probe was put otherwise");
+    }
+
+    #[test]
+    fn a_model_that_always_agrees_changes_nothing_by_being_asked() {
+        let world = scenario::named("S6").unwrap().plan().world(1, Some(0.5));
+        let asked = Rc::new(Cell::new(0));
+        let model = || {
+            let asked = Rc::clone(&asked);
+            Some(Model::Asked(Box::new(move |_| {
+                asked.set(asked.get() + 1);
+                Some(ModelOutput {
+                    word: Word::Proceed,
+                    target: None,
+                    confidence: 1.0,
+                    valid_for: Duration::from_secs(60),
+                    retry_after: Duration::from_secs(30),
+                    reason: String::new(),
+                })
+            })))
+        };
+        let samples = score::samples(&world, &[Kind::Math, Kind::MathModel], 1, Instant::now(), model);
+        assert!(asked.get() > 700, "asked {} times", asked.get());
+        let gain = samples[1].efficiency - samples[0].efficiency;
+        assert!(gain.abs() < 1e-12, "{gain}");
+        assert_eq!((samples[0].moves, samples[0].flushes), (samples[1].moves, samples[1].flushes));
     }
 }

@@ -171,6 +171,10 @@ impl Policy for Mathematics {
             if let Some(Ok(decisions)) = advice.map(|advice| self.decider.advise(advice, now)) {
                 return self.decided(decisions[0], now);
             }
+            // Being asked is no reason to look again: alone it would not have.
+            if self.decider.poll_timeout().is_none_or(|at| now < at) {
+                return Action::Keep;
+            }
         }
         let decision = self.decider.handle_timeout(now)[0];
         self.decided(decision, now)
