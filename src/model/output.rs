@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::input::ModelInput;
+use super::whole;
 
 /// Largest answer. Unit: bytes.
 pub const MAX_BYTES: usize = 16 * 1024;
@@ -66,12 +67,15 @@ pub struct ModelOutput {
 /// The form on the wire. Fields that are not named here are ignored; one that is given twice is an error.
 #[derive(Debug, Deserialize)]
 struct Wire {
+    #[serde(default, deserialize_with = "whole::optional")]
     v: Option<u32>,
     state_id: Option<String>,
     decision: Option<Word>,
     target: Option<String>,
     confidence: Option<f64>,
+    #[serde(default, deserialize_with = "whole::optional")]
     valid_for_ms: Option<u64>,
+    #[serde(default, deserialize_with = "whole::optional")]
     retry_after_ms: Option<u64>,
     reason: Option<String>,
 }

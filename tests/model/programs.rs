@@ -139,6 +139,16 @@ while True: print('{\"id\": 0}', flush=True)",
 }
 
 #[tokio::test]
+async fn a_program_whose_numbers_are_all_floats_is_understood() {
+    let hello = HELLO.replace(r#""hello": 1"#, r#""hello": 1.0"#);
+    let answer =
+        "question = json.loads(line); reply(question, v=1.0, id=float(question['id']), valid_for_ms=6e4)";
+    let script = Script::new(&format!("{hello}\nfor line in sys.stdin: {answer}"));
+    let answer = JsonLines::new(script.program()).ask(&health::question(2000), soon()).await.unwrap();
+    assert_eq!(answer.valid_for, Duration::from_secs(60));
+}
+
+#[tokio::test]
 async fn a_program_that_does_not_say_hello_is_not_spoken_to() {
     let script = Script::new("print('ready', flush=True)\nimport time\ntime.sleep(60)");
     let mut model = JsonLines::new(script.program());
