@@ -185,13 +185,13 @@ pub struct CandidateFacts {
     /// Blocks it is behind the tip.
     #[serde(deserialize_with = "whole::number")]
     pub height_behind: u32,
-    /// Share of the other sources on its parent.
+    /// Share of the upstreams with a job that build on the same parent, itself among them.
     pub agree: f64,
     /// Whether its newest job voids older ones.
     pub clean: bool,
     /// Whether its newest job has no transactions.
     pub empty: bool,
-    /// Fees of its newest job against the running one's, as a part of a block's worth.
+    /// Fees of its newest job less the mean fees of blocks, as a part of a block's mean worth; 0 where they are not known.
     pub fee_rel: f64,
     /// Shares judged within ten minutes.
     #[serde(deserialize_with = "whole::number")]
