@@ -74,7 +74,7 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The request for one attempt. A variation that cuts has to be given the question it cut.
+    /// The request for one attempt; `question` is as `variation` puts it.
     pub fn request(&self, question: &ModelInput, variation: Variation, grammar: Grammar) -> Request {
         let temperature = variation.temperature();
         let messages = || {
