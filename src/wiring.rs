@@ -249,6 +249,11 @@ pub async fn run(
     out: impl Write + Send + 'static,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Outcome> {
+    let learns_spells = plan.model.as_ref().is_some_and(ModelPlan::learns_spells);
+    let policy = Policy { learns_spells, ..plan.policy };
+    if let Some(remark) = plan.model.as_ref().and_then(ModelPlan::remark) {
+        tracing::info!("{remark}");
+    }
     // Upstreams first: connecting takes longer than anything else, and opening the CPU takes tens of milliseconds.
     let context = Context::new(plan.upstreams.iter().map(|(source, _)| about(source)).collect());
     let memory = plan.memory.and_then(Memory::open);
@@ -301,11 +306,11 @@ pub async fn run(
         Ok::<_, cpu::CpuError>(())
     });
     let terms: Vec<_> = upstreams.iter().map(|(_, terms)| *terms).collect();
-    let engine = EngineTask::new(upstreams, plan.policy, plan.limits, |notice| monitor.notify(notice));
+    let engine = EngineTask::new(upstreams, policy, plan.limits, |notice| monitor.notify(notice));
     let (reviews, reviewed) = plan.review_every.map(Reviews::every).unzip();
     // A log is no reason not to mine.
     let records = plan.records.and_then(|file| {
-        let started = records::start(&file, &plan.policy, &terms, engine.started(), reviews);
+        let started = records::start(&file, &policy, &terms, engine.started(), reviews);
         started
             .inspect_err(|error| tracing::warn!("decisions are not recorded in {}: {error}", file.display()))
             .ok()
@@ -424,7 +429,7 @@ fn policy(config: &Config) -> Policy {
             regret_a_day: model.regret_per_day,
             ..Bounds::default()
         },
-        learns_spells: model.backend == "learned",
+        learns_spells: false, // unless a model may, which a promotion can still let it
         validation: Level::new(config.validation.level).expect("the table of settings has the same range"),
     }
 }

@@ -17,6 +17,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use signalcore::decision::Settings;
+use signalcore::replay::gate::{self, Paired, Verdict};
 use signalcore::replay::plot;
 use signalcore::replay::policy::Kind;
 use signalcore::replay::scenario::{self, SCENARIOS, Scenario};
@@ -246,53 +247,25 @@ fn measure(
         .collect()
 }
 
-/// Whether a model has earned its say: what it gained over mathematics, seed by seed.
-pub(super) struct Gate {
-    /// The table that shows it.
-    pub(super) table: String,
-    /// What it lacks; empty when it has earned it.
-    pub(super) lacks: Vec<String>,
-}
-
-/// A model must gain so much of the efficiency, and lose no more in any scenario.
-const LEAST_GAIN: f64 = 0.0003;
-/// So many standard errors from nothing.
-const LEAST_T: f64 = 2.0;
-
-/// Measures a model against mathematics in all scenarios, or in a log.
+/// Measures a model against mathematics in all scenarios, or in a log. Gives the table that shows it, and what it comes to.
 pub(super) fn gate(
     log: Option<&Path>,
     seeds: Option<u64>,
     days: Option<f64>,
     asker: &Asker,
-) -> anyhow::Result<Gate> {
+) -> anyhow::Result<(String, Verdict)> {
     let sources = match log {
         Some(path) => vec![log_source(path, false)?],
         None => SCENARIOS.iter().map(|scenario| Source::Scenario(scenario, days)).collect(),
     };
     let policies = [Kind::Oracle, Kind::Math, Kind::MathModel];
     let measured = measure(&sources, &policies, seeds, Some(asker));
-    let (mut gains, mut lacks) = (Vec::new(), Vec::new());
-    for measured in &measured {
-        let model = measured.scores.iter().find(|(kind, _)| *kind == Kind::MathModel).map(|(_, score)| score);
-        let (Some(math), Some(model)) = (measured.math(), model) else { continue };
-        let gain = model.gain_over(math).mean;
-        if gain < -LEAST_GAIN {
-            lacks.push(format!("it loses {:.5} in {}, more than {LEAST_GAIN}", -gain, measured.name));
-        }
-        let pairs = model.samples.iter().zip(&math.samples);
-        gains.extend(pairs.map(|(model, math)| model.efficiency - math.efficiency));
-    }
-    let count = gains.len() as f64;
-    let mean = gains.iter().sum::<f64>() / count.max(1.0);
-    let squares: f64 = gains.iter().map(|gain| (gain - mean).powi(2)).sum();
-    let error = (squares / (count - 1.0).max(1.0) / count.max(1.0)).sqrt();
-    if mean < LEAST_GAIN {
-        lacks.push(format!("it gains {mean:.5} over mathematics, less than {LEAST_GAIN}"));
-    } else if mean < LEAST_T * error {
-        lacks.push(format!("its gain of {mean:.5} is less than {LEAST_T} standard errors of {error:.5}"));
-    }
-    Ok(Gate { table: table::text(&measured), lacks })
+    let paired = |measured: &Measured| {
+        let (math, model) = (measured.of(Kind::Math)?, measured.of(Kind::MathModel)?);
+        Some(Paired { name: measured.name.clone(), gains: model.gains_over(math).collect() })
+    };
+    let verdict = gate::judge(&measured.iter().filter_map(paired).collect::<Vec<_>>());
+    Ok((table::text(&measured), verdict))
 }
 
 /// A bar on the standard error that fills with the worlds; nothing where that is no terminal.
@@ -335,8 +308,12 @@ impl Format {
 }
 
 impl Measured {
+    fn of(&self, policy: Kind) -> Option<&Score> {
+        self.scores.iter().find(|(kind, _)| *kind == policy).map(|(_, score)| score)
+    }
+
     fn math(&self) -> Option<&Score> {
-        self.scores.iter().find(|(kind, _)| *kind == Kind::Math).map(|(_, score)| score)
+        self.of(Kind::Math)
     }
 }
 

@@ -1,12 +1,14 @@
 //! How often one question is asked, and how: all attempts share one deadline. The only place of this module that knows
 //! the `backoff` crate.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
 
 use super::failure::Failure;
+use super::input::ModelInput;
 
 /// Most times a question is asked.
 const ATTEMPTS: u32 = 3;
@@ -26,7 +28,12 @@ pub enum Variation {
 }
 
 impl Variation {
-    /// The sampling temperature.
+    /// The question as it is put.
+    pub fn of(self, question: &ModelInput) -> Cow<'_, ModelInput> {
+        if self == Self::Cut { Cow::Owned(question.cut()) } else { Cow::Borrowed(question) }
+    }
+
+    /// The sampling temperature, where there is one.
     pub fn temperature(self) -> f64 {
         if self == Self::Plain { 0.0 } else { 0.2 }
     }

@@ -198,12 +198,16 @@ impl Backend {
         variation: Variation,
         deadline: Instant,
     ) -> Result<ModelOutput, Failure> {
-        match self {
-            Self::Builtin => Ok(builtin()),
-            Self::Process(process) => process.ask(question, deadline).await,
-            Self::OneShot(process) => process.ask(question, variation, deadline).await,
-            Self::Http(http) => http.ask(question, variation, deadline).await,
-        }
+        let put = variation.of(question);
+        let mut answer = match self {
+            Self::Builtin => builtin(),
+            Self::Process(process) => process.ask(&put, deadline).await?,
+            Self::OneShot(process) => process.ask(&put, deadline).await?,
+            Self::Http(http) => http.ask(&put, variation, deadline).await?,
+        };
+        // Candidates keep their names when some are left out, not their places.
+        answer.target = answer.target.and_then(|place| question.place(&put.candidates.get(place)?.id));
+        Ok(answer)
     }
 }
 

@@ -74,7 +74,7 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The request for one attempt. A variation that cuts has to be given the question it cut.
+    /// The request for one attempt; `question` is as `variation` puts it.
     pub fn request(&self, question: &ModelInput, variation: Variation, grammar: Grammar) -> Request {
         let temperature = variation.temperature();
         let messages = || {
@@ -141,7 +141,7 @@ impl Terms {
         let value: Value =
             serde_json::from_str(text).map_err(|error| Failure::Unreadable(error.to_string()))?;
         // Ollama tells of some errors with a status that says all is well.
-        if value.get("error").is_some() {
+        if value.get("error").is_some_and(|error| !error.is_null()) {
             return Err(Failure::Status { status: 500, text: fault(text) });
         }
         match self.dialect {

@@ -6,21 +6,25 @@ use super::output::{Binding, ModelOutput};
 
 /// What ends a model's thinking.
 const THOUGHT: &str = "</think>";
+/// What begins it.
+const THINKING: &str = "<think>";
 
-/// Finds the answer to `question` in `text`: after the last `</think>`, without ANSI sequences, the first balanced JSON
-/// object; or else a line that is exactly `DECISION: WORD [cN]`. A word within other words is no answer: "do not PROCEED"
+/// Finds the answer to `question` in `text`: after the last `</think>` and before a `<think>` that never ends, without ANSI
+/// sequences, the first balanced JSON object; or else a line that is exactly `DECISION: WORD [cN]`. A word within other words is no answer: "do not PROCEED"
 /// holds one. Errors: `Empty` when there is no text, `Unreadable` when there is no answer in it, and those of
 /// [`ModelOutput::parse`].
 pub fn answer_in(text: &str, question: &ModelInput) -> Result<ModelOutput, Failure> {
     let plain = without_ansi(text);
     let said = plain.rfind(THOUGHT).map_or(plain.as_str(), |at| &plain[at + THOUGHT.len()..]);
-    if said.trim().is_empty() {
+    let aloud = said.find(THINKING).map_or(said, |at| &said[..at]);
+    if aloud.trim().is_empty() {
         return Err(Failure::Empty);
     }
-    if let Some(object) = first_object(said) {
+    // One that begins before may have that word in a text of its own.
+    if let Some(object) = first_object(said).filter(|_| aloud.contains('{')) {
         return ModelOutput::parse(object, question, Binding::Implied);
     }
-    let line = said.lines().find_map(|line| ModelOutput::of_line(line, question));
+    let line = aloud.lines().find_map(|line| ModelOutput::of_line(line, question));
     line.unwrap_or_else(|| {
         Err(Failure::Unreadable("there is no JSON object and no DECISION line in it".to_owned()))
     })
@@ -103,6 +107,25 @@ mod tests {
             "I think:\nDECISION: SWITCH c0\n".to_owned(),
         ] {
             assert_eq!(word(&text), Ok(Word::Switch), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_thought_and_never_ends_is_no_answer() {
+        let json = r#"{"decision":"PROCEED","reason":"no <think> here"}"#;
+        for text in [
+            format!("<think>perhaps {json}"),
+            format!("<think>a</think>\n<think>or {json}"),
+            "<think>\nDECISION: PROCEED\n".to_owned(),
+        ] {
+            assert_eq!(word(&text), Err(Failure::Empty), "{text}");
+        }
+        let begun = format!("Let me see. <think>perhaps {json}\nDECISION: PROCEED");
+        assert!(matches!(word(&begun), Err(Failure::Unreadable(_))));
+        for text in
+            [json.to_owned(), format!("{json}\n<think>was that right?"), format!("<think>a</think>{json}")]
+        {
+            assert_eq!(word(&text), Ok(Word::Proceed), "{text}");
         }
     }
 

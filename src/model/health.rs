@@ -6,6 +6,8 @@ use super::input::{
 
 /// Place of the better of the two candidates; the worse one runs.
 pub const BETTER: usize = 0;
+/// What is said of a model that answers otherwise: it is there, and of little use.
+pub const CHOSE_WORSE: &str = "prefers a candidate that is plainly worse";
 
 /// The question. An answer is of use for `deadline_ms`.
 pub fn question(deadline_ms: u64) -> ModelInput {

@@ -121,17 +121,15 @@ impl Http {
         })
     }
 
-    /// Asks it. Errors: why there is no answer.
+    /// Asks it; `question` is as `variation` puts it. Errors: why there is no answer.
     pub async fn ask(
         &mut self,
         question: &ModelInput,
         variation: Variation,
         deadline: Instant,
     ) -> Result<ModelOutput, Failure> {
-        let cut = (variation == Variation::Cut).then(|| question.cut());
-        let asked = cut.as_ref().unwrap_or(question);
         loop {
-            let request = self.server.terms.request(asked, variation, self.grammar);
+            let request = self.server.terms.request(question, variation, self.grammar);
             let (status, body) = self.send(request, deadline).await?;
             match self.server.terms.answer(status, &body, question) {
                 Err(failure) if self.server.terms.is_about_grammar(&failure) => {

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::whole;
+
 /// Largest input. Unit: bytes of JSON.
 pub const MAX_BYTES: usize = 16 * 1024;
 /// Most candidates in one input.
@@ -22,12 +24,14 @@ const STATE_ID_DIGITS: usize = 12;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelInput {
     /// [`VERSION`].
+    #[serde(deserialize_with = "whole::number")]
     pub v: u32,
     /// Names the moment that an answer belongs to: see [`ModelInput::sign`].
     pub state_id: String,
     /// Why it is asked.
     pub event: Occasion,
     /// An answer is of use for so long.
+    #[serde(deserialize_with = "whole::number")]
     pub deadline_ms: u64,
     /// When it is asked.
     pub clock: Clock,
@@ -61,8 +65,10 @@ pub enum Occasion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {
     /// Since this program started.
+    #[serde(deserialize_with = "whole::number")]
     pub uptime_ms: u64,
     /// Minute of the day, UTC, 0 to 1439.
+    #[serde(deserialize_with = "whole::number")]
     pub utc_minute: u16,
 }
 
@@ -70,14 +76,19 @@ pub struct Clock {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Chain {
     /// Since the newest block was first heard of.
+    #[serde(deserialize_with = "whole::number")]
     pub tip_age_ms: u64,
     /// How many sources name it.
+    #[serde(deserialize_with = "whole::number")]
     pub tip_sources: u32,
     /// How many there are.
+    #[serde(deserialize_with = "whole::number")]
     pub sources: u32,
     /// Branches of equal height that are alive.
+    #[serde(deserialize_with = "whole::number")]
     pub fork_sides: u32,
     /// Mean time between blocks.
+    #[serde(deserialize_with = "whole::number")]
     pub block_mean_s: u32,
 }
 
@@ -87,6 +98,7 @@ pub struct Device {
     /// All boards together, in TH/s.
     pub hash_ths: f64,
     /// How many there are.
+    #[serde(deserialize_with = "whole::number")]
     pub boards: u32,
     /// What a flush costs.
     pub flush_ms: f64,
@@ -104,6 +116,7 @@ pub struct Running {
     /// Its name in this question.
     pub candidate: String,
     /// For how long it has been.
+    #[serde(deserialize_with = "whole::number")]
     pub since_ms: u64,
     /// Its value rate: the share of an ideal second's revenue.
     pub value: f64,
@@ -124,6 +137,7 @@ pub struct Baseline {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
     /// Amendments within the next hour.
+    #[serde(deserialize_with = "whole::number")]
     pub amends_left_hour: u32,
     /// Share of this day's ideal revenue that amendments may still cost.
     pub regret_left: f64,
@@ -154,34 +168,44 @@ pub struct CandidateFacts {
     /// The same with the benefit of the doubt.
     pub index: f64,
     /// How late it names new blocks, median.
+    #[serde(deserialize_with = "whole::number")]
     pub lag_p50_ms: u64,
     /// The same, nine of ten.
+    #[serde(deserialize_with = "whole::number")]
     pub lag_p90_ms: u64,
     /// How long answers to shares take, median.
+    #[serde(deserialize_with = "whole::number")]
     pub reply_p50_ms: u64,
     /// The same, nine of ten.
+    #[serde(deserialize_with = "whole::number")]
     pub reply_p90_ms: u64,
     /// Age of its newest job.
+    #[serde(deserialize_with = "whole::number")]
     pub job_age_ms: u64,
     /// Blocks it is behind the tip.
+    #[serde(deserialize_with = "whole::number")]
     pub height_behind: u32,
-    /// Share of the other sources on its parent.
+    /// Share of the upstreams with a job that build on the same parent, itself among them.
     pub agree: f64,
     /// Whether its newest job voids older ones.
     pub clean: bool,
     /// Whether its newest job has no transactions.
     pub empty: bool,
-    /// Fees of its newest job against the running one's, as a part of a block's worth.
+    /// Fees of its newest job less the mean fees of blocks, as a part of a block's mean worth; 0 where they are not known.
     pub fee_rel: f64,
     /// Shares judged within ten minutes.
+    #[serde(deserialize_with = "whole::number")]
     pub shares_10m: u32,
     /// Those rejected.
+    #[serde(deserialize_with = "whole::number")]
     pub rejects_10m: u32,
     /// Whether its rejects have jumped.
     pub alarm: bool,
     /// Until it is tried again after such a jump.
+    #[serde(deserialize_with = "whole::number")]
     pub probe_in_ms: u64,
     /// For how long it has been usable.
+    #[serde(deserialize_with = "whole::number")]
     pub usable_ms: u64,
     /// Whether the envelope lets it be chosen now.
     pub allowed: bool,

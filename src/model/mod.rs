@@ -25,6 +25,7 @@ pub mod prompt;
 pub mod sandbox;
 pub mod statistics;
 pub mod task;
+mod whole;
 
 #[cfg(test)]
 mod schema_tests;

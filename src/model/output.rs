@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::input::ModelInput;
+use super::whole;
 
 /// Largest answer. Unit: bytes.
 pub const MAX_BYTES: usize = 16 * 1024;
@@ -66,12 +67,15 @@ pub struct ModelOutput {
 /// The form on the wire. Fields that are not named here are ignored; one that is given twice is an error.
 #[derive(Debug, Deserialize)]
 struct Wire {
+    #[serde(default, deserialize_with = "whole::optional")]
     v: Option<u32>,
     state_id: Option<String>,
     decision: Option<Word>,
     target: Option<String>,
     confidence: Option<f64>,
+    #[serde(default, deserialize_with = "whole::optional")]
     valid_for_ms: Option<u64>,
+    #[serde(default, deserialize_with = "whole::optional")]
     retry_after_ms: Option<u64>,
     reason: Option<String>,
 }
@@ -86,7 +90,8 @@ pub enum Binding {
 }
 
 impl ModelOutput {
-    /// Reads the JSON of an answer to `question`. Errors: `Unreadable` when it is no such JSON, `Schema` when a field is
+    /// Reads the JSON of an answer to `question`. Errors: `Unreadable` when it is no such JSON, `Empty` when it has none of the
+    /// fields, `Schema` when a field is
     /// missing, out of its bounds, or does not fit the question.
     pub fn parse(text: &str, question: &ModelInput, binding: Binding) -> Result<Self, Failure> {
         if text.len() > MAX_BYTES {
@@ -103,6 +108,9 @@ impl ModelOutput {
         }
         let wire: Wire =
             serde_json::from_str(text).map_err(|error| Failure::Schema(clean(&error.to_string())))?;
+        if wire.says_nothing() {
+            return Err(Failure::Empty);
+        }
         if binding == Binding::Stated {
             if wire.v != Some(super::input::VERSION) {
                 return Err(Failure::Schema("v must be 1".to_owned()));
@@ -153,6 +161,21 @@ impl ModelOutput {
 }
 
 impl Wire {
+    /// What it answers is all that it says, if that.
+    fn says_nothing(&self) -> bool {
+        let Self { v: _, state_id: _, decision, target, confidence, valid_for_ms, retry_after_ms, reason } =
+            self;
+        let is_some = [
+            decision.is_some(),
+            target.is_some(),
+            confidence.is_some(),
+            valid_for_ms.is_some(),
+            retry_after_ms.is_some(),
+            reason.is_some(),
+        ];
+        !is_some.contains(&true)
+    }
+
     fn checked(self, question: &ModelInput) -> Result<ModelOutput, Failure> {
         let wrong = |text: String| Err(Failure::Schema(text));
         let Some(word) = self.decision else {

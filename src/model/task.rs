@@ -7,7 +7,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::advisor::{Advised, Advisor, Demotion, Mode, Question};
 use super::backend::{Backend, Health};
+use super::breaker::State;
 use super::failure::Failure;
+use super::health::CHOSE_WORSE;
 use super::sandbox::Report;
 use super::statistics::Figures;
 use crate::clock::{now, sleep_until};
@@ -38,6 +40,8 @@ pub struct Condition {
     pub figures: Option<Figures>,
     /// How the last trial went: how long it took, or why it failed; `None` before the first.
     pub health: Option<Result<Duration, String>>,
+    /// What the last trial lets fear of its advice, though it answers.
+    pub warning: Option<&'static str>,
     /// How much of its sandbox holds, where it has one.
     pub sandbox: Option<Report>,
     /// What it may do.
@@ -89,7 +93,7 @@ impl Task {
         loop {
             if now() >= try_at {
                 try_at = now() + TRY_EVERY;
-                self.try_it().await;
+                self.try_it().await.ok(); // what came of it is told; the breaker goes by real questions
             }
             if self.ask().await.is_err() {
                 break;
@@ -121,11 +125,20 @@ impl Task {
         }
     }
 
-    /// Asks what waits to be asked. A hard event meanwhile gives it up. Errors: nobody wants to know any more.
+    /// Asks what waits to be asked. A hard event meanwhile gives it up. A model whose breaker was open is tried before, so
+    /// that it is not asked in earnest while it fails at a question whose answer is plain. Errors: nobody wants to know any
+    /// more.
     async fn ask(&mut self) -> Result<(), watch::error::RecvError> {
         while let Some((id, input)) = self.advisor.poll_question(now()) {
             let input = input.clone();
             let start = now();
+            if self.advisor.figures().breaker == State::Probing.name()
+                && let Err(failure) = self.try_it().await
+            {
+                self.advisor.handle_answer(id, Err(failure), now().duration_since(start), 0, now());
+                self.tell();
+                continue;
+            }
             let deadline = start + self.advisor.deadline();
             let asked = self.backend.ask(&input, deadline);
             let reply = tokio::select! {
@@ -154,20 +167,22 @@ impl Task {
         Ok(())
     }
 
-    async fn try_it(&mut self) {
+    /// Asks it a question whose answer is plain, and tells how it did. Errors: why there was no answer.
+    async fn try_it(&mut self) -> Result<(), Failure> {
         let limit = self.advisor.deadline().max(Duration::from_secs(5));
         let Health { reply, chose_worse } = tokio::select! {
             biased;
             health = self.backend.health(limit) => health,
             // Hard events do not matter to a trial, the end does.
-            () = closed(&self.advise) => return,
+            () = closed(&self.advise) => return Err(Failure::Cancelled),
         };
-        let health = match reply.answer {
-            Ok(_) if chose_worse => Err("it prefers a candidate that is plainly worse".to_owned()),
-            Ok(_) => Ok(reply.took),
-            Err(failure) => Err(told(&failure)),
+        let passed = reply.answer.map(drop);
+        let health = passed.clone().map(|()| reply.took).map_err(|failure| failure.to_string());
+        let warning = chose_worse.then_some(CHOSE_WORSE);
+        let (before, warned) = {
+            let condition = self.conditions.borrow();
+            (condition.health.clone(), condition.warning)
         };
-        let before = self.conditions.borrow().health.clone();
         match (&health, &before) {
             (Ok(took), None | Some(Err(_))) => {
                 let mode = match self.advisor.mode() {
@@ -181,6 +196,9 @@ impl Task {
             }
             _ => {}
         }
+        if let (Some(warning), None) = (warning, warned) {
+            tracing::warn!("the model {warning}");
+        }
         let sandbox = self.backend.sandbox().cloned();
         if let Some(report) = sandbox.as_ref().filter(|report| !report.missing.is_empty() && before.is_none())
         {
@@ -191,8 +209,9 @@ impl Task {
             );
         }
         self.conditions.send_modify(|condition| {
-            (condition.health, condition.sandbox) = (Some(health), sandbox);
+            (condition.health, condition.warning, condition.sandbox) = (Some(health), warning, sandbox);
         });
+        passed
     }
 
     fn tell(&self) {
@@ -211,6 +230,5 @@ async fn closed(advise: &mpsc::Sender<Advised>) {
     advise.closed().await;
 }
 
-fn told(failure: &Failure) -> String {
-    failure.to_string()
-}
+#[cfg(test)]
+mod tests;

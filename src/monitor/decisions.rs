@@ -116,6 +116,7 @@ pub(super) fn model(model: &Condition, snapshot: &Snapshot) -> Value {
         "healthy": model.health.as_ref().map(Result::is_ok),
         "answers_ms": answers_ms,
         "error": error,
+        "warning": model.warning,
         "sandbox": model.sandbox,
         "mode": model.mode.name(),
         "demoted": model.demoted.map(|reason| reason.to_string()),
@@ -221,6 +222,17 @@ mod tests {
         );
         assert_eq!((&told["regret_spent_seconds"], &told["gain_seconds"]), (&json!(0.75), &json!(0.25)));
         assert_eq!(told["refused_by_rule"], json!([0, 0, 0, 0, 2]));
+        let told_of = |health| {
+            let condition =
+                Condition { health: Some(health), warning: Some("prefers"), ..Condition::default() };
+            model(&condition, &snapshot)
+        };
+        let well = told_of(Ok(Duration::from_millis(7)));
+        assert_eq!(
+            (&well["healthy"], &well["warning"], &well["error"]),
+            (&true.into(), &"prefers".into(), &Value::Null)
+        );
+        assert_eq!(told_of(Err("late".to_owned()))["healthy"], false);
         for member in
             ["calls", "answered", "late", "invalid", "retries", "cache_hits", "breaker_openings", "decisions"]
         {

@@ -5,6 +5,7 @@
 //! that mines: `math` is [`crate::decision::Decider`] with its time driven from here.
 
 pub mod chance;
+pub mod gate;
 pub mod generate;
 pub mod log;
 pub mod oracle;

@@ -9,7 +9,7 @@ mod baseline;
 mod mathematics;
 
 pub use baseline::{AlwaysSwitch, FirstCome};
-pub use mathematics::{Adviser, Counsel, Explanation, Mathematics, Model};
+pub use mathematics::{Adviser, Ask, Counsel, Explanation, Mathematics};
 
 /// Decides what the device hashes, as [`crate::decision::Decider`] does.
 pub trait Policy {
@@ -21,6 +21,14 @@ pub trait Policy {
     fn poll_timeout(&self) -> Option<Instant>;
     /// The device has taken a job up at a boundary.
     fn taken(&mut self, job: JobKey, now: Instant);
+}
+
+/// What has a say beside the mathematics in [`Kind::MathModel`].
+pub enum Model {
+    /// What is learnt of bad spells: it puts probes, and is asked nothing.
+    Learned,
+    /// What answers questions.
+    Asked(Ask),
 }
 
 /// The policies by name.
@@ -93,7 +101,56 @@ impl Kind {
             Self::Math => Box::new(Mathematics::new(world, seed, now)),
             Self::MathRandom => Box::new(Mathematics::new(world, seed, now).with_random(seed, now)),
             Self::MathLearned => Box::new(Mathematics::new(world, seed, now).with_learned()),
-            Self::MathModel => Box::new(Mathematics::new(world, seed, now).with_model(model?, now)),
+            Self::MathModel => match model? {
+                Model::Learned => return Self::MathLearned.policy(world, seed, now, None),
+                Model::Asked(ask) => Box::new(Mathematics::new(world, seed, now).with_model(ask, now)),
+            },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::output::{ModelOutput, Word};
+    use crate::replay::scenario;
+    use crate::replay::score;
+
+    #[test]
+    fn what_is_learnt_of_bad_spells_is_the_same_policy_as_a_model_and_by_its_name() {
+        let world = scenario::named("S12").unwrap().plan().world(0, Some(2.0));
+        let policies = [Kind::Math, Kind::MathLearned, Kind::MathModel];
+        let samples = score::samples(&world, &policies, 0, Instant::now(), || Some(Model::Learned));
+        assert_eq!(samples[1], samples[2]);
+        assert_ne!(samples[0], samples[2], "no probe was put otherwise");
+    }
+
+    #[test]
+    fn a_model_that_always_agrees_changes_nothing_by_being_asked() {
+        let world = scenario::named("S6").unwrap().plan().world(1, Some(0.5));
+        let asked = Rc::new(Cell::new(0));
+        let model = || {
+            let asked = Rc::clone(&asked);
+            Some(Model::Asked(Box::new(move |_| {
+                asked.set(asked.get() + 1);
+                Some(ModelOutput {
+                    word: Word::Proceed,
+                    target: None,
+                    confidence: 1.0,
+                    valid_for: Duration::from_secs(60),
+                    retry_after: Duration::from_secs(30),
+                    reason: String::new(),
+                })
+            })))
+        };
+        let samples = score::samples(&world, &[Kind::Math, Kind::MathModel], 1, Instant::now(), model);
+        assert!(asked.get() > 700, "asked {} times", asked.get());
+        let gain = samples[1].efficiency - samples[0].efficiency;
+        assert!(gain.abs() < 1e-12, "{gain}");
+        assert_eq!((samples[0].moves, samples[0].flushes), (samples[1].moves, samples[1].flushes));
     }
 }

@@ -107,8 +107,13 @@ impl Score {
 
     /// What this policy earns more than another one in the same worlds, seed by seed.
     pub fn gain_over(&self, other: &Self) -> Mean {
+        Mean::of(self.gains_over(other))
+    }
+
+    /// The same of each seed.
+    pub fn gains_over<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = f64> + 'a {
         let pairs = self.samples.iter().zip(&other.samples);
-        Mean::of(pairs.map(|(ours, theirs)| ours.efficiency - theirs.efficiency))
+        pairs.map(|(ours, theirs)| ours.efficiency - theirs.efficiency)
     }
 
     /// The part of what another policy left that this one earns; `None` where it left nothing.

@@ -53,6 +53,21 @@ impl ModelPlan {
 }
 
 impl ModelPlan {
+    /// Whether probes are put by what is learnt of bad spells. A shadow puts none: that is not advice to be listened to, it
+    /// is applied as soon as it is planned.
+    pub(super) fn learns_spells(&self) -> bool {
+        self.choice == Choice::Learned && self.mode == Mode::Advise
+    }
+
+    /// What an operator may not expect of it, said once at the start.
+    pub(super) fn remark(&self) -> Option<&'static str> {
+        let is_idle = self.choice == Choice::Learned && self.mode == Mode::Shadow;
+        is_idle.then_some(
+            "what is learnt of bad spells is a shadow and moves no probe; signalcore model promote --backend learned shows \
+             whether it has earned that, and lets it from the next start on",
+        )
+    }
+
     /// Starts it. Errors: its server's address cannot be used, or there is no thread for it.
     pub(super) fn start(&self) -> anyhow::Result<(ModelHandle, ModelEnd)> {
         let backend = Backend::new(self.choice.clone()).context("reach the model")?;
@@ -114,4 +129,32 @@ fn program(model: &config::Model) -> Result<Program, String> {
         allow_ports: model.allow_ports.iter().map(port).collect::<Result<_, _>>()?,
         require: model.require_sandbox,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(backend: &str, mode: &str) -> ModelPlan {
+        let mut config = Config::default();
+        (config.model.backend, config.model.mode) = (backend.to_owned(), mode.to_owned());
+        ModelPlan::new(&config).unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_is_learnt_of_bad_spells_puts_probes_only_when_it_may_advise() {
+        for (backend, mode, learns, is_told) in [
+            ("learned", "shadow", false, true),
+            ("learned", "advise", true, false),
+            ("builtin", "shadow", false, false),
+            ("builtin", "advise", false, false),
+        ] {
+            let plan = plan(backend, mode);
+            assert_eq!(
+                (plan.learns_spells(), plan.remark().is_some()),
+                (learns, is_told),
+                "{backend}, {mode}"
+            );
+        }
+    }
 }

@@ -288,6 +288,43 @@ fn a_note_of_promotion_that_makes_no_sense_promotes_nobody() {
     }
 }
 
+/// Mines with what is learnt of bad spells; gives the first line of the log of decisions, and what is said beside mining.
+fn learned(mode: &str, is_promoted: bool) -> (Value, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("decisions.jsonl");
+    if is_promoted {
+        std::fs::create_dir(folder.path().join("signalcore")).unwrap();
+        std::fs::write(folder.path().join("signalcore/model.promoted"), "\"learned\"\n").unwrap();
+    }
+    let environment = [
+        ("XDG_STATE_HOME", folder.path().to_str().unwrap()),
+        ("SIGNALCORE_MODEL_BACKEND", "learned"),
+        ("SIGNALCORE_MODEL_MODE", mode),
+        ("SIGNALCORE_UPSTREAMS_STRATEGY", "value"),
+        ("SIGNALCORE_UPSTREAMS_RECORD_DECISIONS", log.to_str().unwrap()),
+    ];
+    let pool = ScriptedPool::listen();
+    let mut miner = Miner::start_with(&pool.url, &[], &environment);
+    pool.accept_mining().answer("mining.submit", json!(true));
+    miner.wait_for_shares(1);
+    let ended = miner.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    let text = std::fs::read_to_string(log).unwrap();
+    (serde_json::from_str(text.lines().next().unwrap()).unwrap(), ended.errors)
+}
+
+#[test]
+fn what_is_learnt_of_bad_spells_moves_probes_only_once_it_may_and_says_so_while_it_may_not() {
+    for (mode, is_promoted, may) in
+        [("shadow", false, false), ("shadow", true, true), ("advise", false, true)]
+    {
+        let (settings, errors) = learned(mode, is_promoted);
+        assert_eq!(settings["learned"] == true, may, "{mode}, {is_promoted}: {settings}");
+        let is_told = errors.matches("signalcore model promote --backend learned").count();
+        assert_eq!(is_told, usize::from(!may), "{mode}, {is_promoted}: {errors}");
+    }
+}
+
 #[test]
 fn a_model_that_cannot_be_as_configured_is_said_before_anything_is_mined() {
     for (settings, says) in [

@@ -1,15 +1,24 @@
 //! `signalcore model` as a person runs it.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use signalcore::model::health;
+use signalcore::replay::{log, scenario};
 
 use crate::support::Script;
 
 fn signalcore(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signalcore"));
     command.args(arguments).env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR")).env("PATH", "/usr/bin:/bin");
+    command.output().unwrap()
+}
+
+/// Lets a model amend, in a home of its own, if it has earned that.
+fn promote(home: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signalcore"));
+    command.args(["model", "promote"]).args(arguments).env_clear().env("HOME", home);
     command.output().unwrap()
 }
 
@@ -103,4 +112,29 @@ fn what_cannot_be_says_which_setting_is_wrong() {
     let output = signalcore(&["model", "ask", "--backend", "builtin", "--input", path]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output).contains("candidates[0].pay: 7 is not a number from 0 to 1"), "{}", text(&output));
+}
+
+#[test]
+fn a_model_is_promoted_by_what_it_gains_where_it_changes_anything() {
+    let home = tempfile::tempdir().unwrap();
+    let note = home.path().join(".local/state/signalcore/model.promoted");
+    let agrees = promote(home.path(), &["--backend", "builtin", "--days", "0.05", "--seeds", "1"]);
+    assert_eq!(agrees.status.code(), Some(1), "{}", text(&agrees));
+    for part in ["changed something in 0 of 20 scenarios", "not enough: it changed nothing in any scenario"] {
+        assert!(text(&agrees).contains(part), "{part}: {}", text(&agrees));
+    }
+    assert!(!note.exists());
+    let recorded = home.path().join("spells.jsonl");
+    std::fs::write(&recorded, log::write(&scenario::named("S12").unwrap().plan().world(0, Some(3.0))))
+        .unwrap();
+    let learned = ["--backend", "learned", "--seeds", "2", "--log", recorded.to_str().unwrap()];
+    let learned = promote(home.path(), &learned);
+    assert_eq!(learned.status.code(), Some(0), "{}", text(&learned));
+    assert!(
+        text(&learned).contains("changed something in 1 of 1 scenarios, and gained 0.00"),
+        "{}",
+        text(&learned)
+    );
+    // A miner that finds this plans probes by it: tests/mine/model.rs.
+    assert_eq!(std::fs::read_to_string(note).unwrap(), "\"learned\"\n");
 }

@@ -47,6 +47,12 @@ async fn an_empty_answer_is_asked_for_again_with_other_parameters() {
     let temperatures: Vec<_> =
         fake.got().iter().map(|got| got.body["options"]["temperature"].clone()).collect();
     assert_eq!(temperatures, [json!(0.0), json!(0.2), json!(0.2)]);
+    let fake = Fake::new(|number, _| ollama(if number < 2 { "{}" } else { SWITCH }));
+    assert_eq!(
+        fake.ask(Dialect::Ollama, LIMIT).await.retries,
+        2,
+        "an object that says nothing is empty as well"
+    );
 }
 
 #[tokio::test]

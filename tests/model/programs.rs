@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use signalcore::model::attempts::Variation;
 use signalcore::model::backend::{Backend, Choice};
 use signalcore::model::failure::Failure;
 use signalcore::model::health;
+use signalcore::model::input::{CandidateFacts, ModelInput};
 use signalcore::model::output::Word;
 use signalcore::model::process::Program;
 use signalcore::model::process::json_lines::JsonLines;
@@ -139,6 +139,16 @@ while True: print('{\"id\": 0}', flush=True)",
 }
 
 #[tokio::test]
+async fn a_program_whose_numbers_are_all_floats_is_understood() {
+    let hello = HELLO.replace(r#""hello": 1"#, r#""hello": 1.0"#);
+    let answer =
+        "question = json.loads(line); reply(question, v=1.0, id=float(question['id']), valid_for_ms=6e4)";
+    let script = Script::new(&format!("{hello}\nfor line in sys.stdin: {answer}"));
+    let answer = JsonLines::new(script.program()).ask(&health::question(2000), soon()).await.unwrap();
+    assert_eq!(answer.valid_for, Duration::from_secs(60));
+}
+
+#[tokio::test]
 async fn a_program_that_does_not_say_hello_is_not_spoken_to() {
     let script = Script::new("print('ready', flush=True)\nimport time\ntime.sleep(60)");
     let mut model = JsonLines::new(script.program());
@@ -179,7 +189,7 @@ time.sleep(300)",
 async fn once(program: &str) -> Result<Word, Failure> {
     let script = Script::new(program);
     let mut model = OneShot::new(script.program(), "stay".to_owned());
-    let answer = model.ask(&health::question(2000), Variation::Plain, soon()).await;
+    let answer = model.ask(&health::question(2000), soon()).await;
     answer.map(|answer| answer.word)
 }
 
@@ -211,7 +221,7 @@ async fn a_program_for_one_question_that_never_ends_is_ended() {
     let script = Script::new("import time\ntime.sleep(300)");
     let mut model = OneShot::new(script.program(), String::new());
     let deadline = Instant::now() + Duration::from_secs(1);
-    let answer = model.ask(&health::question(1000), Variation::Plain, deadline).await;
+    let answer = model.ask(&health::question(1000), deadline).await;
     assert_eq!(answer, Err(Failure::Late));
 }
 
@@ -227,4 +237,41 @@ async fn a_program_that_has_ended_is_taken_note_of_at_once_and_started_again_for
     tokio::time::sleep(Duration::from_millis(1500)).await; // it is not started again at once
     let again = model.ask(&health::question(2000), soon()).await.unwrap().reason;
     assert_ne!(again, pid);
+}
+
+#[tokio::test]
+async fn an_empty_answer_is_asked_for_a_third_time_with_the_best_candidates_alone() {
+    // The fourth runs: it is asked about as well, and named as before.
+    let mut question = health::question(2000);
+    let (best, worst) = (question.candidates[0].clone(), question.candidates[1].clone());
+    let candidate = |place| CandidateFacts {
+        id: ModelInput::name(place),
+        ..if place < 3 { best.clone() } else { worst.clone() }
+    };
+    question.candidates = (0..4).map(candidate).collect();
+    question.running.candidate = ModelInput::name(3);
+    let question = question.sign();
+    let once = "
+import json, sys
+question = json.loads(sys.stdin.read().rsplit('Data: ', 1)[1])
+ids = [candidate['id'] for candidate in question['candidates']]
+if len(ids) < 4: print(json.dumps({'decision': 'HOLD', 'target': 'c3', 'confidence': 1, 'reason': ' '.join(ids)}))";
+    let lines = format!(
+        "{HELLO}
+for line in sys.stdin:
+    question = json.loads(line)
+    ids = [candidate['id'] for candidate in question['candidates']]
+    if len(ids) < 4: reply(question, decision='HOLD', target='c3', confidence=1, reason=' '.join(ids))
+    else: print(json.dumps({{'id': question['id']}}), flush=True)"
+    );
+    let (once, lines) = (Script::new(once), Script::new(&lines));
+    for choice in [Choice::OneShot(once.program(), String::new()), Choice::Process(lines.program())] {
+        let kind = choice.name();
+        let mut backend = Backend::new(choice).unwrap();
+        let reply = backend.ask(&question, soon()).await;
+        let answer = reply.answer.unwrap_or_else(|failure| panic!("{kind}: {failure}"));
+        assert_eq!((reply.retries, answer.reason.as_str()), (2, "c0 c1 c3"), "{kind}");
+        assert_eq!(answer.target, Some(3), "{kind}: by its place in the whole question");
+        backend.finish().await;
+    }
 }

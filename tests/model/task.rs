@@ -101,3 +101,14 @@ async fn a_program_that_ends_between_two_questions_leaves_no_zombie() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+#[tokio::test]
+async fn a_model_that_prefers_what_is_plainly_worse_is_well_and_warned_of() {
+    let script = Script::new(&format!(
+        "{HELLO}\nfor line in sys.stdin: reply(json.loads(line), decision='HOLD', confidence=1)"
+    ));
+    let (mut handle, _end) = started(Choice::Process(script.program()));
+    let condition = handle.condition.wait_for(|condition| condition.health.is_some()).await.unwrap();
+    assert!(condition.health.as_ref().is_some_and(Result::is_ok), "{:?}", condition.health);
+    assert_eq!(condition.warning, Some("prefers a candidate that is plainly worse"));
+}

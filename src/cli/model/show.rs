@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use signalcore::model::backend::{Choice, Health, Reply};
 use signalcore::model::envelope::Verdict;
+use signalcore::model::health::CHOSE_WORSE;
 use signalcore::model::input::ModelInput;
 use signalcore::model::sandbox::Report;
 
@@ -82,7 +83,7 @@ fn candidates(question: &ModelInput) -> Table {
 pub(super) fn health(choice: &Choice, health: &Health, sandbox: Option<&Report>) -> String {
     let took = health.reply.took.as_secs_f64() * 1e3;
     let state = match &health.reply.answer {
-        Ok(_) if health.chose_worse => "answers, and prefers a candidate that is plainly worse".to_owned(),
+        Ok(_) if health.chose_worse => format!("answers, and {CHOSE_WORSE}"),
         Ok(_) => "answers".to_owned(),
         Err(failure) => format!("is of no use: {failure}"),
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use signalcore::clock::now;
 use signalcore::config::{self, Environment, Flags};
-use signalcore::model::backend::Backend;
+use signalcore::model::backend::{Backend, Choice};
 use signalcore::replay::policy::Model;
 use signalcore::wiring::model::ModelPlan;
 
@@ -55,12 +55,20 @@ impl Asker {
         }
     }
 
+    /// Whether it is what is learnt of bad spells, which decides within the rule and is asked nothing.
+    fn is_learned(&self) -> bool {
+        self.plan.choice == Choice::Learned
+    }
+
     /// The model for one world. A back end that cannot be reached never answers.
     pub(super) fn model(&self) -> Model {
+        if self.is_learned() {
+            return Model::Learned;
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok();
         let mut backend = Backend::new(self.plan.choice.clone()).ok();
         let (deadline, answers) = (self.plan.deadline, Arc::clone(&self.answers));
-        Box::new(move |question| {
+        Model::Asked(Box::new(move |question| {
             let (runtime, backend) = (runtime.as_ref()?, backend.as_mut()?);
             let reply = runtime.block_on(async { backend.ask(question, now() + deadline).await });
             let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,13 +78,16 @@ impl Asker {
             answers.answered += 1;
             answers.agreed += u64::from(answer.agrees_with(question));
             Some(answer)
-        })
+        }))
     }
 
     /// How it answered, in a sentence.
     pub(in crate::cli) fn told(&self) -> String {
         let Answers { asked, answered, agreed, took } =
             self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.is_learned() {
+            return "the model is asked nothing: it puts the probes of upstreams in bad spells".to_owned();
+        }
         if asked == 0 {
             return "the model was never asked".to_owned();
         }
@@ -90,8 +101,8 @@ impl Asker {
         )
     }
 
-    /// Whether it has ever answered.
-    pub(in crate::cli) fn has_answered(&self) -> bool {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).answered > 0
+    /// Whether it was asked in vain, each time.
+    pub(in crate::cli) fn is_mute(&self) -> bool {
+        !self.is_learned() && self.answers.lock().unwrap_or_else(PoisonError::into_inner).answered == 0
     }
 }

@@ -104,6 +104,12 @@ fn every_form_of_error_is_understood() {
         let expected = Failure::Status { status, text: says.to_owned() };
         assert_eq!(answer(Dialect::OpenAi, status, &body), Err(expected));
     }
+    for (dialect, mut good) in
+        [(Dialect::Ollama, ollama(SWITCH, "stop")), (Dialect::OpenAi, open_ai(SWITCH.into(), "stop"))]
+    {
+        good["error"] = Value::Null;
+        assert_eq!(answer(dialect, 200, &good).map(|answer| answer.word), Ok(Word::Switch), "{dialect:?}");
+    }
     let in_stream = answer(Dialect::Ollama, 200, &json!({"error": "out of memory"}));
     assert_eq!(in_stream, Err(Failure::Status { status: 500, text: "out of memory".to_owned() }));
 }

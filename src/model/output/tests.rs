@@ -57,6 +57,9 @@ fn what_does_not_fit_says_what_is_wrong() {
     for text in ["", "PROCEED", "[1]", "{\"decision\":\"PROCEED\"", "null"] {
         assert!(matches!(parse(text), Err(Failure::Unreadable(_))), "{text}");
     }
+    for text in ["{}", r#"{"v":1,"state_id":"000000000000"}"#, r#"{"decision":null,"id":7}"#] {
+        assert_eq!(parse(text), Err(Failure::Empty), "{text}");
+    }
     assert!(matches!(parse(&" ".repeat(MAX_BYTES + 1)), Err(Failure::Schema(_))));
 }
 

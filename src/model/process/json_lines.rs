@@ -13,6 +13,7 @@ use crate::model::failure::Failure;
 use crate::model::input::{MAX_BYTES, ModelInput};
 use crate::model::output::{Binding, ModelOutput, clean};
 use crate::model::sandbox::Report;
+use crate::model::whole;
 
 /// Questions without an answer in a row after which it is started anew.
 const SILENCES: u32 = 3;
@@ -23,7 +24,7 @@ const SKIPPED: u32 = 100;
 #[derive(Debug, Deserialize)]
 struct Hello {
     /// Version of the protocol.
-    #[serde(rename = "hello")]
+    #[serde(rename = "hello", deserialize_with = "whole::number")]
     protocol: u32,
     #[serde(default)]
     name: String,
@@ -33,6 +34,7 @@ struct Hello {
 
 #[derive(Debug, Deserialize)]
 struct Numbered {
+    #[serde(deserialize_with = "whole::number")]
     id: u64,
 }
 

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::{Program, Running, before, describe};
-use crate::model::attempts::Variation;
 use crate::model::extract;
 use crate::model::failure::Failure;
 use crate::model::input::ModelInput;
@@ -36,12 +35,7 @@ impl OneShot {
     }
 
     /// Starts it, asks, and reads what it prints. Dropping this kills it. Errors: why there is no answer.
-    pub async fn ask(
-        &mut self,
-        question: &ModelInput,
-        _: Variation,
-        deadline: Instant,
-    ) -> Result<ModelOutput, Failure> {
+    pub async fn ask(&mut self, question: &ModelInput, deadline: Instant) -> Result<ModelOutput, Failure> {
         let system = prompt::system(&self.preferences);
         let text = format!("{system}\nSchema: {}\nData: {}\n", prompt::wire_schema(), question.to_line());
         let report = &mut self.report;

@@ -29,7 +29,7 @@ pub enum Counsel {
     TakeBack,
 }
 /// A model: asked a question, it answers or does not.
-pub type Model = Box<dyn FnMut(&ModelInput) -> Option<ModelOutput>>;
+pub type Ask = Box<dyn FnMut(&ModelInput) -> Option<ModelOutput>>;
 
 /// The decider as a policy.
 pub struct Mathematics {
@@ -107,7 +107,7 @@ impl Mathematics {
 
     /// With a model, inside the envelope.
     #[must_use]
-    pub fn with_model(self, mut model: Model, start: Instant) -> Self {
+    pub fn with_model(self, mut model: Ask, start: Instant) -> Self {
         let ask = move |decider: &Decider, now: Instant| {
             let around = Around {
                 uptime: now.saturating_duration_since(start),
@@ -186,6 +186,10 @@ impl Policy for Mathematics {
             };
             if let Some(decisions) = decisions {
                 return self.decided(decisions[0], now);
+            }
+            // Being asked is no reason to look again: alone it would not have.
+            if self.decider.poll_timeout().is_none_or(|at| now < at) {
+                return Action::Keep;
             }
         }
         let decision = self.decider.handle_timeout(now)[0];
