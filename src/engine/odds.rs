@@ -52,7 +52,14 @@ impl Engine {
     pub(super) fn odds(&self, upstream: UpstreamId, now: Instant) -> Odds {
         let newest = self.upstreams.find(upstream).source.as_ref();
         let target = newest.and_then(|source| source.job.network_target);
-        let a_second = target.map(|target| self.rate_for(upstream, now).finds(&target));
+        let rate = match self.rate_for(upstream, now) {
+            // At the end all boards are gone; how likely it was is told by what they did.
+            HashRate(rate) if rate <= 0.0 => {
+                HashRate(self.boards.values().map(|board| board.rate.mean(now).0).sum())
+            }
+            rate => rate,
+        };
+        let a_second = target.map(|target| rate.finds(&target));
         let seconds = a_second.filter(|a_second| *a_second > 0.0).map(f64::recip);
         Odds { luck: self.luck[upstream.0].total(), seconds }
     }
