@@ -55,8 +55,6 @@ struct Tip {
     height: Option<u32>,
     nbits: u32,
     ntime: u32,
-    /// Time of day in seconds when its newest job came.
-    seen: u64,
     /// When the upstream named this parent first.
     since: Instant,
     /// How much the upstream's word counts: [`ENOUGH`] convict.
@@ -104,7 +102,6 @@ impl CrossCheck {
             height: height(&job.coinbase.coinb1),
             nbits: job.header.nbits,
             ntime: job.header.ntime,
-            seen: unix,
             since: now,
             votes: if self.watched[upstream.0].vouches { ENOUGH } else { 1 },
         };
@@ -160,8 +157,8 @@ impl CrossCheck {
         (watched.is_live, watched.apart_since) = (false, None);
     }
 
-    /// What a job of this upstream is to be held against. Jobs that wait, and for how long its parent has been unknown to others, are left out: the
-    /// rules for that are here.
+    /// What a job of this upstream is to be held against. Left out are jobs that wait, clocks, and for how long its parent has been
+    /// unknown to others: the rules for that are here.
     pub fn chain(&self, upstream: UpstreamId) -> Chain {
         let tips = || {
             let all = self.watched.iter().enumerate();
@@ -173,7 +170,6 @@ impl CrossCheck {
             height: tip.height,
             nbits: tip.nbits,
             ntime: tip.ntime,
-            seen: tip.seen,
         };
         let node = |tip: Tip| {
             Some(NodeView {
@@ -190,6 +186,7 @@ impl CrossCheck {
             network: None,
             node: tips().find(|(vouches, _)| *vouches).and_then(|(_, tip)| node(tip)),
             others: tips().filter(|(vouches, _)| !vouches).map(|(_, tip)| other(tip)).collect(),
+            clocks: Vec::new(),
             waiting: Vec::new(),
             before: before.map(|tip| LastJob { height: tip.height, nbits: tip.nbits }),
             parent_alone: None,

@@ -9,6 +9,7 @@ mod boards;
 mod canary;
 mod chips;
 mod choice;
+mod clocks;
 pub mod crosscheck;
 pub mod dispatch;
 mod flush_cost;
@@ -211,7 +212,7 @@ impl Engine {
             next_chip_job: 0,
             throttle: Throttle::new(now),
             luck: vec![LuckWatch::default(); terms.len()],
-            gate: Gate::new(policy.validation, terms.len()),
+            gate: Gate::new(policy.validation, terms),
             paces: terms.iter().map(|terms| Pace::new(terms.vouches)).collect(),
             review_at: None,
             left_at: None,
@@ -299,6 +300,7 @@ impl Engine {
         unix: u64,
     ) {
         self.learn_time(unix, now);
+        self.gate.clocks.heard(upstream, job.header.ntime, now);
         if self.admit(upstream, job, arrived, now, unix) {
             self.judge_again(upstream, now);
         } else {

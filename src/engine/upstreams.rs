@@ -160,6 +160,24 @@ impl Upstream {
         newest.filter(|_| self.is_live()).map(|source| &source.job)
     }
 
+    /// The quarantine that it is in for jobs that failed their checks.
+    pub(super) fn barred(&self, now: Instant) -> Option<&Quarantine> {
+        self.barred.as_ref().filter(|barred| now < barred.until)
+    }
+
+    /// Whether what it says of the time counts: not out of quarantine, unless that is for just this.
+    pub(super) fn may_tell_time(&self, now: Instant) -> bool {
+        match self.barred(now) {
+            Some(barred) => barred.is_for_time,
+            None => !matches!(self.verdict, Verdict::Quarantine(_)),
+        }
+    }
+
+    /// Its time was right: a quarantine for that ends. Returns whether there was one.
+    pub(super) fn pardon_time(&mut self) -> bool {
+        self.barred.take_if(|barred| barred.is_for_time).is_some()
+    }
+
     /// Whether it knows the chain first-hand.
     pub(super) fn vouches(&self) -> bool {
         self.terms.vouches
@@ -267,11 +285,19 @@ impl Upstreams {
     }
 
     /// A job of it must not be mined, maybe one too many. If it gives no work otherwise, others are asked.
-    pub(super) fn refuse(&mut self, id: UpstreamId, finding: &Finding, quarantine: Option<Quarantine>) {
+    pub(super) fn refuse(
+        &mut self,
+        id: UpstreamId,
+        finding: &Finding,
+        to_blame: bool,
+        quarantine: Option<Quarantine>,
+    ) {
         let upstream = &mut self.all[id.0];
         if !upstream.is_live() {
             (upstream.failure, upstream.is_failing) = (Some(format!("its job is refused: {finding}")), true);
-            upstream.blame();
+            if to_blame {
+                upstream.blame();
+            }
         }
         upstream.barred = quarantine.or(upstream.barred.take());
     }
@@ -354,7 +380,7 @@ impl Upstreams {
 
     fn judge(&self, id: UpstreamId, now: Instant) -> Verdict {
         let upstream = &self.all[id.0];
-        if let Some(barred) = upstream.barred.as_ref().filter(|barred| now < barred.until) {
+        if let Some(barred) = upstream.barred(now) {
             return Verdict::Quarantine(barred.reason.clone());
         }
         let by_tip = self.check.judge(id, now);

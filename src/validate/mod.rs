@@ -27,6 +27,7 @@ use self::coinbase::Reading;
 pub use self::context::Context;
 use self::digest::{Origin, Stamp};
 pub use self::entropy::search_space_bits;
+pub use self::time::TOO_NEW;
 use crate::work::payout::CoinbaseError;
 use crate::work::{Job, coinbase::height};
 
@@ -277,6 +278,12 @@ impl Verdict {
     /// The worst of its findings.
     pub fn outcome(&self) -> Outcome {
         self.findings.iter().map(|found| found.outcome).max().unwrap_or(Outcome::Pass)
+    }
+
+    /// Whether it is rejected, and for this code alone.
+    pub fn is_rejected_only_for(&self, code: &str) -> bool {
+        let mut rejecting = self.findings.iter().filter(|found| found.outcome == Outcome::Reject);
+        rejecting.next().is_some_and(|found| found.code == code) && rejecting.all(|found| found.code == code)
     }
 
     /// The first finding of this outcome.

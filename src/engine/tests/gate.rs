@@ -1,5 +1,7 @@
 //! Which jobs the staged checks let in, and what becomes of upstreams whose jobs may not be hashed.
 
+mod clock;
+
 use super::*;
 use crate::decision::{Scheme, Terms};
 use crate::validate::context::{NodeAnswer, NodeQuestion};
