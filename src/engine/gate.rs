@@ -222,7 +222,9 @@ impl Engine {
     /// said anything.
     fn refuse(&mut self, upstream: UpstreamId, job: &Job, finding: &Finding, now: Instant) {
         let to_blame = finding.code != TOO_NEW || !self.clocks(upstream, now, self.unix_at(now)).is_empty();
-        let quarantine = to_blame.then(|| self.gate.doors[upstream.0].strike(finding, now)).flatten();
+        // What it sends while it is left alone is no new fault.
+        let counts = to_blame && self.upstreams.find(upstream).barred(now).is_none();
+        let quarantine = counts.then(|| self.gate.doors[upstream.0].strike(finding, now)).flatten();
         self.upstreams.refuse(upstream, finding, to_blame, quarantine);
         self.value_rejected(upstream, job, finding.code, now);
     }

@@ -133,6 +133,27 @@ fn three_refused_jobs_within_ten_minutes_quarantine_a_pool_for_a_time_that_doubl
 }
 
 #[test]
+fn a_quarantine_ends_when_it_was_said_to_whatever_the_pool_sends_meanwhile() {
+    let mut mine = Mine::checking();
+    mine.gives(SPARE, &named("spare", &real()));
+    let refused = |mine: &mut Mine| mine.gives(POOL, &impossible("a"));
+    (0..3).for_each(|_| refused(&mut mine));
+    for _ in 0..599 {
+        mine.passes(1);
+        refused(&mut mine);
+        let Verdict::Quarantine(reason) = mine.verdict(POOL) else { panic!("{:?}", mine.verdict(POOL)) };
+        assert!(reason.contains("left alone for 10 minutes"), "{reason}");
+    }
+    mine.passes(1);
+    assert_eq!(*mine.verdict(POOL), Verdict::Fine);
+    (0..2).for_each(|_| refused(&mut mine));
+    assert_eq!(*mine.verdict(POOL), Verdict::Fine, "those of the quarantine are no strikes");
+    refused(&mut mine);
+    let Verdict::Quarantine(reason) = mine.verdict(POOL) else { panic!("{:?}", mine.verdict(POOL)) };
+    assert!(reason.contains("left alone for 20 minutes"), "{reason}");
+}
+
+#[test]
 fn a_job_that_is_held_waits_until_its_grace_ends() {
     let mut mine = Mine::checking();
     mine.gives(POOL, &named("a", &real()));
