@@ -50,7 +50,7 @@ use tokio::task::AbortHandle;
 
 use self::boards::{Around, Boards};
 use self::model::ModelPlan;
-use self::pools::pool_options;
+use self::pools::{operator, pool_options};
 use self::powered::Powered;
 use self::review::Reviews;
 use crate::config::{self, Config, Environment, Pool, Threads, Upstreams};
@@ -347,12 +347,16 @@ pub async fn run(
 fn upstreams(config: &Config, environment: &Environment) -> Result<Vec<(Source, UpstreamTerms)>, PlanError> {
     let mut all = Vec::new();
     let host_of = |pool: &Pool| pool.url.host().to_lowercase();
+    let first_like = |pool: &Pool, of: fn(&Pool) -> String| {
+        let first = config.pools.iter().position(|other| of(other) == of(pool));
+        first.and_then(|first| u32::try_from(first).ok())
+    };
     for pool in &config.pools {
         let options = pool_options(pool, &config.stratum)?;
-        let first = config.pools.iter().position(|other| host_of(other) == host_of(pool));
         let terms = UpstreamTerms {
             value: worth(&pool.terms),
-            pool: first.and_then(|first| u32::try_from(first).ok()),
+            pool: first_like(pool, host_of),
+            operator: first_like(pool, operator),
             ..UpstreamTerms::pool(pool.terms.weight)
         };
         all.push((Source::Pool(Box::new(options)), terms));

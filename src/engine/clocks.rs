@@ -1,7 +1,7 @@
 //! What upstreams say of the time, by which a wrong clock of ours shows (check 3000).
 //!
-//! The time of a job speaks before the job is judged: a clock that is wrong would silence all who could tell of it. Each pool has
-//! one voice, its newest, over however many connections.
+//! The time of a job speaks before the job is judged: a clock that is wrong would silence all who could tell of it. Each operator
+//! of pools has one voice, the newest, over however many connections.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use super::policy::UpstreamTerms;
 /// The newest of one upstream.
 #[derive(Debug)]
 struct Voice {
-    pool: Option<u32>,
+    operator: Option<u32>,
     /// Its job's time, and when that came by a clock that nobody sets.
     said: Option<(u32, Instant)>,
 }
@@ -25,7 +25,7 @@ pub(super) struct Clocks {
 
 impl Clocks {
     pub(super) fn new(terms: &[UpstreamTerms]) -> Self {
-        Self { voices: terms.iter().map(|terms| Voice { pool: terms.pool, said: None }).collect() }
+        Self { voices: terms.iter().map(|terms| Voice { operator: terms.operator, said: None }).collect() }
     }
 
     /// An upstream has sent a job of this time, whatever becomes of it.
@@ -38,7 +38,7 @@ impl Clocks {
         self.voices[upstream.0].said = None;
     }
 
-    /// How far the clocks of the others that count are ahead of ours, which shows `unix`: one figure a pool. Unit: seconds.
+    /// How far the clocks of the others that count are ahead of ours, which shows `unix`: one figure an operator. Unit: seconds.
     pub(super) fn of_others(
         &self,
         upstream: UpstreamId,
@@ -61,9 +61,9 @@ impl Clocks {
         newest.into_values().map(|voice| shows(voice).cast_signed().saturating_sub_unsigned(unix)).collect()
     }
 
-    /// The pool that it is a connection to, or the upstream itself.
+    /// The operator, or the upstream itself where it has no fellows.
     fn whose(&self, id: UpstreamId) -> (Option<u32>, usize) {
-        let pool = self.voices[id.0].pool;
-        (pool, if pool.is_some() { 0 } else { id.0 })
+        let operator = self.voices[id.0].operator;
+        (operator, if operator.is_some() { 0 } else { id.0 })
     }
 }

@@ -84,6 +84,8 @@ pub struct UpstreamTerms {
     pub vouches: bool,
     /// Which server it is, where others in the list are the same: those have the same number.
     pub pool: Option<u32>,
+    /// Whose word it is, where others in the list are of the same operator: those have the same number and one voice.
+    pub operator: Option<u32>,
     /// What a hash for it is worth, for the value rule.
     pub value: Terms,
 }
@@ -91,12 +93,26 @@ pub struct UpstreamTerms {
 impl UpstreamTerms {
     /// A pool.
     pub fn pool(weight: u32) -> Self {
-        Self { weight, grace: GRACE, vouches: false, pool: None, value: worth(Scheme::Pps, false) }
+        Self {
+            weight,
+            grace: GRACE,
+            vouches: false,
+            pool: None,
+            operator: None,
+            value: worth(Scheme::Pps, false),
+        }
     }
 
     /// Nodes of our own. They take a block of the last job whenever they are back.
     pub fn own_node(weight: u32, grace: Duration) -> Self {
-        Self { weight, grace, vouches: true, pool: None, value: worth(Scheme::SoloNode, true) }
+        Self {
+            weight,
+            grace,
+            vouches: true,
+            pool: None,
+            operator: None,
+            value: worth(Scheme::SoloNode, true),
+        }
     }
 }
 

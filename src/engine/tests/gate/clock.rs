@@ -73,8 +73,8 @@ fn a_pool_alone_moves_no_clock_and_is_quarantined_when_the_others_contradict_it(
 }
 
 #[test]
-fn many_connections_to_one_pool_have_one_voice() {
-    let two = UpstreamTerms { pool: Some(0), ..UpstreamTerms::pool(1) };
+fn many_connections_to_pools_of_one_operator_have_one_voice() {
+    let two = UpstreamTerms { operator: Some(0), ..UpstreamTerms::pool(1) };
     let mut mine = three([two, two, UpstreamTerms::pool(1)]);
     let of = |id: &str, extranonce1: u8| {
         let extranonce1 = Extranonce1::new(vec![extranonce1; 4]).unwrap();
