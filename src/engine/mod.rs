@@ -300,7 +300,7 @@ impl Engine {
         unix: u64,
     ) {
         self.learn_time(unix, now);
-        self.gate.clocks.heard(upstream, job.header.ntime, now);
+        self.gate.clocks.heard(upstream, job.header.ntime, now, unix);
         if self.admit(upstream, job, arrived, now, unix) {
             self.judge_again(upstream, now);
         } else {

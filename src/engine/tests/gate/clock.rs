@@ -139,3 +139,22 @@ fn a_clock_that_is_set_back_while_mining_turns_nobody_away() {
     assert_eq!(mine.newest_job().as_deref(), Some("a 2"));
     assert_eq!(mine.found().last().map(|(id, found)| (*id, found.code)), Some((0, "clock-is-off")));
 }
+
+#[test]
+fn a_standby_that_rests_is_still_heard_until_one_of_our_clocks_has_jumped() {
+    let mut mine = three_pools();
+    mine.gives(POOL, &ahead("a", SLOW));
+    mine.gives(SPARE, &ahead("b", SLOW));
+    mine.lost(SPARE);
+    let gives = |mine: &mut Mine, id, ntime, unix| {
+        let job = Arc::new(ahead(id, ntime));
+        mine.engine.handle_job(POOL, job, mine.now, mine.now, unix);
+        mine.drain();
+    };
+    mine.now += Duration::from_secs(7_000);
+    gives(&mut mine, "a 2", SLOW + 7_000, CLOCK + 7_000);
+    assert_eq!(mine.of_newest(POOL).as_deref(), Some("a 2"));
+    // The machine sleeps for three hours, which its time of day alone has noticed.
+    gives(&mut mine, "a 3", SLOW + 18_000, CLOCK + 18_000);
+    assert_eq!(mine.of_newest(POOL).as_deref(), Some("a 2"), "nobody else is known to say so");
+}
