@@ -367,8 +367,10 @@ impl Upstreams {
                 Verdict::Fine | Verdict::Flag(_) => {}
             }
             let is_old = upstream.told_at.is_none_or(|at| now.duration_since(at) >= REPEAT);
-            // An upstream that is gone has its loss told; that the charge goes with it is no news.
-            let is_news = if is_known { verdict != upstream.verdict && is_old } else { upstream.is_live() };
+            // An upstream that is gone has its loss told; that the charge goes with it is no news. One that never gave work is in
+            // quarantine all the same.
+            let is_there = upstream.is_live() || matches!(verdict, Verdict::Quarantine(_));
+            let is_news = if is_known { verdict != upstream.verdict && is_old } else { is_there };
             if is_news {
                 upstream.told_at = Some(now);
                 news.push((id, verdict.clone()));
