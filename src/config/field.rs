@@ -206,7 +206,7 @@ static FIELDS: &[Field<Config>] = &[
         "SIGNALCORE_VALIDATION_LEVEL",
         Kind::Whole { place: |c| &mut c.validation.level, from: 0, to: 16_000 },
         Preset::Value("16000"),
-        "The checks up to this one run, see signalcore validate; 16000 are all, 0 leaves the limits of parsing alone.",
+        "The checks up to this one run, also where pools are compared; 16000 are all, 0 leaves parsing, payouts and liveness.",
     ),
     row(
         "stratum.suggest_difficulty",

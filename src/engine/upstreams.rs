@@ -238,7 +238,7 @@ impl Upstreams {
     pub(super) fn new(terms: &[UpstreamTerms], policy: Policy) -> Self {
         let all = terms.iter().copied().map(Upstream::new).collect();
         let vouching: Vec<_> = terms.iter().map(|terms| terms.vouches).collect();
-        Self { all, policy, check: CrossCheck::new(&vouching, policy.frozen_tip) }
+        Self { all, policy, check: CrossCheck::new(&vouching, policy.frozen_tip, policy.validation) }
     }
 
     /// One of them.

@@ -211,10 +211,12 @@ fn a_block_of_a_job_that_has_changed_in_memory_is_sent_all_the_same() {
 
 #[test]
 fn at_level_0_any_job_is_hashed() {
-    let mut mine = Mine::with_board();
+    let mut mine = Mine::with_checks(Policy { validation: Level::NONE, ..Policy::default() }, &[1, 1]);
+    mine.add_board(CPU);
     mine.gives(POOL, &impossible("a"));
     assert_eq!(mine.newest_job().as_deref(), Some("a"));
     assert_eq!(mine.engine.snapshot(mine.now).upstreams[0].checks.executed, 0);
+    assert_eq!(*mine.verdict(POOL), Verdict::Fine, "nor is its time held against the pool");
 }
 
 const NODE: UpstreamId = UpstreamId(2);
