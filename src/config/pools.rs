@@ -101,7 +101,7 @@ pub(super) static POOL_FIELDS: &[Field<PoolDraft>] = &[
         "min_share",
         "SIGNALCORE_POOL_MIN_SHARE",
         Kind::Part(|p| &mut p.terms.min_share),
-        Preset::Value("0.98"),
+        Preset::Value("0.97"),
         "How much of a block has to go there; the rest may be the pool's fee.",
     ),
     row(

@@ -162,7 +162,7 @@ fn a_file_reaches_every_field() {
     assert_eq!((terms[0].extranonce_subscribe, terms[1].extranonce_subscribe), (Some(false), None));
     assert_eq!((terms[0].version_rolling, terms[1].version_rolling), (Some(true), None));
     assert_eq!((terms[0].priority, terms[0].weight, terms[0].min_share), (3, 40, 0.5));
-    assert_eq!((terms[1].priority, terms[1].weight, terms[1].min_share), (4, 1, 0.98));
+    assert_eq!((terms[1].priority, terms[1].weight, terms[1].min_share), (4, 1, 0.97));
     assert_eq!(terms[0].expect_payout.len(), 2);
     assert_eq!(terms[0].expect_payout[0].to_string(), "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2");
     assert_eq!(terms[1].expect_payout, []);

@@ -22,7 +22,7 @@ const MAX_LIST: usize = 4096;
 /// Characters of a wrong value that an error shows.
 const SHOWN: usize = 40;
 /// The part of the outputs that has to go to the payout's addresses, where none is given.
-const MIN_SHARE: f64 = 0.98;
+const MIN_SHARE: f64 = 0.97;
 /// Most seconds that a time may be given as: a hundred years.
 const MAX_SECONDS: f64 = 3_155_760_000.0;
 
