@@ -374,7 +374,7 @@ fn upstreams(config: &Config, environment: &Environment) -> Result<Vec<(Source, 
 fn worth(terms: &config::Terms) -> decision::Terms {
     let scheme = match terms.scheme {
         config::Scheme::Pps => Scheme::Pps,
-        config::Scheme::Pplns => Scheme::Pplns,
+        config::Scheme::Pplns | config::Scheme::Proportional => Scheme::Pplns,
         config::Scheme::Solo => Scheme::SoloPool,
     };
     let (fee, payout_factor) = (terms.fee_percent / 100.0, terms.payout_factor);

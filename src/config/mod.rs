@@ -195,10 +195,13 @@ pub enum Scheme {
     Pplns,
     /// The whole block that we find.
     Solo,
+    /// A part of each found block by the shares since the last one: who comes and goes at the right moments gets more than who
+    /// stays. We stay.
+    Proportional,
 }
 
 impl Scheme {
-    const ALL: [Self; 3] = [Self::Pps, Self::Pplns, Self::Solo];
+    const ALL: [Self; 4] = [Self::Pps, Self::Pplns, Self::Proportional, Self::Solo];
 
     /// Its name in files and variables.
     pub fn name(self) -> &'static str {
@@ -207,6 +210,12 @@ impl Scheme {
             Self::Pplns => "pplns",
             Self::Solo => "solo",
         }
+    }
+
+    /// By its name, or by what pools call it for short.
+    fn named(name: &str) -> Option<Self> {
+        let name = if name == "prop" { "proportional" } else { name };
+        Self::ALL.into_iter().find(|scheme| scheme.name() == name)
     }
 }
 

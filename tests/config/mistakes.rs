@@ -192,6 +192,7 @@ fn the_terms_of_a_pool_have_ranges_too() {
         ("expect_payout", "[]|['']|[1]|'1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2'"),
         ("version_rolling", "0|'no'"),
     ] {
+        ("scheme", "'props'|'PPS'|1"),
         for value in values.split('|') {
             let problem = mistake(&format!("[[pool]]\nurl = 'a'\n{name} = {value}"));
             assert!(problem.starts_with(&format!("config.toml:3: pool.{name}: found ")), "{problem}");
