@@ -403,6 +403,7 @@ fn policy(config: &Config) -> Policy {
         ref stale_policy,
         canary,
         risk_aversion,
+        max_upstreams_per_day,
         ..
     } = config.upstreams;
     let model = &config.model;
@@ -422,6 +423,7 @@ fn policy(config: &Config) -> Policy {
         stale_policy: if stale_policy == "network" { StalePolicy::Network } else { StalePolicy::OwnRevenue },
         canary,
         risk_aversion,
+        max_upstreams_per_day: (max_upstreams_per_day > 0).then_some(max_upstreams_per_day as usize),
         bounds: Bounds {
             epsilon: model.epsilon,
             min_confidence: model.min_confidence,

@@ -179,6 +179,8 @@ pub struct Upstreams {
     pub canary: bool,
     /// Aversion against uneven income. Unit: 0 to 1, in ideal seconds.
     pub risk_aversion: f64,
+    /// How many pools may be hashed for in a day by moves for gain. Unit: 0 for no limit.
+    pub max_upstreams_per_day: u32,
     /// Where to record what decisions are made by.
     pub record_decisions: Option<PathBuf>,
     /// How often that record is replayed. Unit: hours, 0 for never.
@@ -193,11 +195,11 @@ pub enum Scheme {
     Pps,
     /// A part of found blocks (PPLNS, TIDES).
     Pplns,
-    /// The whole block that we find.
-    Solo,
     /// A part of each found block by the shares since the last one: who comes and goes at the right moments gets more than who
     /// stays. We stay.
     Proportional,
+    /// The whole block that we find.
+    Solo,
 }
 
 impl Scheme {
@@ -208,6 +210,7 @@ impl Scheme {
         match self {
             Self::Pps => "pps",
             Self::Pplns => "pplns",
+            Self::Proportional => "proportional",
             Self::Solo => "solo",
         }
     }

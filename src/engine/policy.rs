@@ -27,6 +27,8 @@ pub struct Policy {
     pub canary: bool,
     /// Aversion against uneven income, 0 for none.
     pub risk_aversion: f64,
+    /// How many upstreams may be hashed for in a day by moves for gain, where small balances matter.
+    pub max_upstreams_per_day: Option<usize>,
     /// What advice may do.
     pub bounds: Bounds,
     /// Whether upstreams that reject too much are tried again when their bad spells usually end.
@@ -42,6 +44,7 @@ impl Policy {
             bounds: self.bounds,
             moves: Moves {
                 risk_aversion: self.risk_aversion,
+                max_upstreams_per_day: self.max_upstreams_per_day,
                 return_after: self.return_after,
                 ..Moves::default()
             },
@@ -61,6 +64,7 @@ impl Default for Policy {
             stale_policy: StalePolicy::default(),
             canary: false,
             risk_aversion: 0.0,
+            max_upstreams_per_day: None,
             bounds: Bounds::default(),
             learns_spells: false,
             validation: Level::ALL,
