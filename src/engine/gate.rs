@@ -13,15 +13,13 @@ use super::policy::UpstreamTerms;
 use super::{Action, Engine, Report, UpstreamId};
 use crate::validate::context::{Machine, NodeTemplate, NodeView};
 use crate::validate::digest::{Changed, Origin};
-use crate::validate::{Context, Finding, JobUnderTest, Level, Outcome, TOO_NEW, Verdict};
+use crate::validate::{Context, Finding, JobUnderTest, Level, Outcome, TOO_NEW, Verdict, quarantine};
 use crate::work::Job;
 use crate::work::coinbase::height;
 
-/// So many refused jobs within the time quarantine their upstream, for a time that doubles up to the longest.
+/// So many refused jobs within the time quarantine their upstream.
 const STRIKES: usize = 3;
 const STRIKES_WITHIN: Duration = Duration::from_secs(600);
-const QUARANTINE: Duration = Duration::from_secs(600);
-const LONGEST_QUARANTINE: Duration = Duration::from_secs(6 * 3600);
 /// How long a job may be held back while its cause lasts.
 const GRACE: Duration = Duration::from_secs(30);
 /// Least time between two words on the same fault of an upstream.
@@ -101,7 +99,7 @@ impl Door {
             return None;
         }
         let is_for_time = self.strikes.drain(..).all(|(_, code)| code == TOO_NEW);
-        let term = QUARANTINE.saturating_mul(1 << self.quarantines.min(16)).min(LONGEST_QUARANTINE);
+        let term = quarantine(self.quarantines);
         self.quarantines += 1;
         let minutes = term.as_secs() / 60;
         let reason =

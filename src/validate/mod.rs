@@ -22,6 +22,7 @@ mod payout;
 mod time;
 
 use std::fmt;
+use std::time::Duration;
 
 use self::coinbase::Reading;
 pub use self::context::Context;
@@ -63,6 +64,14 @@ impl Default for Level {
     fn default() -> Self {
         Self::ALL
     }
+}
+
+/// How long an upstream is left alone for jobs that failed their checks, when that happened so many times before: ten minutes,
+/// doubling to six hours.
+pub fn quarantine(times_before: u32) -> Duration {
+    const FIRST: Duration = Duration::from_secs(600);
+    const LONGEST: Duration = Duration::from_secs(6 * 3600);
+    FIRST.saturating_mul(2u32.saturating_pow(times_before)).min(LONGEST)
 }
 
 /// What a check comes to, the mildest first.
