@@ -58,10 +58,9 @@ fn context(job: &Job) -> Context {
         height,
         nbits: job.header.nbits,
         ntime: job.header.ntime,
-        seen: u64::from(job.header.ntime),
     };
     let mut context = Context { unix: u64::from(job.header.ntime), ..Context::default() };
-    context.chain.others = vec![other; 15];
+    (context.chain.others, context.chain.clocks) = (vec![other; 15], vec![0; 15]);
     context.chain.before = Some(LastJob { height, nbits: job.header.nbits });
     context.machine.hash_rate = HashRate(1e14);
     context

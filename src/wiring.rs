@@ -50,7 +50,7 @@ use tokio::task::AbortHandle;
 
 use self::boards::{Around, Boards};
 use self::model::ModelPlan;
-use self::pools::pool_options;
+use self::pools::{operator, pool_options};
 use self::powered::Powered;
 use self::review::Reviews;
 use crate::config::{self, Config, Environment, Pool, Threads, Upstreams};
@@ -352,12 +352,16 @@ pub async fn run(
 fn upstreams(config: &Config, environment: &Environment) -> Result<Vec<(Source, UpstreamTerms)>, PlanError> {
     let mut all = Vec::new();
     let host_of = |pool: &Pool| pool.url.host().to_lowercase();
+    let first_like = |pool: &Pool, of: fn(&Pool) -> String| {
+        let first = config.pools.iter().position(|other| of(other) == of(pool));
+        first.and_then(|first| u32::try_from(first).ok())
+    };
     for pool in &config.pools {
         let options = pool_options(pool, &config.stratum)?;
-        let first = config.pools.iter().position(|other| host_of(other) == host_of(pool));
         let terms = UpstreamTerms {
             value: worth(&pool.terms),
-            pool: first.and_then(|first| u32::try_from(first).ok()),
+            pool: first_like(pool, host_of),
+            operator: first_like(pool, operator),
             ..UpstreamTerms::pool(pool.terms.weight)
         };
         all.push((Source::Pool(Box::new(options)), terms));
@@ -375,7 +379,7 @@ fn upstreams(config: &Config, environment: &Environment) -> Result<Vec<(Source, 
 fn worth(terms: &config::Terms) -> decision::Terms {
     let scheme = match terms.scheme {
         config::Scheme::Pps => Scheme::Pps,
-        config::Scheme::Pplns => Scheme::Pplns,
+        config::Scheme::Pplns | config::Scheme::Proportional => Scheme::Pplns,
         config::Scheme::Solo => Scheme::SoloPool,
     };
     let (fee, payout_factor) = (terms.fee_percent / 100.0, terms.payout_factor);
@@ -404,6 +408,7 @@ fn policy(config: &Config) -> Policy {
         ref stale_policy,
         canary,
         risk_aversion,
+        max_upstreams_per_day,
         ..
     } = config.upstreams;
     let model = &config.model;
@@ -423,6 +428,7 @@ fn policy(config: &Config) -> Policy {
         stale_policy: if stale_policy == "network" { StalePolicy::Network } else { StalePolicy::OwnRevenue },
         canary,
         risk_aversion,
+        max_upstreams_per_day: (max_upstreams_per_day > 0).then_some(max_upstreams_per_day as usize),
         bounds: Bounds {
             epsilon: model.epsilon,
             min_confidence: model.min_confidence,

@@ -196,6 +196,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     for pool in loaded.config.pools.iter().filter(|pool| pool.user.is_empty()) {
         eprintln!("signalcore: warning: no --user for {}; most pools refuse that, or pay nobody", pool.url);
     }
+    let in_rounds = |pool: &&config::Pool| pool.terms.scheme == config::Scheme::Proportional;
+    for pool in loaded.config.pools.iter().filter(in_rounds) {
+        eprintln!(
+            "signalcore: warning: {} pays each block by the shares of its round: who leaves long rounds gains at the cost of who \
+             stays, and this miner stays; it is counted as pplns",
+            pool.url
+        );
+    }
     let reload = Arc::new(move || reload(&flags, &environment, &changed));
     mine(&loaded.config, plan, Display { style: style(json), quiet }, reload)
 }

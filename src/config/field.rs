@@ -188,6 +188,13 @@ static FIELDS: &[Field<Config>] = &[
         "With value: what uneven income counts less; 4e-12 halves solo mining where a block takes 8000 years.",
     ),
     row(
+        "upstreams.max_upstreams_per_day",
+        "SIGNALCORE_UPSTREAMS_MAX_UPSTREAMS_PER_DAY",
+        Kind::Whole { place: |c| &mut c.upstreams.max_upstreams_per_day, from: 0, to: 1000 },
+        Preset::Value("0"),
+        "With value: how many pools a day moves for gain may lead to, where small balances are not paid out; 0 for any number.",
+    ),
+    row(
         "upstreams.record_decisions",
         "SIGNALCORE_UPSTREAMS_RECORD_DECISIONS",
         Kind::Path(|c| &mut c.upstreams.record_decisions),
@@ -206,7 +213,7 @@ static FIELDS: &[Field<Config>] = &[
         "SIGNALCORE_VALIDATION_LEVEL",
         Kind::Whole { place: |c| &mut c.validation.level, from: 0, to: 16_000 },
         Preset::Value("16000"),
-        "The checks up to this one run, see signalcore validate; 16000 are all, 0 leaves the limits of parsing alone.",
+        "The checks up to this one run, also where pools are compared; 16000 are all, 0 leaves parsing, payouts and liveness.",
     ),
     row(
         "stratum.suggest_difficulty",

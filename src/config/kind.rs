@@ -170,8 +170,7 @@ impl<T> Kind<T> {
             }
             Self::Threads(place) => *place(target) = given.threads()?,
             Self::Scheme(place) => {
-                let name = given.text()?;
-                *place(target) = Scheme::ALL.into_iter().find(|scheme| scheme.name() == name)?;
+                *place(target) = Scheme::named(given.text()?)?;
             }
             Self::Strategy(place) => {
                 let name = given.text()?;

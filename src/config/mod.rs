@@ -179,6 +179,8 @@ pub struct Upstreams {
     pub canary: bool,
     /// Aversion against uneven income. Unit: 0 to 1, in ideal seconds.
     pub risk_aversion: f64,
+    /// How many pools may be hashed for in a day by moves for gain. Unit: 0 for no limit.
+    pub max_upstreams_per_day: u32,
     /// Where to record what decisions are made by.
     pub record_decisions: Option<PathBuf>,
     /// How often that record is replayed. Unit: hours, 0 for never.
@@ -193,20 +195,30 @@ pub enum Scheme {
     Pps,
     /// A part of found blocks (PPLNS, TIDES).
     Pplns,
+    /// A part of each found block by the shares since the last one: who comes and goes at the right moments gets more than who
+    /// stays. We stay.
+    Proportional,
     /// The whole block that we find.
     Solo,
 }
 
 impl Scheme {
-    const ALL: [Self; 3] = [Self::Pps, Self::Pplns, Self::Solo];
+    const ALL: [Self; 4] = [Self::Pps, Self::Pplns, Self::Proportional, Self::Solo];
 
     /// Its name in files and variables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pps => "pps",
             Self::Pplns => "pplns",
+            Self::Proportional => "proportional",
             Self::Solo => "solo",
         }
+    }
+
+    /// By its name, or by what pools call it for short.
+    fn named(name: &str) -> Option<Self> {
+        let name = if name == "prop" { "proportional" } else { name };
+        Self::ALL.into_iter().find(|scheme| scheme.name() == name)
     }
 }
 

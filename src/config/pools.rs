@@ -101,7 +101,7 @@ pub(super) static POOL_FIELDS: &[Field<PoolDraft>] = &[
         "min_share",
         "SIGNALCORE_POOL_MIN_SHARE",
         Kind::Part(|p| &mut p.terms.min_share),
-        Preset::Value("0.98"),
+        Preset::Value("0.97"),
         "How much of a block has to go there; the rest may be the pool's fee.",
     ),
     row(
@@ -109,7 +109,7 @@ pub(super) static POOL_FIELDS: &[Field<PoolDraft>] = &[
         "SIGNALCORE_POOL_SCHEME",
         Kind::Scheme(|p| &mut p.terms.scheme),
         Preset::Value("\"pps\""),
-        "What it pays for: each share (also FPPS), a part of found blocks (also TIDES), or the block that you find.",
+        "What it pays for: each share (also FPPS), a part of found blocks (also TIDES), a part of each by the shares of its round, or the block that you find.",
     ),
     row(
         "fee_percent",

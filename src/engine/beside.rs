@@ -181,7 +181,7 @@ impl Engine {
 }
 
 /// The check of this level on a job.
-fn run(level: u16, upstream: UpstreamId, job: &Job, context: &Context) -> Finding {
+pub(super) fn run(level: u16, upstream: UpstreamId, job: &Job, context: &Context) -> Finding {
     let check =
         CHECKS.iter().find(|check| check.level == level).expect("the table has a check of each level");
     check.run(&JobUnderTest::new(job, origin(upstream, job)), context)

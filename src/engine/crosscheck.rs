@@ -6,13 +6,15 @@
 //! (a block of ours ends the tie), so a fork alone convicts nobody. A node of our own has checked every block itself: its
 //! word counts like that of two, and nobody's word counts against it.
 //!
-//! Of the staged checks (`validate`) it carries on what only time tells: 8000, a parent that others do not come to know, and
-//! 14000, a tip that stays behind.
+//! Of the staged checks (`validate`) it carries on what only time and the others tell, each as far as the level includes the check:
+//! 3000, a time far off; 4000, nbits; 8000, a parent that others do not come to know; 9000, a step back; 14000, a tip that stays
+//! behind, or another chain. That nobody floods us with clean jobs is no check of theirs and always held against a pool.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::UpstreamId;
+use crate::validate::Level;
 use crate::validate::context::{Chain, LastJob, NodeView, OtherJob, is_as_hard_as_main};
 use crate::work::coinbase::height;
 use crate::work::{Job, Target};
@@ -55,8 +57,6 @@ struct Tip {
     height: Option<u32>,
     nbits: u32,
     ntime: u32,
-    /// Time of day in seconds when its newest job came.
-    seen: u64,
     /// When the upstream named this parent first.
     since: Instant,
     /// How much the upstream's word counts: [`ENOUGH`] convict.
@@ -84,17 +84,19 @@ struct Watched {
 #[derive(Debug)]
 pub struct CrossCheck {
     frozen_after: Duration,
+    level: Level,
     watched: Vec<Watched>,
     /// The parents that upstreams have named, each as it was first.
     parents: VecDeque<Tip>,
 }
 
 impl CrossCheck {
-    /// For upstreams of which those marked vouch for the chain; the others may stay behind another for `frozen_after`.
-    pub fn new(vouching: &[bool], frozen_after: Duration) -> Self {
+    /// For upstreams of which those marked vouch for the chain; the others may stay behind another for `frozen_after`. What is a
+    /// check above the level is held against nobody.
+    pub fn new(vouching: &[bool], frozen_after: Duration, level: Level) -> Self {
         let watched =
             vouching.iter().map(|vouches| Watched { vouches: *vouches, ..Watched::default() }).collect();
-        Self { frozen_after, watched, parents: VecDeque::new() }
+        Self { frozen_after, level, watched, parents: VecDeque::new() }
     }
 
     /// An upstream has sent a job; `is_clean` when it makes older work stale; `unix` is the time of day in seconds.
@@ -104,7 +106,6 @@ impl CrossCheck {
             height: height(&job.coinbase.coinb1),
             nbits: job.header.nbits,
             ntime: job.header.ntime,
-            seen: unix,
             since: now,
             votes: if self.watched[upstream.0].vouches { ENOUGH } else { 1 },
         };
@@ -126,7 +127,7 @@ impl CrossCheck {
             watched.clean_jobs.retain(|at| now.duration_since(*at) < CLEAN_WINDOW);
             watched.clean_jobs.truncate(2 * CLEAN_JOBS);
         }
-        watched.own = watched.against_itself(&tip, before, job.header.ntime, unix);
+        watched.own = watched.against_itself(&tip, before, unix, self.level);
         if tip.height.is_some() && !self.parents.iter().any(|parent| parent.prev_hash == tip.prev_hash) {
             if self.parents.len() == PARENTS {
                 // What somebody builds on stays, however many names another one calls.
@@ -160,8 +161,8 @@ impl CrossCheck {
         (watched.is_live, watched.apart_since) = (false, None);
     }
 
-    /// What a job of this upstream is to be held against. Jobs that wait, and for how long its parent has been unknown to others, are left out: the
-    /// rules for that are here.
+    /// What a job of this upstream is to be held against. Left out are jobs that wait, clocks, and for how long its parent has been
+    /// unknown to others: the rules for that are here.
     pub fn chain(&self, upstream: UpstreamId) -> Chain {
         let tips = || {
             let all = self.watched.iter().enumerate();
@@ -173,7 +174,6 @@ impl CrossCheck {
             height: tip.height,
             nbits: tip.nbits,
             ntime: tip.ntime,
-            seen: tip.seen,
         };
         let node = |tip: Tip| {
             Some(NodeView {
@@ -190,6 +190,7 @@ impl CrossCheck {
             network: None,
             node: tips().find(|(vouches, _)| *vouches).and_then(|(_, tip)| node(tip)),
             others: tips().filter(|(vouches, _)| !vouches).map(|(_, tip)| other(tip)).collect(),
+            clocks: Vec::new(),
             waiting: Vec::new(),
             before: before.map(|tip| LastJob { height: tip.height, nbits: tip.nbits }),
             parent_alone: None,
@@ -224,6 +225,7 @@ impl CrossCheck {
             others.iter().copied().filter(|(_, _, other)| other.abs_diff(height) <= PERIOD).collect();
         if let [(id, _, other), ..] = others[..]
             && near.is_empty()
+            && self.level.includes(14_000)
         {
             let agree = votes(others.iter().filter(|(.., known)| known.abs_diff(other) <= PERIOD));
             let text = format!(
@@ -234,11 +236,12 @@ impl CrossCheck {
         }
         let apart_since = self.watched[upstream.0].apart_since;
         let charges = [
-            apart_since.and_then(|since| alone(tip, height, &near, since, now)),
-            self.behind(tip, height, &near, now),
-            wrong_bits(tip, height, &near),
+            (8_000, apart_since.and_then(|since| alone(tip, height, &near, since, now))),
+            (14_000, self.behind(tip, height, &near, now)),
+            (4_000, wrong_bits(tip, height, &near)),
         ];
-        charges.into_iter().flatten().max_by_key(Verdict::weight).unwrap_or(Verdict::Fine)
+        let charges = charges.into_iter().filter_map(|(check, charge)| included(self.level, check, charge));
+        charges.max_by_key(Verdict::weight).unwrap_or(Verdict::Fine)
     }
 
     fn others(&self, upstream: UpstreamId) -> impl Iterator<Item = (UpstreamId, Tip, u32)> + use<'_> {
@@ -284,6 +287,11 @@ impl CrossCheck {
             if is_outvoted { Verdict::Flag(text) } else { Verdict::Suspect(text) }
         })
     }
+}
+
+/// What belongs to a check, if that runs.
+fn included(level: Level, check: u16, charge: Option<Verdict>) -> Option<Verdict> {
+    charge.filter(|_| level.includes(check))
 }
 
 /// nbits are a function of the chain: at one height there is one value.
@@ -397,7 +405,7 @@ fn not_on(id: UpstreamId, tip: &Tip, supporters: usize) -> String {
 
 impl Watched {
     /// What a job has against itself and what its upstream said before.
-    fn against_itself(&mut self, tip: &Tip, before: Option<Tip>, ntime: u32, unix: u64) -> Option<Verdict> {
+    fn against_itself(&mut self, tip: &Tip, before: Option<Tip>, unix: u64, level: Level) -> Option<Verdict> {
         let bits = self.changed_bits(tip);
         let back = || {
             let (known, height) = (before?.height?, tip.height?);
@@ -405,8 +413,9 @@ impl Watched {
                 .then(|| Verdict::Flag(format!("it went back from block {known} to block {height}")))
         };
         let time = || {
-            let off = unix.abs_diff(u64::from(ntime));
-            let side = if u64::from(ntime) > unix { "ahead of" } else { "behind" };
+            let ntime = u64::from(tip.ntime);
+            let off = unix.abs_diff(ntime);
+            let side = if ntime > unix { "ahead of" } else { "behind" };
             (off > TIME_WINDOW).then(|| {
                 Verdict::Flag(format!("its job's time is {} minutes {side} this machine's clock", off / 60))
             })
@@ -416,7 +425,8 @@ impl Watched {
                 Verdict::Flag(format!("more than {CLEAN_JOBS} clean jobs a minute on one and the same block"))
             })
         };
-        bits.or_else(back).or_else(time).or_else(floods)
+        let charges = [(4_000, bits), (9_000, back()), (3_000, time()), (0, floods())];
+        charges.into_iter().find_map(|(check, charge)| included(level, check, charge))
     }
 
     fn changed_bits(&mut self, tip: &Tip) -> Option<Verdict> {

@@ -7,19 +7,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::beside::Asked;
+use super::beside::{Asked, run};
+use super::clocks::Clocks;
+use super::policy::UpstreamTerms;
 use super::{Action, Engine, Report, UpstreamId};
 use crate::validate::context::{Machine, NodeTemplate, NodeView};
 use crate::validate::digest::{Changed, Origin};
-use crate::validate::{Context, Finding, JobUnderTest, Level, Outcome, Verdict};
+use crate::validate::{Context, Finding, JobUnderTest, Level, Outcome, TOO_NEW, Verdict, quarantine};
 use crate::work::Job;
 use crate::work::coinbase::height;
 
-/// So many refused jobs within the time quarantine their upstream, for a time that doubles up to the longest.
+/// So many refused jobs within the time quarantine their upstream.
 const STRIKES: usize = 3;
 const STRIKES_WITHIN: Duration = Duration::from_secs(600);
-const QUARANTINE: Duration = Duration::from_secs(600);
-const LONGEST_QUARANTINE: Duration = Duration::from_secs(6 * 3600);
 /// How long a job may be held back while its cause lasts.
 const GRACE: Duration = Duration::from_secs(30);
 /// Least time between two words on the same fault of an upstream.
@@ -51,13 +51,16 @@ struct Held {
 #[derive(Debug, Default)]
 pub(super) struct Door {
     counts: CheckCounts,
-    strikes: VecDeque<Instant>,
+    /// With the codes that they were given for.
+    strikes: VecDeque<(Instant, &'static str)>,
     quarantines: u32,
     /// By the finding's code.
     told: BTreeMap<&'static str, Instant>,
     held: Option<Held>,
     /// Since when its jobs have been held back without a break.
     held_since: Option<Instant>,
+    /// The newest job, where it was refused for its time and nothing else: others may yet say the same.
+    untimely: Option<Held>,
     /// What a node of ours was last asked of its jobs.
     pub(super) asked: Asked,
 }
@@ -69,6 +72,7 @@ pub(super) struct Gate {
     pub(super) doors: Vec<Door>,
     /// The newest template of our own, and whose it is.
     pub(super) template: Option<(UpstreamId, NodeTemplate)>,
+    pub(super) clocks: Clocks,
 }
 
 /// Why and until when an upstream is left alone.
@@ -76,22 +80,31 @@ pub(super) struct Gate {
 pub(super) struct Quarantine {
     pub(super) until: Instant,
     pub(super) reason: String,
+    /// Whether its jobs were refused for their time and nothing else.
+    pub(super) is_for_time: bool,
+}
+
+impl Held {
+    /// The time of day, seconds since 1970.
+    fn unix_at(&self, now: Instant) -> u64 {
+        self.unix + now.saturating_duration_since(self.arrived).as_secs()
+    }
 }
 
 impl Door {
     fn strike(&mut self, finding: &Finding, now: Instant) -> Option<Quarantine> {
-        self.strikes.retain(|at| now.duration_since(*at) < STRIKES_WITHIN);
-        self.strikes.push_back(now);
+        self.strikes.retain(|(at, _)| now.duration_since(*at) < STRIKES_WITHIN);
+        self.strikes.push_back((now, finding.code));
         if self.strikes.len() < STRIKES {
             return None;
         }
-        self.strikes.clear();
-        let term = QUARANTINE.saturating_mul(1 << self.quarantines.min(16)).min(LONGEST_QUARANTINE);
+        let is_for_time = self.strikes.drain(..).all(|(_, code)| code == TOO_NEW);
+        let term = quarantine(self.quarantines);
         self.quarantines += 1;
         let minutes = term.as_secs() / 60;
         let reason =
             format!("{STRIKES} of its jobs were refused, left alone for {minutes} minutes: {finding}");
-        Some(Quarantine { until: now + term, reason })
+        Some(Quarantine { until: now + term, reason, is_for_time })
     }
 
     /// Whether a finding of this code was told.
@@ -123,8 +136,9 @@ impl Door {
 }
 
 impl Gate {
-    pub(super) fn new(level: Level, upstreams: usize) -> Self {
-        Self { level, doors: (0..upstreams).map(|_| Door::default()).collect(), template: None }
+    pub(super) fn new(level: Level, terms: &[UpstreamTerms]) -> Self {
+        let doors = terms.iter().map(|_| Door::default()).collect();
+        Self { level, doors, template: None, clocks: Clocks::new(terms) }
     }
 
     pub(super) fn counts(&self, upstream: UpstreamId) -> CheckCounts {
@@ -143,7 +157,8 @@ impl Gate {
     /// An upstream is gone, and with it what it would have had done.
     pub(super) fn lost(&mut self, upstream: UpstreamId) {
         let door = &mut self.doors[upstream.0];
-        (door.held, door.held_since) = (None, None);
+        (door.held, door.held_since, door.untimely) = (None, None, None);
+        self.clocks.lost(upstream);
     }
 }
 
@@ -157,7 +172,8 @@ impl Engine {
         now: Instant,
         unix: u64,
     ) -> bool {
-        self.gate.doors[upstream.0].held = None; // this one is newer
+        let door = &mut self.gate.doors[upstream.0];
+        (door.held, door.untimely) = (None, None); // this one is newer
         let verdict = self.judged(upstream, &job, now, unix);
         let counts = &mut self.gate.doors[upstream.0].counts;
         counts.executed += u64::from(verdict.executed);
@@ -169,6 +185,8 @@ impl Engine {
         self.tell(upstream, &verdict.findings, now);
         if let Some(finding) = verdict.first(Outcome::Reject) {
             self.refuse(upstream, &job, finding, now);
+            let is_untimely = verdict.is_rejected_only_for(TOO_NEW);
+            self.gate.doors[upstream.0].untimely = is_untimely.then_some(Held { job, arrived, unix });
             return false;
         }
         if self.must_wait(upstream, &verdict, now) {
@@ -198,10 +216,14 @@ impl Engine {
         self.check_beside(upstream, now, unix);
     }
 
-    /// A job must not be mined: its upstream gets a strike for it.
+    /// A job must not be mined: its upstream gets a strike for it, unless our clock may be what is wrong, of which nobody else has
+    /// said anything.
     fn refuse(&mut self, upstream: UpstreamId, job: &Job, finding: &Finding, now: Instant) {
-        let quarantine = self.gate.doors[upstream.0].strike(finding, now);
-        self.upstreams.refuse(upstream, finding, quarantine);
+        let to_blame = finding.code != TOO_NEW || !self.clocks(upstream, now, self.unix_at(now)).is_empty();
+        // What it sends while it is left alone is no new fault.
+        let counts = to_blame && self.upstreams.find(upstream).barred(now).is_none();
+        let quarantine = counts.then(|| self.gate.doors[upstream.0].strike(finding, now)).flatten();
+        self.upstreams.refuse(upstream, finding, to_blame, quarantine);
         self.value_rejected(upstream, job, finding.code, now);
     }
 
@@ -237,6 +259,7 @@ impl Engine {
         let others = self.gate.doors.iter().enumerate().filter(|(index, _)| *index != upstream.0);
         let waiting = others.filter_map(|(_, door)| height(&door.held.as_ref()?.job.coinbase.coinb1));
         chain.waiting = waiting.collect();
+        chain.clocks = self.clocks(upstream, now, unix);
         if self.upstreams.find(upstream).vouches() {
             chain.node = height(&job.coinbase.coinb1).map(|height| NodeView {
                 prev_hash: job.header.prev_hash,
@@ -261,6 +284,12 @@ impl Engine {
             ..Machine::default()
         };
         Context { unix, chain, machine, ..Context::default() }
+    }
+
+    /// How far the clocks of the others are ahead of ours, which shows `unix`. Unit: seconds.
+    fn clocks(&self, upstream: UpstreamId, now: Instant, unix: u64) -> Vec<i64> {
+        let counts = |id| self.upstreams.find(id).may_tell_time(now);
+        self.gate.clocks.of_others(upstream, counts, now, unix)
     }
 
     fn judged(&self, upstream: UpstreamId, job: &Arc<Job>, now: Instant, unix: u64) -> Verdict {
@@ -311,25 +340,44 @@ impl Engine {
             if door.held_since.is_some_and(|since| now >= since + GRACE)
                 && let Some(held) = door.held.take()
             {
-                door.held_since = None;
                 self.decide_again(UpstreamId(index), held, now);
             }
         }
     }
 
-    /// Judges again what waits at other doors: the job of one upstream may clear the cause of another's.
+    /// Judges again what waits at other doors, or was turned away for its time alone: the job of one upstream may clear the cause
+    /// of another's.
     pub(super) fn judge_again(&mut self, except: UpstreamId, now: Instant) {
         for index in (0..self.gate.doors.len()).filter(|index| *index != except.0) {
             if let Some(held) = self.gate.doors[index].held.take() {
                 self.decide_again(UpstreamId(index), held, now);
             }
+            if let Some(untimely) = self.gate.doors[index].untimely.take() {
+                self.time_again(UpstreamId(index), untimely, now);
+            }
         }
+    }
+
+    /// A job that was refused for its time alone is refused no more once others say the same, and nothing is held against its
+    /// upstream for that.
+    fn time_again(&mut self, upstream: UpstreamId, untimely: Held, now: Instant) {
+        let context = self.context(upstream, &untimely.job, now, untimely.unix_at(now));
+        let is_refused = run(3_000, upstream, &untimely.job, &context).outcome == Outcome::Reject;
+        let door = &mut self.gate.doors[upstream.0];
+        if is_refused {
+            door.untimely = Some(untimely);
+            return;
+        }
+        door.strikes.retain(|(_, code)| *code != TOO_NEW);
+        let was_barred = self.upstreams.find_mut(upstream).pardon_time();
+        door.quarantines -= u32::from(was_barred);
+        self.decide_again(upstream, untimely, now);
     }
 
     /// What was held back is refused like any other job, waits on, or is taken up.
     fn decide_again(&mut self, upstream: UpstreamId, held: Held, now: Instant) {
+        let unix_now = held.unix_at(now);
         let Held { job, arrived, unix } = held;
-        let unix_now = unix + now.saturating_duration_since(arrived).as_secs();
         let verdict = self.judged(upstream, &job, now, unix_now);
         let door = &mut self.gate.doors[upstream.0];
         door.counts.executed += u64::from(verdict.executed);
@@ -339,10 +387,11 @@ impl Engine {
             self.refuse(upstream, &job, finding, now);
             return;
         }
-        if verdict.outcome() == Outcome::Hold && door.held_since.is_some() {
-            door.held = Some(Held { job, arrived, unix });
+        if self.must_wait(upstream, &verdict, now) {
+            self.gate.doors[upstream.0].held = Some(Held { job, arrived, unix });
             return;
         }
+        let door = &mut self.gate.doors[upstream.0];
         door.counts.warned += u64::from(verdict.outcome() == Outcome::Warn);
         door.held_since = None;
         self.tell(upstream, &verdict.findings, now);

@@ -9,6 +9,7 @@ mod boards;
 mod canary;
 mod chips;
 mod choice;
+mod clocks;
 pub mod crosscheck;
 pub mod dispatch;
 mod flush_cost;
@@ -41,13 +42,14 @@ use self::crosscheck::Verdict;
 use self::gate::Gate;
 use self::inflight::InFlight;
 use self::meter::BoardCounts;
+use self::odds::Chances;
 use self::pace::Pace;
 use self::policy::{Policy, Strategy, UpstreamTerms};
 use self::throttle::Throttle;
 use self::upstreams::Upstreams;
 use self::value::Value;
 pub use crate::decision::UpstreamId;
-use crate::decision::luck::{Luck, LuckWatch};
+use crate::decision::luck::Luck;
 use crate::decision::quota::Ledger;
 use crate::decision::{Call, Event, Warning};
 use crate::model::advisor::Question;
@@ -170,7 +172,7 @@ pub struct Engine {
     next_chip_job: u64,
     throttle: Throttle,
     /// By upstream.
-    luck: Vec<LuckWatch>,
+    chances: Vec<Chances>,
     gate: Gate,
     /// By upstream.
     paces: Vec<Pace>,
@@ -210,8 +212,8 @@ impl Engine {
             in_flight: InFlight::default(),
             next_chip_job: 0,
             throttle: Throttle::new(now),
-            luck: vec![LuckWatch::default(); terms.len()],
-            gate: Gate::new(policy.validation, terms.len()),
+            chances: vec![Chances::default(); terms.len()],
+            gate: Gate::new(policy.validation, terms),
             paces: terms.iter().map(|terms| Pace::new(terms.vouches)).collect(),
             review_at: None,
             left_at: None,
@@ -299,6 +301,7 @@ impl Engine {
         unix: u64,
     ) {
         self.learn_time(unix, now);
+        self.gate.clocks.heard(upstream, job.header.ntime, now, unix);
         if self.admit(upstream, job, arrived, now, unix) {
             self.judge_again(upstream, now);
         } else {

@@ -6,12 +6,20 @@
 use std::time::Instant;
 
 use super::{BoardId, Engine, Report, UpstreamId};
-use crate::decision::luck::Luck;
+use crate::decision::luck::{Luck, LuckWatch};
 use crate::work::{HashRate, Job, Share, Target};
 
 /// A board that finds more blocks a second is not counted: it would be asked for a part of them only, and lose others to each
 /// change of work. Private chains are like that.
 const MOST_A_SECOND: f64 = 0.1;
+
+/// What is kept of one upstream.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Chances {
+    watch: LuckWatch,
+    /// What a block was when it was last hashed for.
+    target: Option<Target>,
+}
 
 /// The odds of one upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -34,9 +42,11 @@ impl Engine {
     /// A board has done so many hashes for an upstream.
     pub(super) fn count_chances(&mut self, board: BoardId, upstream: UpstreamId, hashes: u64, now: Instant) {
         let newest = self.in_flight.newest(board).filter(|newest| newest.upstream == upstream);
-        let target = newest.and_then(|newest| self.counted(board, newest.work.job(), now));
-        let Some(target) = target else { return };
-        if let Some(luck) = self.luck[upstream.0].expect(HashRate(hashes as f64).finds(&target)) {
+        let Some(job) = newest.map(|newest| newest.work.job()) else { return };
+        let (counted, chances) = (self.counted(board, job, now), &mut self.chances[upstream.0]);
+        chances.target = job.network_target.or(chances.target);
+        let Some(target) = counted else { return };
+        if let Some(luck) = chances.watch.expect(HashRate(hashes as f64).finds(&target)) {
             self.report(Report::Unlucky(upstream, luck));
         }
     }
@@ -44,14 +54,15 @@ impl Engine {
     /// A board has found a block.
     pub(super) fn count_block(&mut self, board: BoardId, upstream: UpstreamId, share: &Share, now: Instant) {
         if self.counted(board, share.job(), now).is_some() {
-            self.luck[upstream.0].found();
+            self.chances[upstream.0].watch.found();
         }
     }
 
     /// How it stands with an upstream.
     pub(super) fn odds(&self, upstream: UpstreamId, now: Instant) -> Odds {
         let newest = self.upstreams.find(upstream).source.as_ref();
-        let target = newest.and_then(|source| source.job.network_target);
+        let chances = &self.chances[upstream.0];
+        let target = newest.and_then(|source| source.job.network_target).or(chances.target);
         let rate = match self.rate_for(upstream, now) {
             // At the end all boards are gone; how likely it was is told by what they did.
             HashRate(rate) if rate <= 0.0 => {
@@ -61,7 +72,7 @@ impl Engine {
         };
         let a_second = target.map(|target| rate.finds(&target));
         let seconds = a_second.filter(|a_second| *a_second > 0.0).map(f64::recip);
-        Odds { luck: self.luck[upstream.0].total(), seconds }
+        Odds { luck: chances.watch.total(), seconds }
     }
 
     /// What a block of a job is, where those of this board are counted.

@@ -27,6 +27,8 @@ pub struct Policy {
     pub canary: bool,
     /// Aversion against uneven income, 0 for none.
     pub risk_aversion: f64,
+    /// How many upstreams may be hashed for in a day by moves for gain, where small balances matter.
+    pub max_upstreams_per_day: Option<usize>,
     /// What advice may do.
     pub bounds: Bounds,
     /// Whether upstreams that reject too much are tried again when their bad spells usually end.
@@ -42,6 +44,7 @@ impl Policy {
             bounds: self.bounds,
             moves: Moves {
                 risk_aversion: self.risk_aversion,
+                max_upstreams_per_day: self.max_upstreams_per_day,
                 return_after: self.return_after,
                 ..Moves::default()
             },
@@ -61,6 +64,7 @@ impl Default for Policy {
             stale_policy: StalePolicy::default(),
             canary: false,
             risk_aversion: 0.0,
+            max_upstreams_per_day: None,
             bounds: Bounds::default(),
             learns_spells: false,
             validation: Level::ALL,
@@ -84,6 +88,8 @@ pub struct UpstreamTerms {
     pub vouches: bool,
     /// Which server it is, where others in the list are the same: those have the same number.
     pub pool: Option<u32>,
+    /// Whose word it is, where others in the list are of the same operator: those have the same number and one voice.
+    pub operator: Option<u32>,
     /// What a hash for it is worth, for the value rule.
     pub value: Terms,
 }
@@ -91,12 +97,26 @@ pub struct UpstreamTerms {
 impl UpstreamTerms {
     /// A pool.
     pub fn pool(weight: u32) -> Self {
-        Self { weight, grace: GRACE, vouches: false, pool: None, value: worth(Scheme::Pps, false) }
+        Self {
+            weight,
+            grace: GRACE,
+            vouches: false,
+            pool: None,
+            operator: None,
+            value: worth(Scheme::Pps, false),
+        }
     }
 
     /// Nodes of our own. They take a block of the last job whenever they are back.
     pub fn own_node(weight: u32, grace: Duration) -> Self {
-        Self { weight, grace, vouches: true, pool: None, value: worth(Scheme::SoloNode, true) }
+        Self {
+            weight,
+            grace,
+            vouches: true,
+            pool: None,
+            operator: None,
+            value: worth(Scheme::SoloNode, true),
+        }
     }
 }
 

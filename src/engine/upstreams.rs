@@ -160,6 +160,24 @@ impl Upstream {
         newest.filter(|_| self.is_live()).map(|source| &source.job)
     }
 
+    /// The quarantine that it is in for jobs that failed their checks.
+    pub(super) fn barred(&self, now: Instant) -> Option<&Quarantine> {
+        self.barred.as_ref().filter(|barred| now < barred.until)
+    }
+
+    /// Whether what it says of the time counts: not out of quarantine, unless that is for just this.
+    pub(super) fn may_tell_time(&self, now: Instant) -> bool {
+        match self.barred(now) {
+            Some(barred) => barred.is_for_time,
+            None => !matches!(self.verdict, Verdict::Quarantine(_)),
+        }
+    }
+
+    /// Its time was right: a quarantine for that ends. Returns whether there was one.
+    pub(super) fn pardon_time(&mut self) -> bool {
+        self.barred.take_if(|barred| barred.is_for_time).is_some()
+    }
+
     /// Whether it knows the chain first-hand.
     pub(super) fn vouches(&self) -> bool {
         self.terms.vouches
@@ -220,7 +238,7 @@ impl Upstreams {
     pub(super) fn new(terms: &[UpstreamTerms], policy: Policy) -> Self {
         let all = terms.iter().copied().map(Upstream::new).collect();
         let vouching: Vec<_> = terms.iter().map(|terms| terms.vouches).collect();
-        Self { all, policy, check: CrossCheck::new(&vouching, policy.frozen_tip) }
+        Self { all, policy, check: CrossCheck::new(&vouching, policy.frozen_tip, policy.validation) }
     }
 
     /// One of them.
@@ -267,11 +285,19 @@ impl Upstreams {
     }
 
     /// A job of it must not be mined, maybe one too many. If it gives no work otherwise, others are asked.
-    pub(super) fn refuse(&mut self, id: UpstreamId, finding: &Finding, quarantine: Option<Quarantine>) {
+    pub(super) fn refuse(
+        &mut self,
+        id: UpstreamId,
+        finding: &Finding,
+        to_blame: bool,
+        quarantine: Option<Quarantine>,
+    ) {
         let upstream = &mut self.all[id.0];
         if !upstream.is_live() {
             (upstream.failure, upstream.is_failing) = (Some(format!("its job is refused: {finding}")), true);
-            upstream.blame();
+            if to_blame {
+                upstream.blame();
+            }
         }
         upstream.barred = quarantine.or(upstream.barred.take());
     }
@@ -341,8 +367,10 @@ impl Upstreams {
                 Verdict::Fine | Verdict::Flag(_) => {}
             }
             let is_old = upstream.told_at.is_none_or(|at| now.duration_since(at) >= REPEAT);
-            // An upstream that is gone has its loss told; that the charge goes with it is no news.
-            let is_news = if is_known { verdict != upstream.verdict && is_old } else { upstream.is_live() };
+            // An upstream that is gone has its loss told; that the charge goes with it is no news. One that never gave work is in
+            // quarantine all the same.
+            let is_there = upstream.is_live() || matches!(verdict, Verdict::Quarantine(_));
+            let is_news = if is_known { verdict != upstream.verdict && is_old } else { is_there };
             if is_news {
                 upstream.told_at = Some(now);
                 news.push((id, verdict.clone()));
@@ -354,7 +382,7 @@ impl Upstreams {
 
     fn judge(&self, id: UpstreamId, now: Instant) -> Verdict {
         let upstream = &self.all[id.0];
-        if let Some(barred) = upstream.barred.as_ref().filter(|barred| now < barred.until) {
+        if let Some(barred) = upstream.barred(now) {
             return Verdict::Quarantine(barred.reason.clone());
         }
         let by_tip = self.check.judge(id, now);

@@ -107,6 +107,13 @@ impl RedirectPolicy {
     }
 }
 
+/// The registrable domain of a host, whose holder answers for all below it; `None` for an address and a bare name.
+pub fn registrable_domain(host: &str) -> Option<String> {
+    let host = normalise(host);
+    let is_address = host.parse::<IpAddr>().is_ok();
+    psl::domain_str(&host).filter(|_| !is_address).map(str::to_owned)
+}
+
 /// ASCII lower case, no trailing dot: two spellings of one name become equal.
 fn normalise(host: &str) -> String {
     host.trim_end_matches('.').to_ascii_lowercase()

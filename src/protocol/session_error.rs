@@ -47,6 +47,11 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// Whether the pool is left alone like one whose jobs fail their checks: this one's pay others.
+    pub fn is_quarantine(&self) -> bool {
+        matches!(self, Self::Payout(_))
+    }
+
     /// Whether trying again soon is of no use: the pool does not want us or our shares, or we do not want it.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::AuthorizeRefused { .. } | Self::Rejecting(_) | Self::Payout(_))

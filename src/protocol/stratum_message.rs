@@ -250,7 +250,7 @@ impl Response {
     /// The mask that the answer to `mining.configure` grants; none when rolling is refused, missing or unreadable.
     pub fn version_mask(&self) -> VersionMask {
         let granted = self.result.get("version-rolling") == Some(&Value::Bool(true));
-        let mask = self.result.get("version-rolling.mask").and_then(hex_number);
+        let mask = self.result.get("version-rolling.mask").and_then(mask);
         if granted { mask.map_or(VersionMask::NONE, VersionMask::new) } else { VersionMask::NONE }
     }
 
@@ -317,7 +317,7 @@ impl Call {
             }
             // One server crate announces the second name and means the first.
             "mining.set_version_mask" | "mining.set_version" => {
-                let mask = hex_number(param(0));
+                let mask = mask(param(0));
                 Self::SetVersionMask(VersionMask::new(mask.ok_or_else(|| {
                     MessageError::field("mining.set_version_mask", "the mask", param(0), "1 to 8 hex digits")
                 })?))
@@ -348,8 +348,10 @@ impl Notify {
         let param = |index: usize| params.get(index).unwrap_or(&Value::Null);
         let error =
             |field, index, expected| MessageError::field("mining.notify", field, param(index), expected);
-        let field_number =
-            |field, index| hex_number(param(index)).ok_or_else(|| error(field, index, "1 to 8 hex digits"));
+        let unpadded = |field, index| {
+            let number = param(index).as_str().and_then(unpadded);
+            number.ok_or_else(|| error(field, index, "1 to 8 hex digits"))
+        };
         let bytes = |field, index| {
             let bytes = param(index).as_str().and_then(|text| hex::decode(text).ok());
             bytes.ok_or_else(|| error(field, index, "an even number of hex digits"))
@@ -380,10 +382,15 @@ impl Notify {
         });
         let branch = branch.collect::<Result<_, _>>()?;
         let header = JobHeader {
-            version: field_number("the version", 5)?,
+            version: unpadded("the version", 5)?,
             prev_hash,
-            nbits: field_number("nbits", 6)?,
-            ntime: field_number("ntime", 7)?,
+            nbits: unpadded("nbits", 6)?,
+            // All times since 1978 have eight digits, padded or not.
+            ntime: param(7)
+                .as_str()
+                .filter(|text| text.len() == 8)
+                .and_then(self::unpadded)
+                .ok_or_else(|| error("ntime", 7, "8 hex digits"))?,
         };
         let clean = match param(8) {
             Value::Bool(clean) => *clean,
@@ -412,10 +419,14 @@ fn hash(value: &Value) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// 1 to 8 hex digits of any case, with or without 0x: not every server pads.
-fn hex_number(value: &Value) -> Option<u32> {
+/// A mask: with or without 0x, padded or not.
+fn mask(value: &Value) -> Option<u32> {
     let text = value.as_str()?;
-    let digits = text.strip_prefix("0x").unwrap_or(text);
+    unpadded(text.strip_prefix("0x").unwrap_or(text))
+}
+
+/// 1 to 8 hex digits of any case: not every server pads (DECISIONS.md, 35).
+fn unpadded(digits: &str) -> Option<u32> {
     let well_formed =
         (1..=8).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     well_formed.then(|| u32::from_str_radix(digits, 16).ok()).flatten()

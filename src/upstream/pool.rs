@@ -405,6 +405,7 @@ impl Pool {
         let retry_in = match error {
             // The pool has done nothing wrong.
             ConnectionError::Slept(_) => Duration::ZERO,
+            ConnectionError::Session(ref error) if error.is_quarantine() => self.retry.after_quarantine(),
             _ if refused => self.retry.after_refusal(),
             _ => self.retry.after_failure(),
         };

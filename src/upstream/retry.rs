@@ -5,6 +5,8 @@ use std::time::Duration;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
 
+use crate::validate::quarantine;
+
 /// A connection that served this long was a good one: the next failure starts from the shortest wait again. Long enough
 /// that a pool which cuts everybody is not called more than some five times a minute; the strictest bans at sixty.
 pub(super) const GOOD_SERVICE: Duration = Duration::from_secs(10);
@@ -20,6 +22,7 @@ const LONGEST_AFTER_REFUSAL: Duration = Duration::from_secs(600);
 pub(super) struct Retry {
     failures: ExponentialBackoff,
     refusals: ExponentialBackoff,
+    quarantines: u32,
     longest: Duration,
 }
 
@@ -27,7 +30,8 @@ impl Retry {
     /// Waits from one second to `longest`.
     pub(super) fn new(longest: Duration) -> Self {
         let failures = doubling(FIRST, longest);
-        Self { failures, refusals: doubling(FIRST_AFTER_REFUSAL, LONGEST_AFTER_REFUSAL), longest }
+        let refusals = doubling(FIRST_AFTER_REFUSAL, LONGEST_AFTER_REFUSAL);
+        Self { failures, refusals, quarantines: 0, longest }
     }
 
     /// The wait after one more failure.
@@ -38,6 +42,14 @@ impl Retry {
     /// The wait after one more refusal of the worker.
     pub(super) fn after_refusal(&mut self) -> Duration {
         next(&mut self.refusals).clamp(FIRST_AFTER_REFUSAL, LONGEST_AFTER_REFUSAL)
+    }
+
+    /// The wait after one more job that pays others, exactly so long. Good service does not make it shorter: who takes our payout
+    /// serves well until then.
+    pub(super) fn after_quarantine(&mut self) -> Duration {
+        let term = quarantine(self.quarantines);
+        self.quarantines += 1;
+        term
     }
 
     /// The upstream served well.
@@ -81,6 +93,17 @@ mod tests {
         }
         retry.reset();
         assert!(retry.after_failure() < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_quarantine_lasts_ten_minutes_and_doubles_to_six_hours_whatever_comes_between() {
+        let mut retry = Retry::new(Duration::from_secs(60));
+        let minutes = (0..40).map(|_| {
+            retry.reset();
+            retry.after_quarantine().as_secs() / 60
+        });
+        assert_eq!(minutes.take(8).collect::<Vec<_>>(), [10, 20, 40, 80, 160, 320, 360, 360]);
+        assert_eq!(quarantine(u32::MAX).as_secs(), 6 * 3600);
     }
 
     #[test]

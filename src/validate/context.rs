@@ -41,6 +41,9 @@ pub struct Chain {
     pub node: Option<NodeView>,
     /// The newest jobs of the other upstreams.
     pub others: Vec<OtherJob>,
+    /// How far the clocks of other upstreams are ahead of this machine's, one figure each, by the newest job of each whether it was
+    /// taken or not. Unit: seconds.
+    pub clocks: Vec<i64>,
     /// Heights of jobs of the other upstreams that wait for a check, so that their blocks do not count for anything else.
     pub waiting: Vec<u32>,
     /// The last job that was taken of this upstream.
@@ -142,8 +145,6 @@ pub struct OtherJob {
     pub nbits: u32,
     /// Its time, seconds since 1970.
     pub ntime: u32,
-    /// This machine's clock when it came.
-    pub seen: u64,
 }
 
 /// The job before.

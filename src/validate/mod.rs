@@ -22,11 +22,13 @@ mod payout;
 mod time;
 
 use std::fmt;
+use std::time::Duration;
 
 use self::coinbase::Reading;
 pub use self::context::Context;
 use self::digest::{Origin, Stamp};
 pub use self::entropy::search_space_bits;
+pub use self::time::TOO_NEW;
 use crate::work::payout::CoinbaseError;
 use crate::work::{Job, coinbase::height};
 
@@ -62,6 +64,14 @@ impl Default for Level {
     fn default() -> Self {
         Self::ALL
     }
+}
+
+/// How long an upstream is left alone for jobs that failed their checks, when that happened so many times before: ten minutes,
+/// doubling to six hours.
+pub fn quarantine(times_before: u32) -> Duration {
+    const FIRST: Duration = Duration::from_secs(600);
+    const LONGEST: Duration = Duration::from_secs(6 * 3600);
+    FIRST.saturating_mul(2u32.saturating_pow(times_before)).min(LONGEST)
 }
 
 /// What a check comes to, the mildest first.
@@ -277,6 +287,12 @@ impl Verdict {
     /// The worst of its findings.
     pub fn outcome(&self) -> Outcome {
         self.findings.iter().map(|found| found.outcome).max().unwrap_or(Outcome::Pass)
+    }
+
+    /// Whether it is rejected, and for this code alone.
+    pub fn is_rejected_only_for(&self, code: &str) -> bool {
+        let mut rejecting = self.findings.iter().filter(|found| found.outcome == Outcome::Reject);
+        rejecting.next().is_some_and(|found| found.code == code) && rejecting.all(|found| found.code == code)
     }
 
     /// The first finding of this outcome.

@@ -78,7 +78,6 @@ fn other(job: &Job) -> OtherJob {
         height: height(&job.coinbase.coinb1),
         nbits: job.header.nbits,
         ntime: job.header.ntime,
-        seen: u64::from(job.header.ntime),
     }
 }
 

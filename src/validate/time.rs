@@ -2,7 +2,7 @@
 
 use bitcoin::Network;
 
-use super::context::{OtherJob, PERIOD};
+use super::context::PERIOD;
 use super::{Context, JobUnderTest, Judgement};
 use crate::work::block::MAX_AHEAD;
 
@@ -11,11 +11,13 @@ use crate::work::block::MAX_AHEAD;
 const MAX_BEHIND: u64 = 3600;
 /// Off by more than this the job's time or the clock is strange, though blocks of it are valid. Unit: seconds.
 const STRANGE: u64 = 600;
-/// Two upstreams and more that agree to be further from the clock than this are right and the clock is wrong. Unit:
+/// Two upstreams and more, that of the job among them, that agree to be further from the clock than this are right and the clock is wrong. Unit:
 /// seconds.
 const CLOCK_IS_WRONG: u64 = 300;
 /// A clock before this was never set: boards without a battery start in 1970. 2026-01-01, before this was written.
 const NEVER_SET: u64 = 1_767_225_600;
+/// The code of a job whose time the network would not take yet, unless our clock is what is wrong.
+pub const TOO_NEW: &str = "time-too-new";
 
 pub(super) fn check(test: &JobUnderTest<'_>, context: &Context) -> Judgement {
     let ntime = test.job.header.ntime;
@@ -31,10 +33,10 @@ pub(super) fn check(test: &JobUnderTest<'_>, context: &Context) -> Judgement {
             Judgement::warn("time-before-period", found, expected)
         };
     }
-    let by_others = clock_of_others(&context.chain.others, context.unix);
-    let clock = by_others.unwrap_or(context.unix);
+    let by_upstreams = clock_of_upstreams(ntime, &context.chain.clocks, context.unix);
+    let clock = by_upstreams.unwrap_or(context.unix);
     let found = offset(ntime, clock);
-    if by_others.is_none() && clock < NEVER_SET && u64::from(ntime) > clock + STRANGE {
+    if by_upstreams.is_none() && clock < NEVER_SET && u64::from(ntime) > clock + STRANGE {
         return Judgement::warn(
             "clock-never-set",
             found,
@@ -42,12 +44,12 @@ pub(super) fn check(test: &JobUnderTest<'_>, context: &Context) -> Judgement {
         );
     }
     if u64::from(ntime) > clock + u64::from(MAX_AHEAD) {
-        return Judgement::reject("time-too-new", found, "at most 7200 s ahead of the clock; check its time");
+        return Judgement::reject(TOO_NEW, found, "at most 7200 s ahead of the clock; check its time");
     }
     if context.chain.node.is_none() && u64::from(ntime) + MAX_BEHIND < clock {
         return Judgement::hold("time-far-behind", found, "at most 3600 s behind the clock; check its time");
     }
-    if let Some(clock) = by_others {
+    if let Some(clock) = by_upstreams {
         let found = format!("this machine's clock {} s off", clock.abs_diff(context.unix));
         return Judgement::warn("clock-is-off", found, "within 300 s of what the upstreams say; set it");
     }
@@ -70,16 +72,16 @@ fn offset(ntime: u32, clock: u64) -> String {
     format!("ntime {} s {side} the clock", u64::from(ntime).abs_diff(clock))
 }
 
-/// What the clock should show if two other upstreams or more agree, in their median, that it is wrong.
-fn clock_of_others(others: &[OtherJob], unix: u64) -> Option<u64> {
-    let mut offsets: Vec<_> =
-        others.iter().map(|other| i64::from(other.ntime).saturating_sub_unsigned(other.seen)).collect();
-    if offsets.len() < 2 {
+/// What the clock should show if two upstreams or more, that of the job among them, agree in their median that it is wrong.
+fn clock_of_upstreams(ntime: u32, others: &[i64], unix: u64) -> Option<u64> {
+    if others.is_empty() {
         return None;
     }
+    let own = i64::from(ntime).saturating_sub_unsigned(unix);
+    let mut offsets: Vec<_> = others.iter().copied().chain([own]).collect();
     offsets.sort_unstable();
     let (low, high) = (offsets[(offsets.len() - 1) / 2], offsets[offsets.len() / 2]);
-    // Of two or an even number the one that blames the clock less.
-    let median = if low.unsigned_abs() < high.unsigned_abs() { low } else { high };
+    // Of two in the middle the one that blames the clock less, and neither where one has it late and the other early.
+    let median = if low > 0 { low } else { high.min(0) };
     (median.unsigned_abs() > CLOCK_IS_WRONG).then(|| unix.saturating_add_signed(median))
 }

@@ -61,6 +61,7 @@ fn without_any_layer_every_value_is_the_documented_default() {
     assert_eq!((templates.refresh.as_secs(), templates.fee_gain), (30, 10_000));
     assert_eq!(templates.keep_without_node, Duration::from_mins(10));
     assert_eq!((upstreams.strategy, upstreams.hot_standbys), (Strategy::Failover, 1));
+    assert_eq!(upstreams.max_upstreams_per_day, 0);
     assert_eq!((&upstreams.record_decisions, upstreams.review_hours), (&None, 168));
     let times = [upstreams.return_after, upstreams.rotate, upstreams.slow_answer, upstreams.frozen_tip];
     assert_eq!(times.map(|time| time.as_secs()), [120, 3600, 30, 120]);
@@ -113,6 +114,7 @@ const EVERY_FIELD: &str = "device = ['/dev/ttyACM0', 'cpu:auto']
         return_after = 0
         rotate_minutes = 7
         hot_standbys = 16
+        max_upstreams_per_day = 2
         record_decisions = '/tmp/decisions.jsonl'
         review_hours = 24
         slow_answer = 8
@@ -162,13 +164,13 @@ fn a_file_reaches_every_field() {
     assert_eq!((terms[0].extranonce_subscribe, terms[1].extranonce_subscribe), (Some(false), None));
     assert_eq!((terms[0].version_rolling, terms[1].version_rolling), (Some(true), None));
     assert_eq!((terms[0].priority, terms[0].weight, terms[0].min_share), (3, 40, 0.5));
-    assert_eq!((terms[1].priority, terms[1].weight, terms[1].min_share), (4, 1, 0.98));
+    assert_eq!((terms[1].priority, terms[1].weight, terms[1].min_share), (4, 1, 0.97));
     assert_eq!(terms[0].expect_payout.len(), 2);
     assert_eq!(terms[0].expect_payout[0].to_string(), "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2");
     assert_eq!(terms[1].expect_payout, []);
     assert_eq!((upstreams.strategy, upstreams.hot_standbys), (Strategy::Quota, 16));
     assert_eq!(upstreams.record_decisions, Some("/tmp/decisions.jsonl".into()));
-    assert_eq!(upstreams.review_hours, 24);
+    assert_eq!((upstreams.review_hours, upstreams.max_upstreams_per_day), (24, 2));
     let times = [upstreams.return_after, upstreams.rotate, upstreams.slow_answer, upstreams.frozen_tip];
     assert_eq!(times.map(|time| time.as_secs()), [0, 420, 8, 39]);
     assert_eq!(pools[1].tls.authorities, [authority.der().to_vec()]);

@@ -157,6 +157,7 @@ fn values_out_of_range_are_refused_at_both_ends() {
         ("upstreams.return_after", "-1|3601|0.5"),
         ("upstreams.rotate_minutes", "0|10081"),
         ("upstreams.hot_standbys", "-1|17|true"),
+        ("upstreams.max_upstreams_per_day", "-1|1001|0.5|'none'"),
         ("upstreams.slow_answer", "4|601"),
         ("upstreams.review_hours", "-1|8785|0.5"),
         ("upstreams.frozen_tip", "29|7201"),
@@ -191,6 +192,7 @@ fn the_terms_of_a_pool_have_ranges_too() {
         ("min_share", "0|0.0|-0.1|1.0001|nan|'all'"),
         ("expect_payout", "[]|['']|[1]|'1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2'"),
         ("version_rolling", "0|'no'"),
+        ("scheme", "'props'|'PPS'|1"),
     ] {
         for value in values.split('|') {
             let problem = mistake(&format!("[[pool]]\nurl = 'a'\n{name} = {value}"));
@@ -243,7 +245,7 @@ fn a_pool_that_stands_there_twice_is_a_mistake_at_the_second_place() {
 
 #[test]
 fn values_at_both_ends_of_a_range_are_taken() {
-    let within = "upstreams.return_after = 3600\nupstreams.rotate_minutes = 10080\nupstreams.hot_standbys = 0\n\
+    let within = "upstreams.return_after = 3600\nupstreams.rotate_minutes = 10080\nupstreams.hot_standbys = 0\nupstreams.max_upstreams_per_day = 1000\n\
                   upstreams.slow_answer = 600\nupstreams.review_hours = 0\nupstreams.frozen_tip = 7200\nvalidation.level = 0\n\
                   cpu.threads = 1024\ncpu.duty_percent = 1\nstratum.connect_timeout = 120\n\
                   stratum.silence_timeout = 10\nstratum.suggest_difficulty = 1e-9\nstop.seconds = 1e9\n\

@@ -93,3 +93,12 @@ fn a_file_says_what_a_hash_for_a_pool_is_worth() {
     assert_eq!(worth.collect::<Vec<_>>(), [(Scheme::Pplns, 1.5, 0.99), (Scheme::Pps, 0.0, 1.0)]);
     assert_eq!(Config::default().upstreams.stale_policy, "own_revenue");
 }
+
+#[test]
+fn a_pool_that_pays_by_rounds_is_named_in_full_or_for_short() {
+    for name in ["proportional", "prop"] {
+        let setup = Setup::with_file(format!("[[pool]]\nurl = 'a:1'\nscheme = '{name}'"));
+        let scheme = setup.loaded().config.pools[0].terms.scheme;
+        assert_eq!((scheme, scheme.name()), (Scheme::Proportional, "proportional"));
+    }
+}

@@ -173,6 +173,19 @@ fn a_board_that_is_not_there_is_told_of_once_and_waited_for_while_the_rest_mines
 }
 
 #[test]
+fn a_pool_that_pays_by_rounds_is_mined_for_with_one_warning() {
+    let (pool, folder) = (ScriptedPool::listen(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("miner.toml");
+    let settings = format!("stop.shares = 1\n[[pool]]\nurl = '{}'\nuser = 'u'\nscheme = 'prop'", pool.url);
+    std::fs::write(&file, settings).unwrap();
+    let miner = Miner::start_with_file(&file);
+    pool.accept_mining().answer("mining.submit", json!(true));
+    let ended = miner.end();
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(ended.errors.matches("by the shares of its round").count(), 1, "{}", ended.errors);
+}
+
+#[test]
 fn decoding_the_recorded_shares_gives_what_was_recorded() {
     let vectors = include_str!("../vectors/stratum-vectors.json");
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/stratum-vectors.json");

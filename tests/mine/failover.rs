@@ -176,8 +176,7 @@ fn a_pool_that_takes_shares_and_answers_none_is_suspect_and_another_is_mined_for
     for id in ids.try_iter() {
         answers.say(json!({"id": id, "result": true, "error": null}));
     }
-    // Its jobs' time is strange from the start; that is all that is left of it.
-    miner.wait_for_several(2, "milder words", |event| event["state"] == "flagged" && event["pool"] == 0);
+    miner.wait_for("its good name", |event| event["state"] == "trusted" && event["pool"] == 0);
     assert_eq!(miner.stop().code, Some(0));
 }
 
@@ -185,16 +184,20 @@ fn a_pool_that_takes_shares_and_answers_none_is_suspect_and_another_is_mined_for
 #[test]
 fn nbits_that_two_other_pools_contradict_put_a_pool_in_quarantine() {
     let pools: Vec<_> = (0..3).map(|_| ScriptedPool::listen()).collect();
-    let hot = [("SIGNALCORE_UPSTREAMS_HOT_STANDBYS", "2")];
+    let hot = [("SIGNALCORE_UPSTREAMS_HOT_STANDBYS", "2"), ("SIGNALCORE_VALIDATION_LEVEL", "4000")];
     let others = ["--pool", &pools[1].url, "--pool", &pools[2].url];
     let mut miner = Miner::start_with(&pools[0].url, &others, &hot);
     let mut connections: Vec<_> = pools.iter().map(ScriptedPool::accept_mining).collect();
     for (connection, nbits) in connections.iter_mut().zip(["1d00ffff", "1702355e", "1702355e"]) {
         let mut job = good_job("on a block", false);
         // Height 900000 as BIP 34 writes it, in a coinbase that says so.
-        job["params"][2] = format!("0100000001{}ffffffff2003a0bb0d", "00".repeat(32)).into();
+        job["params"][2] = format!("0100000001{}ffffffff0c03a0bb0d", "00".repeat(32)).into();
         job["params"][6] = nbits.into();
         connection.say(job);
+        if nbits == "1d00ffff" {
+            // Later its job would not be let in.
+            miner.wait_for("the first job", |event| event["event"] == "job");
+        }
     }
     let quarantined = miner.wait_for("the quarantine", |event| event["state"] == "quarantined");
     assert_eq!(quarantined["pool"], 0);

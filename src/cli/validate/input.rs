@@ -22,7 +22,7 @@ const MAX_LIST: usize = 4096;
 /// Characters of a wrong value that an error shows.
 const SHOWN: usize = 40;
 /// The part of the outputs that has to go to the payout's addresses, where none is given.
-const MIN_SHARE: f64 = 0.98;
+const MIN_SHARE: f64 = 0.97;
 /// Most seconds that a time may be given as: a hundred years.
 const MAX_SECONDS: f64 = 3_155_760_000.0;
 
@@ -188,7 +188,8 @@ fn context(given: ContextText, unix: u64) -> Result<Context> {
     let chain = Chain {
         network: given.network.as_deref().map(network).transpose()?,
         node: given.node.as_ref().map(node).transpose()?,
-        others: given.others.iter().map(|given| other(given, unix)).collect::<Result<_>>()?,
+        others: given.others.iter().map(other).collect::<Result<_>>()?,
+        clocks: given.others.iter().map(|given| ahead(given, unix)).collect(),
         waiting: Vec::new(),
         before: given.before.as_ref().map(before).transpose()?,
         parent_alone: given
@@ -231,14 +232,18 @@ fn node(given: &NodeText) -> Result<NodeView> {
     })
 }
 
-fn other(given: &OtherText, unix: u64) -> Result<OtherJob> {
+fn other(given: &OtherText) -> Result<OtherJob> {
     Ok(OtherJob {
         prev_hash: block_hash("context.others.previousblockhash", &given.previousblockhash)?,
         height: given.height,
         nbits: word("context.others.bits", &given.bits)?,
         ntime: given.ntime,
-        seen: given.seen.unwrap_or(unix),
     })
+}
+
+/// How far its clock is ahead, seconds.
+fn ahead(given: &OtherText, unix: u64) -> i64 {
+    i64::from(given.ntime).saturating_sub_unsigned(given.seen.unwrap_or(unix))
 }
 
 fn before(given: &BeforeText) -> Result<LastJob> {

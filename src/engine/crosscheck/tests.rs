@@ -44,7 +44,11 @@ fn job(parent: [u8; 32], height: u32, nbits: u32) -> Job {
 
 impl Watch {
     fn new() -> Self {
-        Self { check: CrossCheck::new(&[false; 3], Duration::from_secs(120)), now: Instant::now() }
+        Self::at(Level::ALL)
+    }
+
+    fn at(level: Level) -> Self {
+        Self { check: CrossCheck::new(&[false; 3], Duration::from_secs(120), level), now: Instant::now() }
     }
 
     fn says(&mut self, upstream: usize, job: &Job) {
@@ -279,10 +283,61 @@ fn a_block_of_the_easiest_target_on_testnet4_and_the_one_after_it_convict_nobody
 }
 
 #[test]
+fn what_belongs_to_a_check_is_held_against_an_upstream_from_the_level_of_that_check_on() {
+    type Faults = fn(&mut Watch);
+    // Each with the verdict on the first upstream once its check runs.
+    let cases: [(u32, &str, Faults); 6] = [
+        (3_000, "flag", |watch| {
+            let mut late = job(parent(1, true), HEIGHT, NBITS);
+            late.header.ntime -= 7_201;
+            watch.says(0, &late);
+        }),
+        (4_000, "quarantine", |watch| {
+            watch.says(0, &job(parent(1, true), HEIGHT, 0x1802_355e));
+            (1..3).for_each(|other| watch.says(other, &job(parent(1, true), HEIGHT, NBITS)));
+        }),
+        (4_000, "suspect", |watch| {
+            watch.says(0, &job(parent(1, true), HEIGHT, NBITS));
+            watch.says(0, &job(parent(1, true), HEIGHT, 0x1d01_355e));
+        }),
+        (8_000, "quarantine", |watch| {
+            watch.says(0, &job(parent(9, false), HEIGHT, NBITS));
+            (1..3).for_each(|other| watch.says(other, &job(parent(1, true), HEIGHT, NBITS)));
+            watch.passes(30);
+        }),
+        (9_000, "flag", |watch| {
+            watch.says(0, &job(parent(1, true), HEIGHT, NBITS));
+            watch.says(0, &job(parent(2, true), HEIGHT - 1, NBITS));
+        }),
+        (14_000, "suspect", |watch| {
+            watch.says(0, &job(parent(1, true), HEIGHT, NBITS));
+            watch.says(1, &job(parent(2, true), HEIGHT + 1, NBITS));
+            watch.passes(120);
+        }),
+    ];
+    for (check, verdict, faults) in cases {
+        for (level, expected) in [(0, "fine"), (check - 1, "fine"), (check, verdict), (16_000, verdict)] {
+            let mut watch = Watch::at(Level::new(level).unwrap());
+            faults(&mut watch);
+            assert_eq!(watch.verdicts()[0], expected, "check {check} at level {level}");
+        }
+    }
+    let mut watch = Watch::at(Level::new(13_999).unwrap());
+    watch.says(0, &job(parent(1, true), 5_000, NBITS));
+    (1..3).for_each(|other| watch.says(other, &job(parent(1, true), HEIGHT, NBITS)));
+    assert_eq!(watch.verdicts(), ["fine"; 3], "another chain");
+    let mut watch = Watch::at(Level::NONE);
+    for _ in 0..8 {
+        watch.check.saw(UpstreamId(0), &job(parent(1, true), HEIGHT, NBITS), true, watch.now, NOON);
+    }
+    assert_eq!(watch.verdicts()[0], "flag", "a flood is no check of the table");
+}
+
+#[test]
 fn a_node_of_our_own_convicts_alone_and_is_not_convicted() {
     let node = |others: usize| {
         let vouching: Vec<_> = (0..=others).map(|index| index == 0).chain([false]).take(3).collect();
-        Watch { check: CrossCheck::new(&vouching, Duration::from_secs(120)), now: Instant::now() }
+        Watch { check: CrossCheck::new(&vouching, Duration::from_secs(120), Level::ALL), now: Instant::now() }
     };
     let ours = job(parent(1, true), HEIGHT, NBITS);
     // Made up, without the work of a block.

@@ -1,5 +1,8 @@
 //! Which jobs the staged checks let in, and what becomes of upstreams whose jobs may not be hashed.
 
+mod clock;
+mod strikes;
+
 use super::*;
 use crate::decision::{Scheme, Terms};
 use crate::validate::context::{NodeAnswer, NodeQuestion};
@@ -101,33 +104,6 @@ fn a_pool_whose_first_job_is_refused_is_no_reason_to_wait_for_it() {
     assert_eq!(mine.wanted.get(&SPARE), Some(&true));
     mine.gives(SPARE, &named("b", &real()));
     assert_eq!(mine.newest_job().as_deref(), Some("b"));
-}
-
-#[test]
-fn three_refused_jobs_within_ten_minutes_quarantine_a_pool_for_a_time_that_doubles() {
-    let mut mine = Mine::checking();
-    mine.gives(SPARE, &named("spare", &real()));
-    mine.gives(POOL, &named("a", &real()));
-    mine.passes(200);
-    assert_eq!(mine.newest_job().as_deref(), Some("a"));
-    for minutes in [10, 20] {
-        for id in ["b", "c"] {
-            mine.gives(POOL, &impossible(id));
-            assert_eq!(*mine.verdict(POOL), Verdict::Fine);
-        }
-        mine.passes(601);
-        mine.gives(POOL, &impossible("d"));
-        assert_eq!(*mine.verdict(POOL), Verdict::Fine, "the first two are forgotten");
-        mine.gives(POOL, &impossible("e"));
-        mine.gives(POOL, &impossible("f"));
-        let Verdict::Quarantine(reason) = mine.verdict(POOL) else { panic!("{:?}", mine.verdict(POOL)) };
-        assert!(reason.contains(&format!("left alone for {minutes} minutes: check 3000")), "{reason}");
-        assert_eq!(mine.newest_job().as_deref(), Some("spare"));
-        mine.passes(60 * minutes - 1);
-        assert!(matches!(mine.verdict(POOL), Verdict::Quarantine(_)));
-        mine.passes(1);
-        assert_eq!(*mine.verdict(POOL), Verdict::Fine);
-    }
 }
 
 #[test]
@@ -235,10 +211,12 @@ fn a_block_of_a_job_that_has_changed_in_memory_is_sent_all_the_same() {
 
 #[test]
 fn at_level_0_any_job_is_hashed() {
-    let mut mine = Mine::with_board();
+    let mut mine = Mine::with_checks(Policy { validation: Level::NONE, ..Policy::default() }, &[1, 1]);
+    mine.add_board(CPU);
     mine.gives(POOL, &impossible("a"));
     assert_eq!(mine.newest_job().as_deref(), Some("a"));
     assert_eq!(mine.engine.snapshot(mine.now).upstreams[0].checks.executed, 0);
+    assert_eq!(*mine.verdict(POOL), Verdict::Fine, "nor is its time held against the pool");
 }
 
 const NODE: UpstreamId = UpstreamId(2);

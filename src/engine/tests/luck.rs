@@ -62,6 +62,7 @@ fn a_block_is_counted_for_whom_it_was_found() {
     let seconds = mine.engine.snapshot(mine.now).upstreams[POOL.0].odds.seconds.unwrap();
     assert!((seconds / 13.1 - 1.0).abs() < 0.01, "{seconds}");
     mine.hashes_for_a_hundred_blocks();
+    mine.engine.stop();
     mine.engine.remove_board(CPU);
     let odds = mine.engine.snapshot(mine.now).upstreams[POOL.0].odds;
     assert!((odds.seconds.unwrap() / 16.0 - 1.0).abs() < 0.01, "what it was is told at the end: {odds:?}");

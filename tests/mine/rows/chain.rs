@@ -7,37 +7,38 @@ use serde_json::{Value, json};
 use super::play::{GENTLE, Play, coinbase, unix};
 use crate::support::{Miner, ScriptedPool};
 
-/// A job for a block of this height on a parent of its own.
+/// A job for a block of this height on a parent of its own, which has its work.
 fn job_at(play: &Play, id: &str, height: u32) -> Value {
     let mut params = play.params(id, true);
-    params[1] = json!(format!("{height:08x}{}00000000", "5a".repeat(24)));
+    params[1] = json!(format!("{height:08x}{}{}", "5a".repeat(16), "00".repeat(12)));
     params[2] = json!(coinbase(8, height).0);
     params
 }
 
 /// Attack 7.
 #[test]
-fn a_pool_that_goes_back_to_an_older_block_is_flagged_with_both_heights() {
-    let mut play = Play::mining();
+fn a_pool_that_goes_back_to_an_older_block_is_told_with_both_heights_and_its_job_held_back() {
+    let mut play = Play::mining_with(&[], &[("SIGNALCORE_VALIDATION_LEVEL", "9000")]);
     for (id, height) in [("new", 840_001), ("old", 839_990)] {
         let params = job_at(&play, id, height);
         play.send_job(params);
-        play.told_job(id);
+        play.told_job("new");
     }
-    play.told("flagged", "it went back from block 840001 to block 839990");
+    let told = play.miner.wait_for("the check", |event| event["event"] == "check");
+    assert_eq!((&told["code"], &told["result"]), (&json!("height-fell"), &json!("hold")), "{told}");
+    assert!(["839990", "840001"].iter().all(|height| told.to_string().contains(height)), "{told}");
     play.ends();
 }
 
 /// Attack 8.
 #[test]
-fn nbits_that_make_every_share_a_block_are_suspect_and_bring_no_flood() {
+fn nbits_that_make_every_share_a_block_bring_no_flood_even_where_no_check_runs() {
     let mut play = Play::mining();
     play.share();
     let mut params = play.params("easy", true);
     params[6] = json!("1f00ffff");
     let began = Instant::now();
     let easy = play.send_job(params);
-    play.told("suspect", "easier by more than a retarget can be");
     play.share_of(easy);
     // Where every nonce is a block, the ceiling of the board still holds.
     let shares = play.shares(40);
@@ -46,15 +47,20 @@ fn nbits_that_make_every_share_a_block_are_suspect_and_bring_no_flood() {
     play.ends();
 }
 
-/// Two pools with their jobs, and what the miner holds against the first.
+/// Two pools with their jobs, and what the miner holds against the first where the checks up to this one run.
 fn against_another(
+    level: &str,
     first: impl Fn(&Play) -> Value,
     second: impl Fn(&Play) -> Value,
     verdict: &str,
     reason: &str,
 ) {
     let (pool, standby) = (ScriptedPool::listen(), ScriptedPool::listen());
-    let miner = Miner::start_with(&pool.url, &["--pool", &standby.url], &[GENTLE]);
+    let miner = Miner::start_with(
+        &pool.url,
+        &["--pool", &standby.url],
+        &[GENTLE, ("SIGNALCORE_VALIDATION_LEVEL", level)],
+    );
     let mut play = Play::with(pool, miner);
     play.greet();
     let job = first(&play);
@@ -74,7 +80,13 @@ fn against_another(
 #[test]
 fn a_pool_on_another_chain_than_its_standby_is_flagged_with_both_heights() {
     let on = |height| move |play: &Play| job_at(play, "tip", height);
-    against_another(on(700_000), on(840_000), "flagged", "it builds block 700000 and pool 1 block 840000");
+    against_another(
+        "14000",
+        on(700_000),
+        on(840_000),
+        "flagged",
+        "it builds block 700000 and pool 1 block 840000",
+    );
 }
 
 /// Attack 8.
@@ -88,19 +100,18 @@ fn nbits_that_another_pool_does_not_have_for_the_same_block_are_flagged() {
         }
     };
     let reason = "its network difficulty (nbits 1703ffff) at block 840000 is not that of pool 1 (1702355e)";
-    against_another(with("1703ffff"), with("1702355e"), "flagged", reason);
+    against_another("4000", with("1703ffff"), with("1702355e"), "flagged", reason);
 }
 
 /// Attack 9.
 #[test]
-fn a_time_far_off_is_flagged_and_mined_for_and_never_moved_on_without_need() {
-    for (hours, side) in [(3, "ahead of"), (-3, "behind")] {
+fn a_time_far_off_is_mined_for_where_no_check_runs_and_never_moved_on_without_need() {
+    for hours in [3, -3] {
         let mut play = Play::mining();
         let ntime = (unix() as i64 + hours * 3600) as u32;
         let mut params = play.params("off", true);
         params[7] = json!(format!("{ntime:08x}"));
         let off = play.send_job(params);
-        play.told("flagged", side);
         assert_eq!(play.share_of(off).ntime, ntime);
         assert!(play.shares(3).iter().all(|share| share.ntime == ntime));
         play.ends();

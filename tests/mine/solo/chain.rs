@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::node::Node;
 use super::spend;
-use crate::support::Miner;
+use crate::support::{Miner, good_job};
 
 /// An address of each kind on regtest. The first two are those of coins that anybody can spend.
 fn addresses() -> [String; 5] {
@@ -205,16 +205,24 @@ fn a_pool_takes_over_when_the_node_goes_and_the_node_gets_its_hashing_back() {
 }
 
 #[test]
-fn our_own_node_alone_puts_a_pool_on_another_chain_in_quarantine_and_all_is_hashed_for_the_node() {
+fn a_pool_on_another_chain_than_our_own_node_is_quarantined_and_all_is_hashed_for_the_node() {
     let Some(node) = Node::start("a node vouches for the chain", &[]) else { return };
     let pool = crate::support::ScriptedPool::listen();
     let access = access(&node);
     let more = ["--pool", &pool.url, "--user", "u", "--strategy", "load-balance"];
-    let mut miner = Miner::run(&[&arguments(&access, &addresses()[3])[..], &more].concat(), &[]);
-    let _connection = pool.accept_mining();
+    let checks = [("SIGNALCORE_VALIDATION_LEVEL", "16000")];
+    let mut miner = Miner::run(&[&arguments(&access, &addresses()[3])[..], &more].concat(), &checks);
+    let mut connection = pool.accept_mining();
+    // One at a time: of several that wait only the newest is judged.
+    for nth in 1..=3 {
+        connection.say(good_job(&format!("elsewhere {nth}"), false));
+        miner.wait_for_several(2 * nth, "blocks", |event| {
+            event["event"] == "block" && event["state"] == "accepted"
+        });
+    }
     let is_about = |event: &Value, pool: u64, state: &str| event["pool"] == pool && event["state"] == state;
     let told = miner.wait_for("the quarantine", |event| is_about(event, 1, "quarantined"));
-    assert!(told["reason"].as_str().unwrap().contains("our own node"), "{told}");
+    assert!(told["reason"].as_str().unwrap().contains("3 of its jobs were refused"), "{told}");
     let before = miner.told().len();
     miner.wait_for_several(20, "blocks", |event| event["event"] == "block" && event["state"] == "accepted");
     let shares = miner.told()[before..].iter().filter(|event| event["event"] == "share");

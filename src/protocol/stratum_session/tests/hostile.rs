@@ -19,8 +19,14 @@ fn every_wrong_field_of_a_job_gives_one_clear_complaint_and_the_next_good_job_co
         (4, json!(["zz"]), "a merkle branch is \"zz\", expected 64 hex digits"),
         (4, json!(branches), "the merkle branch is a list of 10000, expected at most 32 entries"),
         (5, json!("200000000"), "the version is \"200000000\", expected 1 to 8 hex digits"),
+        (5, json!("0x200000"), "the version is \"0x200000\", expected 1 to 8 hex digits"),
         (6, json!(null), "nbits is missing, expected 1 to 8 hex digits"),
-        (7, json!("-1"), "ntime is \"-1\", expected 1 to 8 hex digits"),
+        (6, json!(""), "nbits is \"\", expected 1 to 8 hex digits"),
+        (6, json!("0x1d00ff"), "nbits is \"0x1d00ff\", expected 1 to 8 hex digits"),
+        (7, json!("-1"), "ntime is \"-1\", expected 8 hex digits"),
+        (7, json!("1"), "ntime is \"1\", expected 8 hex digits"),
+        (7, json!("0x600000"), "ntime is \"0x600000\", expected 8 hex digits"),
+        (7, json!("0x60000000"), "ntime is \"0x60000000\", expected 8 hex digits"),
         (8, json!("yes"), "clean_jobs is \"yes\", expected true or false"),
     ] {
         let mut pair = Pair::new(config());

@@ -42,7 +42,10 @@ fn a_job_that_pays_others_never_becomes_an_event_and_ends_the_session_as_a_refus
     pair.says(json!({"id": 3, "result": true, "error": null}));
     let error = pair.says_text(&notify().to_string()).unwrap_err();
     assert!(matches!(error, SessionError::Payout(PayoutError::Elsewhere { .. })), "{error}");
-    assert!(error.is_refusal() && error.to_string().starts_with("quarantined: "), "{error}");
+    assert!(
+        error.is_refusal() && error.is_quarantine() && error.to_string().starts_with("quarantined: "),
+        "{error}"
+    );
     assert_eq!(pair.jobs(), []);
 }
 
